@@ -1,0 +1,1 @@
+"""Everything Redis: events, keys, scripts, the link, publish, subscribe, log, presence, stream."""

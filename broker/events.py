@@ -1,0 +1,131 @@
+"""What travels: the server events of the wire contract, as structs that encode and decode them.
+
+Every event is one JSON object `{"type", "seq"?, "ts", "data"}`. `seq` is assigned inside a Redis script, so the publisher
+sends the bytes before and after it (`splice`) and the script joins them: no JSON is encoded twice or decoded in between.
+Instants are UTC with milliseconds (RFC 3339), for example `2026-11-22T21:05:00.123Z`.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+LeftReason = Literal["left", "lost", "removed"]
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person (or spirit) in a session: `id` is a UUID, `name` is unique in the session without regard to case."""
+
+    id: str | None
+    name: str
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One chat message; `user_id` is null when a server published it."""
+
+    id: str
+    session_id: str
+    user_id: str | None
+    user_name: str
+    text: str
+    timestamp: str
+    is_spirit: bool
+
+
+class UserJoinedData(msgspec.Struct, frozen=True):
+    """Who came, and how many users are there now."""
+
+    user: User
+    user_count: int
+
+
+class UserLeftData(msgspec.Struct, frozen=True):
+    """Who went, how many users remain, and why."""
+
+    user: User
+    user_count: int
+    reason: LeftReason
+
+
+class UserTypingData(msgspec.Struct, frozen=True):
+    """Who is typing."""
+
+    user: User
+
+
+class Empty(msgspec.Struct, frozen=True):
+    """An event that says all by its type."""
+
+
+class MessageReceived(msgspec.Struct, frozen=True, tag="message_received"):
+    """A message, to everyone, the sender too."""
+
+    ts: str
+    data: Message
+    seq: int = 0
+
+
+class UserJoined(msgspec.Struct, frozen=True, tag="user_joined"):
+    """A user took a seat."""
+
+    ts: str
+    data: UserJoinedData
+    seq: int = 0
+
+
+class UserLeft(msgspec.Struct, frozen=True, tag="user_left"):
+    """A seat became free."""
+
+    ts: str
+    data: UserLeftData
+    seq: int = 0
+
+
+class SessionClosed(msgspec.Struct, frozen=True, tag="session_closed"):
+    """The host closed the session."""
+
+    ts: str
+    data: Empty
+    seq: int = 0
+
+
+class UserTyping(msgspec.Struct, frozen=True, tag="user_typing"):
+    """A user is typing; ephemeral."""
+
+    ts: str
+    data: UserTypingData
+
+
+class SpiritThinking(msgspec.Struct, frozen=True, tag="spirit_thinking"):
+    """The session's AI participant is thinking; ephemeral."""
+
+    ts: str
+    data: Empty
+
+
+# What the partition streams and the session logs hold.
+Stored = MessageReceived | UserJoined | UserLeft | SessionClosed
+
+_encode = msgspec.json.Encoder().encode
+decode_stored = msgspec.json.Decoder(Stored).decode
+
+
+def instant(moment: datetime | None = None) -> str:
+    """The moment (now, when none is given) as RFC 3339 UTC with milliseconds."""
+    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def head(kind: str) -> bytes:
+    """The bytes of an event before its seq."""
+    return b'{"type":"' + kind.encode() + b'","seq":'
+
+
+def tail(ts: str, data: msgspec.Struct) -> bytes:
+    """The bytes of an event after its seq."""
+    return b',"ts":"' + ts.encode() + b'","data":' + _encode(data) + b"}"
+
+
+def ephemeral(kind: str, ts: str, data: msgspec.Struct) -> bytes:
+    """A whole event without seq."""
+    return b'{"type":"' + kind.encode() + b'"' + tail(ts, data)

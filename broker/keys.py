@@ -1,0 +1,55 @@
+"""Every Redis key and channel name. All of a session's carry the hash tag of its partition, so one script touches one slot."""
+
+from zlib import crc32
+
+# Keys of the whole installation, each used alone, so they need no tag.
+PARTITIONS = "seance:partitions"
+WORKERS = "seance:workers"  # zset: worker id → lease expiry in ms since the epoch
+
+# The consumer group that drains the partition streams into Postgres.
+GROUP = "persistence"
+
+
+def partition_of(session_id: str, partitions: int) -> int:
+    """The partition that a session lives in: crc32 of its id, modulo the number of partitions."""
+    return crc32(session_id.encode()) % partitions
+
+
+def prefix(partition: int) -> str:
+    """What every key of a partition starts with."""
+    return f"seance:{{{partition}}}:"
+
+
+def session(partition: int, session_id: str) -> str:
+    """The session's hash; the same name is its pub/sub channel. Its other keys add a suffix (`:log`, `:users`, …)."""
+    return f"{prefix(partition)}session:{session_id}"
+
+
+def log(partition: int, session_id: str) -> str:
+    """The stream of a session's recent sequenced events, entry id `<seq>-0`."""
+    return session(partition, session_id) + ":log"
+
+
+def events(partition: int) -> str:
+    """The stream that the worker drains."""
+    return prefix(partition) + "events"
+
+
+def dead(partition: int) -> str:
+    """The stream of entries that could not be written, with the reason."""
+    return prefix(partition) + "dead"
+
+
+def owner(partition: int) -> str:
+    """The id of the worker that drains this partition now; expires with its lease."""
+    return prefix(partition) + "owner"
+
+
+def gateways(partition: int) -> str:
+    """The zset of gateway id → lease expiry in ms since the epoch."""
+    return prefix(partition) + "gateways"
+
+
+def idempotency(digest: str) -> str:
+    """The remembered answer to one Idempotency-Key."""
+    return f"seance:idempotency:{digest}"

@@ -1,0 +1,1 @@
+"""The edge process: HTTP and WebSocket in, frames out."""

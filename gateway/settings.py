@@ -1,0 +1,179 @@
+"""Frozen settings, built once from the environment and `.env` in the composition root; nothing else reads the environment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta
+
+DEFAULT_SECRET = "seance-development-secret-do-not-use-in-production"  # noqa: S105 - refused in production
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of a gateway, a worker and the tools; the variable is the field's name in capitals."""
+
+    environment: Annotated[
+        Literal["development", "test", "production"],
+        Meta(description="Production refuses the default JWT_SECRET and logs JSON."),
+    ] = "development"
+    database_url: Annotated[
+        str,
+        Meta(pattern=r"^postgres(ql)?(\+asyncpg)?://", description="PostgreSQL. Set: `seance up` starts none itself."),
+    ] = "postgresql://postgres@127.0.0.1:5432/seance"
+    redis_url: Annotated[
+        str,
+        Meta(pattern=r"^rediss?://", description="Redis or Valkey. Set: `seance up` starts none itself."),
+    ] = "redis://127.0.0.1:6379/0"
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        Port, Meta(description="Port that clients connect to: the balancer's in a cluster, else the gateway's own.")
+    ] = 8000
+    gateways: Annotated[int, Meta(ge=1, le=64, description="Gateway replicas that `seance up` starts.")] = 2
+    workers: Annotated[int, Meta(ge=1, le=16, description="Persistence workers that `seance up` starts.")] = 1
+    forwarded_allow_ips: Annotated[
+        str, Meta(description="Proxies whose X-Forwarded-For is believed, comma-separated; `*` for all.")
+    ] = "127.0.0.1"
+
+    jwt_secret: Annotated[
+        str, Meta(min_length=32, description="Signs tokens (HS256); the same on every replica, at least 32 bytes.")
+    ] = DEFAULT_SECRET
+    jwt_expires_seconds: Annotated[
+        int, Meta(ge=60, le=31_536_000, description="How long host tokens and user tokens are good for.")
+    ] = 86_400
+    cors_origins: Annotated[
+        str, Meta(description="Origins that browsers may come from, comma-separated; `*` for all.")
+    ] = "*"
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least severe level that is logged.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description="`auto`: JSON in production, coloured lines elsewhere."),
+    ] = "auto"
+
+    partitions: Annotated[
+        int, Meta(ge=1, le=1024, description="Partitions of the Redis keys; fixed once there is data.")
+    ] = 16
+    max_backlog: Annotated[
+        Positive, Meta(description="Entries of a partition that may wait for Postgres before publishing is refused.")
+    ] = 100_000
+    log_events: Annotated[
+        int, Meta(ge=16, le=100_000, description="Recent events a session keeps in Redis for resuming clients.")
+    ] = 512
+    session_idle_seconds: Annotated[
+        int, Meta(ge=60, description="How long an empty session's hot state stays in Redis.")
+    ] = 86_400
+    resume_grace_seconds: Annotated[
+        int, Meta(ge=0, le=3600, description="How long a seat is kept for a connection that was lost.")
+    ] = 15
+    db_pool_size: Annotated[Positive, Meta(description="Postgres connections a process keeps open.")] = 20
+    db_max_overflow: Annotated[NotNegative, Meta(description="Postgres connections it may open beyond those.")] = 10
+    db_timeout_seconds: Annotated[
+        int, Meta(ge=1, le=120, description="Longest wait for a Postgres connection or a query.")
+    ] = 5
+    redis_timeout_seconds: Annotated[
+        int, Meta(ge=1, le=120, description="Longest wait for Redis to accept a connection or answer a command.")
+    ] = 5
+
+    worker_batch_entries: Annotated[
+        int, Meta(ge=1, le=10_000, description="Entries that a worker writes in one transaction, at most.")
+    ] = 1000
+    worker_batch_milliseconds: Annotated[
+        int, Meta(ge=0, le=5000, description="How long a worker waits for a batch to fill.")
+    ] = 50
+
+    join_timeout_seconds: Annotated[
+        int, Meta(ge=1, le=300, description="How long a new connection may take to send `join`.")
+    ] = 10
+    heartbeat_seconds: Annotated[
+        int, Meta(ge=1, le=300, description="Interval of WebSocket pings on idle connections.")
+    ] = 25
+    max_frame_bytes: Annotated[int, Meta(ge=1024, le=1_048_576, description="Largest inbound WebSocket message.")] = (
+        16_384
+    )
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=16_777_216, description="Largest REST request body.")] = 65_536
+    max_buffer_bytes: Annotated[
+        int, Meta(ge=16_384, le=16_777_216, description="Unsent bytes after which a client is a slow consumer.")
+    ] = 262_144
+    max_malformed_frames: Annotated[
+        Positive, Meta(description="Malformed frames that a connection may send before it is closed.")
+    ] = 30
+    max_connections: Annotated[
+        NotNegative, Meta(description="Sockets one gateway holds; 0: as many as open files allow.")
+    ] = 0
+    max_connections_per_address: Annotated[
+        NotNegative, Meta(description="Sockets from one client address on one gateway; 0: no limit.")
+    ] = 0
+    shutdown_timeout_seconds: Annotated[
+        int, Meta(ge=1, le=600, description="Longest a draining process waits for what is under way.")
+    ] = 15
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The allowed origins, split."""
+        return tuple(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether log lines are JSON."""
+        return self.log_format == "json" or (self.log_format == "auto" and self.environment == "production")
+
+
+SECRETS = frozenset({"jwt_secret"})
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the value in force of one setting came from."""
+
+    variable: str
+    value: Any
+    origin: Literal["environment", ".env", "default"]
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong; the message has a line for each. Mend the environment or `.env`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("wrong configuration:\n" + "\n".join(f"  {problem}" for problem in problems))
+        self.problems = problems
+
+
+def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Settings, list[Source]]:
+    """Settings from `environ`, then `env_file`, then the defaults, and where each came from.
+
+    An empty variable counts as not set. Raises SettingsError with every problem found.
+    """
+    from_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    values: dict[str, Any] = {}
+    sources: list[Source] = []
+    problems: list[str] = []
+    for field in msgspec.structs.fields(Settings):
+        variable = field.name.upper()
+        origin: Literal["environment", ".env", "default"] = "default"
+        value = field.default
+        for candidate, text in (("environment", environ.get(variable)), (".env", from_file.get(variable))):
+            if text:
+                origin = "environment" if candidate == "environment" else ".env"
+                try:
+                    value = msgspec.convert(text, field.type, strict=False)
+                except msgspec.ValidationError as error:
+                    shown = "the value" if field.name in SECRETS else repr(text)
+                    problems.append(f"{variable}: {shown} ({origin}) is wrong: {error}")
+                break
+        values[field.name] = value
+        sources.append(Source(variable, value, origin))
+    if values["environment"] == "production" and values["jwt_secret"] == DEFAULT_SECRET:
+        problems.append(
+            "JWT_SECRET: the default is public; production needs its own (for example `openssl rand -hex 32`)"
+        )
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values), sources

@@ -1,0 +1,1 @@
+"""Everything Postgres: tables, engine, queries, and the worker that drains the streams."""
