@@ -1,0 +1,170 @@
+"""What tokens prove, and what each kind of bad token is told."""
+
+import time
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.access.tokens import (
+    LEEWAY_SECONDS,
+    Claims,
+    Scope,
+    TokenError,
+    TokenExpiredError,
+    TokenMalformedError,
+    Tokens,
+    TokenScopeError,
+    TokenSessionError,
+    TokenSignatureError,
+)
+
+SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SESSION = "11111111-1111-4111-8111-111111111111"
+USER = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    return Tokens(SECRET, expires_seconds=3600)
+
+
+def signed(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
+    """A host token with some claims changed; None takes one away."""
+    now = int(time.time())
+    payload = {"iss": "seance", "iat": now, "exp": now + 60, "scope": "host", "sid": SESSION, **changes}
+    return jwt.encode({k: v for k, v in payload.items() if v is not None}, secret, algorithm=algorithm)
+
+
+@pytest.mark.parametrize(
+    "claims", [Claims.user(SESSION, USER, "Åna 🔮"), Claims.host(SESSION), Claims.publish(SESSION), Claims.publish()]
+)
+def test_claims_survive_the_round_trip(tokens: Tokens, claims: Claims) -> None:
+    """What was put into a token is what verification gives back."""
+    assert claims == tokens.verify_token(tokens.create_access_token(claims))
+
+
+def test_payload_uses_registered_names(tokens: Tokens) -> None:
+    """A user token carries sub, sid, name, scope, iss, iat and exp, and nothing else."""
+    payload = jwt.decode(
+        tokens.create_access_token(Claims.user(SESSION, USER, "Ana")), SECRET, algorithms=["HS256"], issuer="seance"
+    )
+    assert {"sub": USER, "sid": SESSION, "name": "Ana", "scope": "user", "iss": "seance"}.items() <= payload.items()
+    assert payload.keys() == {"sub", "sid", "name", "scope", "iss", "iat", "exp"}
+    assert payload["exp"] - payload["iat"] == 3600
+
+
+def test_lifetime_can_be_chosen(tokens: Tokens) -> None:
+    """The lifetime of one token may differ from the setting."""
+    token = tokens.create_access_token(Claims.publish(), expires_seconds=60)
+    payload = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert payload["exp"] - payload["iat"] == 60
+
+
+@pytest.mark.parametrize(
+    ("scope", "fields"),
+    [
+        ("user", {"sub": USER, "name": "Ana"}),
+        ("user", {"sid": SESSION, "name": "Ana"}),
+        ("user", {"sid": SESSION, "sub": USER}),
+        ("host", {}),
+    ],
+)
+def test_claims_must_be_complete(scope: Scope, fields: dict[str, str]) -> None:
+    """A scope without the claims that it needs can be neither minted nor verified."""
+    with pytest.raises(msgspec.ValidationError, match="needs"):
+        msgspec.convert({"scope": scope, **fields}, Claims)
+    with pytest.raises(ValueError, match="needs"):
+        Claims(scope=scope, session_id=fields.get("sid"), user_id=fields.get("sub"), name=fields.get("name"))
+
+
+def test_expired(tokens: Tokens) -> None:
+    """A token is refused as expired once its time and the leeway are over."""
+    with pytest.raises(TokenExpiredError, match="expired"):
+        tokens.verify_token(signed(exp=int(time.time()) - LEEWAY_SECONDS - 1))
+
+
+def test_another_secret(tokens: Tokens) -> None:
+    """A token signed with another secret is refused for its signature."""
+    with pytest.raises(TokenSignatureError, match="signature is wrong"):
+        tokens.verify_token(signed(secret="another-secret-of-at-least-32-bytes!"))
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_another_algorithm(algorithm: str) -> None:
+    """Only HS256 is accepted, even with the right secret."""
+    secret = "x" * 64
+    with pytest.raises(TokenSignatureError, match="HS256"):
+        Tokens(secret, 60).verify_token(signed(secret=secret, algorithm=algorithm))
+
+
+def test_unsigned(tokens: Tokens) -> None:
+    """The algorithm `none` is refused."""
+    token = jwt.encode({"iss": "seance", "scope": "host", "sid": SESSION}, None, algorithm="none")
+    with pytest.raises(TokenSignatureError, match="HS256"):
+        tokens.verify_token(token)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"exp": None}, "no claim `exp`"),
+        ({"iat": None}, "no claim `iat`"),
+        ({"iss": None}, "no claim `iss`"),
+        ({"iss": "another"}, "`iss` is not `seance`"),
+        ({"iat": int(time.time()) + 3600}, "not valid yet"),
+        ({"aud": "elsewhere"}, "not a JWT"),
+        ({"exp": "soon"}, "not a JWT"),
+        ({"scope": "admin"}, "scope"),
+        ({"scope": None}, "scope"),
+        ({"sid": ""}, "sid"),
+        ({"sid": 7}, "sid"),
+        ({"sid": None}, "needs `sid`"),
+        ({"scope": "user"}, "needs `sub` and `name`"),
+    ],
+)
+def test_malformed_claims(tokens: Tokens, changes: dict[str, Any], message: str) -> None:
+    """A signed token whose claims are not ours is malformed, and the message names the claim."""
+    with pytest.raises(TokenMalformedError, match=message):
+        tokens.verify_token(signed(**changes))
+
+
+@pytest.mark.parametrize(
+    "token", ["", "a", "a.b", "a.b.c", "..", "\ud800.a.b", "x" * 5000, "e30.e30.e30", "e30" * 1365]
+)
+def test_not_a_token(tokens: Tokens, token: str) -> None:
+    """Text that is no JWT is malformed or unsigned."""
+    with pytest.raises((TokenMalformedError, TokenSignatureError)):
+        tokens.verify_token(token)
+
+
+@given(st.text())
+def test_no_text_does_harm(token: str) -> None:
+    """Whatever the text, verification answers with a TokenError."""
+    with pytest.raises(TokenError):
+        Tokens(SECRET, 60).verify_token(token)
+
+
+def test_scope(tokens: Tokens) -> None:
+    """A genuine token with another scope is refused with both scopes named."""
+    token = tokens.create_access_token(Claims.user(SESSION, USER, "Ana"))
+    assert tokens.verify_token(token, scopes={"user", "host"}).scope == "user"
+    with pytest.raises(TokenScopeError, match="scope `host` or `publish`; this one has `user`"):
+        tokens.verify_token(token, scopes={"publish", "host"})
+
+
+def test_session(tokens: Tokens) -> None:
+    """A genuine token admits to the session it is bound to, and to no other."""
+    token = tokens.create_access_token(Claims.host(SESSION))
+    assert tokens.verify_token(token, session_id=SESSION).session_id == SESSION
+    with pytest.raises(TokenSessionError, match="another session"):
+        tokens.verify_token(token, session_id=USER)
+
+
+def test_publish_everywhere(tokens: Tokens) -> None:
+    """A publish token without session admits to every session."""
+    token = tokens.create_access_token(Claims.publish())
+    assert tokens.verify_token(token, scopes={"publish"}, session_id=SESSION).session_id is None
