@@ -1,0 +1,42 @@
+"""Free loopback ports for processes that are about to start."""
+
+import random
+import socket
+from pathlib import Path
+
+_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST = 10_240
+
+
+def free_port(avoid: frozenset[int] = frozenset()) -> int:
+    """A loopback port that nobody listens on now, below the range that outgoing connections use.
+
+    From inside that range, a connection of ours could take the port while the process that had it is being restarted.
+    """
+    for _ in range(1000):
+        port = random.randrange(_LOWEST, _first_ephemeral())  # noqa: S311 - nothing to guess
+        if port not in avoid and is_free(port):
+            return port
+    raise OSError("no free loopback port was found")
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen on this port of this address now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            # Two sockets that both reuse addresses may bind the same port; only one may listen.
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def _first_ephemeral() -> int:
+    """The lowest port that the system gives to outgoing connections."""
+    try:
+        lowest = int(_RANGE_FILE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        lowest = 32_768
+    return lowest if lowest > 2 * _LOWEST else 32_768
