@@ -344,7 +344,7 @@ def test_agrees_with_websockets(parts: list[list[bytes]], last: bytes) -> None:
 def test_judges_one_frame_like_websockets(
     opcode: int, payload: bytes, final: bool, reserved: int, mask: bytes | None
 ) -> None:
-    """A frame wrong in any way is judged as by the `websockets` package, which leaves the UTF-8 of texts to its caller."""
+    """A frame wrong in any way is judged as by the `websockets` package, which leaves UTF-8 in texts to its caller."""
     frame = client_frame(opcode, payload, final=final, reserved=reserved, mask=mask)
     ours, theirs = without_reason(decode(frame)), oracle(frame)
     if ours == [Violation(1007, "")]:
