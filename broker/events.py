@@ -1,7 +1,7 @@
 """What travels: the server events of the wire contract, as structs that encode and decode them.
 
-Every event is one JSON object `{"type", "seq"?, "ts", "data"}`. `seq` is assigned inside a Redis script, so the publisher
-sends the bytes before and after it (`splice`) and the script joins them: no JSON is encoded twice or decoded in between.
+Every event is one JSON object `{"type", "seq"?, "ts", "data"}`. `seq` is assigned inside a Redis script, so the
+publisher sends what comes after it (`tail`) and the script joins them: no JSON is encoded twice or decoded in between.
 Instants are UTC with milliseconds (RFC 3339), for example `2026-11-22T21:05:00.123Z`.
 """
 
@@ -114,11 +114,6 @@ def instant(moment: datetime | None = None) -> str:
     """The moment (now, when none is given) as RFC 3339 UTC with milliseconds."""
     moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-def head(kind: str) -> bytes:
-    """The bytes of an event before its seq."""
-    return b'{"type":"' + kind.encode() + b'","seq":'
 
 
 def tail(ts: str, data: msgspec.Struct) -> bytes:

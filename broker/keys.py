@@ -1,4 +1,4 @@
-"""Every Redis key and channel name. All of a session's carry the hash tag of its partition, so one script touches one slot."""
+"""Every Redis key and channel name; a session's carry the hash tag of its partition: one script touches one slot."""
 
 from zlib import crc32
 

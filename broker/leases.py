@@ -1,0 +1,65 @@
+"""Gateway leases: a gateway proves that it lives; any gateway frees the seats of those that do not."""
+
+from broker import keys
+from broker.events import instant
+from broker.link import Link
+from broker.scripts import Scripts
+from broker.sessions import now_ms
+
+BEAT_SECONDS = 3.0
+LEASE_MS = 10_000
+REAP_SECONDS = 1.0
+REAP_AT_ONCE = 100
+
+
+class Leases:
+    """The leases of one gateway process (`lease` is unique to the process, not to the replica's name)."""
+
+    def __init__(self, link: Link, scripts: Scripts, *, partitions: int, lease: str) -> None:
+        self._link = link
+        self._scripts = scripts
+        self._partitions = partitions
+        self.lease = lease
+
+    async def take(self) -> None:
+        """Announce this gateway in every partition."""
+        await self._set()
+
+    async def renew(self) -> set[int]:
+        """Prolong the leases; returns the partitions where the lease had expired, whose seats others may have freed."""
+        expiry = now_ms() + LEASE_MS
+        answers = [
+            self._link.call("ZADD", keys.gateways(partition), "XX", "CH", expiry, self.lease)
+            for partition in range(self._partitions)
+        ]
+        lost = {partition for partition, changed in enumerate(answers) if await changed == 0}
+        if lost:
+            await self._set()
+        return lost
+
+    async def _set(self) -> None:
+        expiry = now_ms() + LEASE_MS
+        for answer in [
+            self._link.call("ZADD", keys.gateways(partition), expiry, self.lease)
+            for partition in range(self._partitions)
+        ]:
+            await answer
+
+    async def give_up(self) -> None:
+        """Let the leases end now; seats that are still held are freed by whoever reaps next."""
+        for answer in [
+            self._link.call("ZADD", keys.gateways(partition), "XX", 0, self.lease)
+            for partition in range(self._partitions)
+        ]:
+            await answer
+
+    async def reap(self) -> int:
+        """Free the seats that nobody holds any more, in every partition; returns how many were looked at."""
+        total = 0
+        for partition in range(self._partitions):
+            while True:
+                seen = await self._scripts.call("reap", (keys.prefix(partition),), now_ms(), instant(), REAP_AT_ONCE)
+                total += seen
+                if seen < REAP_AT_ONCE:
+                    break
+        return total

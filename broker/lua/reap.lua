@@ -1,0 +1,24 @@
+-- Free the seats of one partition that nobody holds any more: the grace has passed, or the gateway's lease has expired.
+-- KEYS  1 prefix of the partition's keys
+-- ARGV  1 now in ms  2 instant  3 the most seats of dead gateways to free in this call
+-- Returns how many seats were looked at; call again while it is not 0.
+local part, now, ts, limit = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local seen = purge_away(part, now, ts)
+for _, gateway in ipairs(redis.call('ZRANGEBYSCORE', part .. 'gateways', '-inf', now)) do
+  local members = redis.call('SPOP', part .. 'gateway:' .. gateway, limit)
+  for _, member in ipairs(members) do
+    local id, uid = string.match(member, '^(%S+) (%S+)$')
+    local session = part .. 'session:' .. id
+    local seat = seat_of(session, uid)
+    if seat and seat.g == gateway and seat.s == 'here' then
+      vacate(part, session, uid, seat, 'lost', ts)
+    end
+  end
+  seen = seen + #members
+  limit = limit - #members
+  if limit <= 0 then
+    return seen
+  end
+  redis.call('ZREM', part .. 'gateways', gateway)
+end
+return seen
