@@ -1,0 +1,41 @@
+# One image for every role: `gateway` (the default), `worker`, `migrate`, `check`, `token`.
+
+FROM python:3.11-slim AS build
+
+WORKDIR /build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY requirements/build.txt requirements/runtime.txt ./requirements/
+RUN pip install --require-hashes -r requirements/build.txt \
+    && python -m venv /opt/seance \
+    && /opt/seance/bin/pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt
+
+COPY pyproject.toml README.md ./
+COPY broker ./broker
+COPY cluster ./cluster
+COPY gateway ./gateway
+COPY migrations ./migrations
+COPY persistence ./persistence
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && /opt/seance/bin/pip install --no-deps /wheels/*.whl
+
+
+FROM python:3.11-slim
+
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin seance
+COPY --from=build /opt/seance /opt/seance
+ENV PATH=/opt/seance/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ENVIRONMENT=production \
+    HOST=0.0.0.0 \
+    PORT=8000
+
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 8000
+
+# /live, not /ready: an outage of Redis must not make an orchestrator kill every gateway at once. The balancer asks /ready.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=2); c.request('GET', '/live'); sys.exit(c.getresponse().status != 200)"]
+
+ENTRYPOINT ["seance"]
+CMD ["gateway"]

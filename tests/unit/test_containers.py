@@ -1,0 +1,184 @@
+"""The container files agree with the code: settings, paths, commands, pins and the balancer of the local cluster."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cluster.balancer import SLOTS, configuration
+from gateway.settings import Settings, load
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SECRETS = {"JWT_SECRET": "s" * 32, "POSTGRES_PASSWORD": "p" * 32}
+ROLES = ("gateway", "worker", "migrate")
+# What `seance up` starts; in containers `--scale` says how many.
+NOT_IN_CONTAINERS = {"GATEWAYS", "WORKERS"}
+
+
+def compose(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What docker-compose makes of the file; it needs no engine for that."""
+    command = (BIN / "docker-compose", "--env-file", "/dev/null", "-f", ROOT / "compose.yaml", "config")
+    return subprocess.run((*command, "--format=json"), env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    answer = compose(SECRETS)
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout)["services"]
+    return found
+
+
+def instructions() -> list[str]:
+    """The Dockerfile's instructions, one each, without comments."""
+    text = re.sub(r"(?m)^#.*\n", "", (ROOT / "Dockerfile").read_text()).replace("\\\n", " ")
+    return [re.sub(r" +", " ", line) for line in text.splitlines() if line]
+
+
+def copied() -> list[str]:
+    """Every path that the Dockerfile copies from the checkout."""
+    copies = [line.split()[1:] for line in instructions() if line.startswith("COPY ")]
+    return [source for words in copies if not words[0].startswith("--from") for source in words[:-1]]
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package → version in one of the locks."""
+    return dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (ROOT / "requirements" / name).read_text()))
+
+
+def test_every_setting_reaches_every_role(services: dict[str, Any]) -> None:
+    """Gateway, worker and migrate take exactly the settings there are, so none can be misspelt or forgotten."""
+    known = {field.name.upper() for field in msgspec.structs.fields(Settings)} - NOT_IN_CONTAINERS
+    assert {role: set(services[role]["environment"]) for role in ROLES} == dict.fromkeys(ROLES, known)
+
+
+def test_settings_are_valid(services: dict[str, Any]) -> None:
+    """What compose sets makes valid production settings that reach the other containers."""
+    environ = {name: value for name, value in services["gateway"]["environment"].items() if value is not None}
+    settings, _sources = load(environ)
+    assert (settings.environment, settings.host, settings.port) == ("production", "0.0.0.0", 8000)  # noqa: S104
+    assert settings.redis_url == "redis://redis:6379/0"
+    assert settings.database_url == f"postgresql://seance:{'p' * 32}@postgres:5432/seance"
+    grace = int(services["gateway"]["stop_grace_period"].removesuffix("s"))
+    assert grace > settings.shutdown_timeout_seconds
+
+
+def test_settings_pass_through() -> None:
+    """A setting in the environment reaches the containers."""
+    found = json.loads(compose({**SECRETS, "LOG_LEVEL": "debug"}).stdout)["services"]
+    assert {found[role]["environment"]["LOG_LEVEL"] for role in ROLES} == {"debug"}
+
+
+@pytest.mark.parametrize("missing", SECRETS)
+def test_secrets_are_required(missing: str) -> None:
+    """Without a secret nothing starts, and the message names it."""
+    answer = compose({name: value for name, value in SECRETS.items() if name != missing})
+    assert answer.returncode != 0
+    assert f"set {missing}" in answer.stderr
+
+
+def test_gateways_can_be_scaled(services: dict[str, Any]) -> None:
+    """Nothing binds a gateway or worker to one instance, and only the balancer is published."""
+    assert [name for name, service in services.items() if "ports" in service] == ["haproxy"]
+    assert [name for name, service in services.items() if "container_name" in service] == []
+    assert services["haproxy"]["ports"][0]["published"] == "8000"
+
+
+def test_roles_wait_for_what_they_need(services: dict[str, Any]) -> None:
+    """Gateways and workers start when Redis and Postgres are healthy and the migrations have run."""
+    needed = {"redis": "service_healthy", "postgres": "service_healthy", "migrate": "service_completed_successfully"}
+    for role in ("gateway", "worker"):
+        assert {name: need["condition"] for name, need in services[role]["depends_on"].items()} == needed
+
+
+def test_redis_loses_nothing(services: dict[str, Any]) -> None:
+    """Redis runs with AOF and evicts nothing, as `seance check` demands."""
+    assert {"--appendonly yes", "--maxmemory-policy noeviction"} <= set(services["redis"]["command"])
+
+
+def test_copied_paths_exist() -> None:
+    """Every path that the image copies is in the checkout, and the build context holds these and nothing else."""
+    paths = copied()
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    allowed = re.findall(r"(?m)^!(.+)$", (ROOT / ".dockerignore").read_text())
+    assert sorted(allowed) == sorted(paths)
+
+
+def test_image_holds_every_package() -> None:
+    """The folders that the wheel is made from are those that pyproject.toml names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = [pattern.removesuffix("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
+    assert sorted(packages) == sorted(path for path in copied() if (ROOT / path).is_dir())
+
+
+def test_wheel_holds_every_data_file() -> None:
+    """Scripts, templates and pages that stand beside the code are named as package data, so the image has them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    named = {
+        path
+        for package, patterns in project["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / package).glob(pattern)
+    }
+    packages = [ROOT / path for path in copied() if (ROOT / path).is_dir()]
+    there = {path for package in packages for path in package.rglob("*.*") if path.suffix not in {".py", ".pyc"}}
+    assert there - named == set()
+
+
+def test_pins_agree() -> None:
+    """The image is built and runs with the versions that are tested here."""
+    tested = pins("dev.txt")
+    for lock in ("build.txt", "runtime.txt"):
+        assert pins(lock).items() <= tested.items()
+    assert list(pins("build.txt")) == ["setuptools"]
+
+
+def directives(text: str) -> list[str]:
+    """The lines of an HAProxy configuration that matter, each with its section's name."""
+    found, section = [], ""
+    for line in text.splitlines():
+        words = line.split("#")[0].rstrip()
+        if words and not words.startswith(" "):
+            section = words
+        elif words and not section.startswith("resolvers"):
+            found.append(f"{section}: {words.strip()}")
+    return found
+
+
+def test_balancer_is_that_of_the_local_cluster() -> None:
+    """Hashing, checks, timeouts and errors of both balancers are the same; only where the gateways are differs."""
+    local = directives(configuration(":8000", {}, open_files=65_536, drain_seconds=40))
+    own = directives((ROOT / "deploy" / "haproxy.cfg").read_text())
+    slots = f"backend gateways: server-template gateway {SLOTS} gateway:8000 resolvers docker init-addr none"
+    shared = [line for line in local if not re.match(r"backend gateways: server |global: stats socket ", line)]
+    assert own == [*shared, slots]
+
+
+BREAKAGES = [
+    ("compose.yaml", "command:", "comand:", "compose.yaml is valid"),
+    ("Dockerfile", "WORKDIR /build", "WORKDIR build", "Dockerfile follows the rules"),
+    ("deploy/haproxy.cfg", "hash-type consistent", "hash-type constant", "deploy/haproxy.cfg is valid"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "complaint"), BREAKAGES, ids=[file for file, *_ in BREAKAGES])
+def test_check_complains(tmp_path: Path, file: str, old: str, new: str, complaint: str) -> None:
+    """`deploy/check` runs every check, fails for any complaint and says which file is wrong."""
+    for path in ("Dockerfile", "compose.yaml", "deploy"):
+        (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, tmp_path / path)
+    broken = tmp_path / file
+    assert old in broken.read_text()
+    broken.write_text(broken.read_text().replace(old, new))
+    environ = {"VENV": str(BIN.parent), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    answer = subprocess.run((tmp_path / "deploy" / "check",), env=environ, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert re.findall(r"(?m)^FAILED  (.*) \(", answer.stdout) == [complaint]
+    assert answer.stdout.count("\nok ") + answer.stdout.startswith("ok ") == len(BREAKAGES) - 1
