@@ -6,6 +6,7 @@ from pathlib import Path
 
 _RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 10_240
+_ANY_ADDRESS = ("0.0.0.0", "::", "*")  # noqa: S104 - compared, not bound
 
 
 def free_port(avoid: frozenset[int] = frozenset()) -> int:
@@ -22,14 +23,28 @@ def free_port(avoid: frozenset[int] = frozenset()) -> int:
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on this port of this address now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            # Two sockets that both reuse addresses may bind the same port; only one may listen.
-            probe.listen(1)
-        except OSError:
-            return False
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+                # Two sockets that both reuse addresses may bind the same port; only one may listen.
+                probe.listen(1)
+            except OSError:
+                return False
+    return True
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Whether somebody accepts connections there; any address of this machine is reached through loopback."""
+    if host in _ANY_ADDRESS:
+        host = "127.0.0.1"
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
     return True
 
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import stat
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -117,7 +118,7 @@ def _can_run(binaries: Path, folder: Path, identity: Identity) -> bool:
     probe = Launch(name="probe", argv=(str(binaries / "postgres"), "--version"), folder=folder, identity=identity)
     try:
         return run(probe).returncode == 0
-    except (OSError, RuntimeError, KeyError):
+    except (OSError, subprocess.SubprocessError, KeyError):
         return False
 
 

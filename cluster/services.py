@@ -17,7 +17,16 @@ from cluster.ports import free_port
 from cluster.postgres import ServiceError
 from cluster.spawn import Launch
 
-__all__ = ["Service", "ServiceError", "is_answering", "prepare_postgres", "prepare_redis", "wait_until_answering"]
+__all__ = [
+    "Service",
+    "ServiceError",
+    "prepare_postgres",
+    "prepare_redis",
+    "probe_postgres",
+    "probe_redis",
+    "problem_with",
+    "wait_until_answering",
+]
 
 _PROBE_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
@@ -44,7 +53,7 @@ def prepare_redis(folder: Path, *, port: int | None = None, is_durable: bool = T
     config.write_text(_redis_config(data, port, password, is_durable=is_durable))
     launch = Launch(name="redis", argv=(str(_binary.get_binary_path()), str(config)), folder=data)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
-    return Service(launch, url, lambda: _probe_redis(url))
+    return Service(launch, url, lambda: probe_redis(url))
 
 
 def prepare_postgres(folder: Path, *, port: int | None = None, is_durable: bool = True) -> Service:
@@ -56,23 +65,25 @@ def prepare_postgres(folder: Path, *, port: int | None = None, is_durable: bool 
     port = port or free_port()
     launch, password = postgres.launch(folder.resolve(), port, is_durable=is_durable)
     server = f"postgresql://{postgres.USER}:{password}@127.0.0.1:{port}"
-    return Service(launch, f"{server}/{postgres.DATABASE}", lambda: _probe_postgres(server))
+    return Service(launch, f"{server}/{postgres.DATABASE}", lambda: _make_database(server))
 
 
-async def is_answering(service: Service) -> bool:
-    """Whether the server answers now; the probe of PostgreSQL creates the database when it is missing."""
+async def problem_with(probe: Callable[[], Awaitable[None]]) -> str | None:
+    """Why the server does not answer, or None when it does."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            await service.probe()
-    except (OSError, TimeoutError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False
-    return True
+            await probe()
+    except TimeoutError:
+        return f"no answer within {_PROBE_SECONDS:g} s"
+    except (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 async def wait_until_answering(service: Service, is_alive: Callable[[], bool], timeout_seconds: float = 30) -> None:
     """Return when the server answers. Raises ServiceError when its process ends or the time is over."""
     deadline = time.monotonic() + timeout_seconds
-    while not await is_answering(service):
+    while await problem_with(service.probe) is not None:
         if not is_alive():
             raise ServiceError(f"{service.launch.name} ended while it was starting")
         if time.monotonic() > deadline:
@@ -103,7 +114,8 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-async def _probe_redis(url: str) -> None:
+async def probe_redis(url: str) -> None:
+    """Raise unless this Redis answers."""
     client = Redis.from_url(url, socket_timeout=_PROBE_SECONDS, socket_connect_timeout=_PROBE_SECONDS)
     try:
         await client.ping()
@@ -111,7 +123,17 @@ async def _probe_redis(url: str) -> None:
         await client.aclose()
 
 
-async def _probe_postgres(server: str) -> None:
+async def probe_postgres(url: str) -> None:
+    """Raise unless this database answers."""
+    connection = await asyncpg.connect(url.replace("+asyncpg", "", 1), timeout=_PROBE_SECONDS)
+    try:
+        await connection.fetchval("SELECT 1")
+    finally:
+        await connection.close()
+
+
+async def _make_database(server: str) -> None:
+    """Raise unless this server answers; make our database when it is missing."""
     connection = await asyncpg.connect(f"{server}/postgres", timeout=_PROBE_SECONDS)
     try:
         known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", postgres.DATABASE)

@@ -1,0 +1,63 @@
+# Sets up the environment and calls `seance`; `make help` lists the targets. Needs GNU make and Python 3.11 or newer.
+# PORT=8100 GATEWAYS=3 WORKERS=2 DETACH=1 SPIRIT=1 and the whole environment are passed on.
+
+PYTHON ?= python3
+VENV := .venv
+SEANCE := $(VENV)/bin/seance
+# A part of the tests: `make test TESTS=tests/unit`.
+TESTS ?= tests
+PYTEST_FLAGS ?= -n 2 --dist loadgroup
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: up down status scale restart migrate check test clean-data help
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+
+up: $(VENV)/.cluster ## start everything: PORT=8000 GATEWAYS=2 WORKERS=1; DETACH=1 returns when it is ready
+	@exec $(SEANCE) up
+
+down: | $(SEANCE) ## drain and stop everything; the data is kept
+	@exec $(SEANCE) down
+
+status: | $(SEANCE) ## show the replicas, their own addresses and their state
+	@exec $(SEANCE) status
+
+scale: | $(SEANCE) ## while it runs: GATEWAYS=5, WORKERS=2
+	@exec $(SEANCE) scale
+
+restart: | $(SEANCE) ## replace the gateways one by one
+	@exec $(SEANCE) restart
+
+migrate: $(VENV)/.cluster ## apply the database migrations
+	@exec $(SEANCE) migrate
+
+check: $(VENV)/.dev ## lint, format, types, architecture, container files
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/pytest -q tests/unit/test_architecture.py
+	deploy/check
+
+test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a part
+	@rm -f .coverage .coverage.*
+	$(VENV)/bin/coverage run -m pytest $(PYTEST_FLAGS) $(TESTS)
+	@$(VENV)/bin/coverage combine --quiet
+	@$(VENV)/bin/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
+
+clean-data: | $(SEANCE) ## remove the data and logs of the stopped cluster
+	@exec $(SEANCE) clean-data
+
+# Made anew whenever what it is made from changed.
+$(VENV)/.cluster: requirements/cluster.txt pyproject.toml
+	@$(PYTHON) cluster/environment.py cluster
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml
+	@$(PYTHON) cluster/environment.py dev
+
+# For commands that are about what runs already: only made when there is none.
+$(SEANCE):
+	@$(PYTHON) cluster/environment.py cluster

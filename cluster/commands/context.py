@@ -1,0 +1,65 @@
+"""What the commands share: their ways to fail, the settings in force, and the home of the local cluster."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cluster.home import checkout
+from gateway.settings import Settings, SettingsError, Source, load
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class FailedError(click.ClickException):
+    """It could not be done."""
+
+    exit_code = 1
+
+
+class ConfigurationError(click.ClickException):
+    """The settings are wrong."""
+
+    exit_code = 2
+
+
+class NotRunningError(click.ClickException):
+    """No cluster runs in this home."""
+
+    exit_code = 3
+
+    def __init__(self) -> None:
+        super().__init__("no cluster is running here; start one with `make up`")
+
+
+def settings_in_force() -> tuple[Settings, list[Source]]:
+    """The settings from the environment and `.env`, and where each came from."""
+    try:
+        return load(os.environ, checkout() / ".env")
+    except SettingsError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def home_option(command: Command) -> Command:
+    """`--home`: whose cluster this is about."""
+    return click.option(
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="SEANCE_HOME",
+        default=checkout() / ".seance",
+        help="Folder of the cluster's data, logs and state.  [default: .seance in the checkout]",
+    )(command)
+
+
+def servers_in_force(home: Path) -> tuple[Settings, dict[str, str]]:
+    """The settings and their origins; a server that nobody set is that of the local cluster, if one runs."""
+    settings, sources = settings_in_force()
+    if not (home / "state.json").is_file():
+        # A container has neither a local cluster nor the packages to look for one.
+        return settings, {source.variable: source.origin for source in sources}
+    from cluster import local
+    from cluster.home import Home
+
+    return local.adopt(settings, sources, Home(home.resolve()))

@@ -1,0 +1,194 @@
+"""`seance up`, `down`, `status`, `scale`, `restart` and `clean-data`: the local cluster as a whole."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster.commands.context import (
+    FailedError,
+    NotRunningError,
+    home_option,
+    settings_in_force,
+)
+
+if TYPE_CHECKING:
+    from cluster.control import Request
+    from cluster.home import Home
+    from cluster.state import Record
+
+# Longest silence of a supervisor: a draining process may take SHUTDOWN_TIMEOUT_SECONDS, up to 600.
+_SILENCE_SECONDS = 700.0
+_END_SECONDS = 30.0
+GATEWAYS = click.IntRange(1, 64)
+WORKERS = click.IntRange(1, 16)
+
+
+@click.command()
+@click.option("--gateways", type=GATEWAYS, help="Gateway replicas.  [default: GATEWAYS, else 2]")
+@click.option("--workers", type=WORKERS, help="Persistence workers.  [default: WORKERS, else 1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port for clients; 0: any.  [default: PORT, else 8000]")
+@click.option("--detach/--no-detach", envvar="DETACH", help="Return when everything is ready.  [default: DETACH]")
+@home_option
+def up(gateways: int | None, workers: int | None, port: int | None, detach: bool, home: Path) -> None:
+    """Start the cluster: Redis, PostgreSQL, gateways, workers, balancer.
+
+    It stays in the foreground and shows how everything is; Ctrl-C drains and stops. With --detach it returns when
+    everything is ready, and `seance down` stops it. DATABASE_URL or REDIS_URL: that server is used, none is started.
+    """
+    from cluster.home import AlreadyRunningError, Home, is_running
+    from cluster.plan import Plan
+    from cluster.ports import free_port
+    from cluster.supervisor import supervise
+    from cluster.views import choose
+
+    given = {"GATEWAYS": gateways, "WORKERS": workers, "PORT": port}
+    for name, value in given.items():
+        if value is not None:
+            os.environ[name] = str(value)
+    settings, sources = settings_in_force()
+    place = Home(home.resolve())
+    if is_running(place):
+        raise FailedError(_already_running(place))
+    if detach:
+        from cluster.detach import start_detached
+
+        raise SystemExit(start_detached(place))
+    plan = Plan.of(place, settings, sources, settings.port or free_port(), os.environ)
+    try:
+        raise SystemExit(supervise(plan, choose()))
+    except AlreadyRunningError as error:
+        raise FailedError(_already_running(place)) from error
+
+
+@click.command()
+@home_option
+def down(home: Path) -> None:
+    """Drain and stop the cluster; its data is kept."""
+    from cluster import state
+    from cluster.control import ControlError, Stop
+    from cluster.home import Home, is_running
+
+    place = Home(home.resolve())
+    record = state.read(place.state)
+    if not is_running(place):
+        # Its supervisor was killed: end what is left.
+        if record is None or not state.kill_all(record.processes, _END_SECONDS):
+            raise NotRunningError
+        place.state.unlink(missing_ok=True)
+        click.echo("ended what a killed supervisor had left behind")
+        return
+    if record is None:
+        raise FailedError(f"a cluster runs here, but {place.state} can't be read; end it with Ctrl-C where it runs")
+    try:
+        _ask(record, Stop(record.token), _SILENCE_SECONDS)
+    except ControlError as error:
+        click.echo(f"{error}; killing it", err=True)
+        state.kill_all((record.supervisor, *record.processes), _END_SECONDS)
+    deadline = time.monotonic() + _END_SECONDS
+    while is_running(place) or state.is_alive(record.supervisor):
+        if time.monotonic() > deadline:
+            raise FailedError(f"the supervisor (pid {record.supervisor.pid}) does not end")
+        time.sleep(0.02)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+@home_option
+def status(as_json: bool, home: Path) -> None:
+    """Show the replicas with their addresses, states and load. Exit code 3: not running."""
+    from cluster.control import ControlError
+    from cluster.home import Home
+    from cluster.local import status_of
+    from cluster.state import Status
+    from cluster.views import lines
+
+    try:
+        found = status_of(Home(home.resolve()))
+    except ControlError as error:
+        raise FailedError(str(error)) from error
+    if as_json:
+        click.echo(json.dumps((found or Status()).public()))
+    if found is None:
+        raise NotRunningError
+    if not as_json:
+        click.echo("\n".join(lines(found)))
+
+
+@click.command()
+@click.option("--gateways", type=GATEWAYS, envvar="GATEWAYS", help="How many gateways to run.")
+@click.option("--workers", type=WORKERS, envvar="WORKERS", help="How many workers to run.")
+@home_option
+def scale(gateways: int | None, workers: int | None, home: Path) -> None:
+    """Add replicas, or drain and remove them, while the cluster runs."""
+    from cluster.control import Scale
+
+    if gateways is None and workers is None:
+        raise click.UsageError("say how many: --gateways N, --workers M, or both")
+    record = _record(home)
+    _change(record, Scale(record.token, gateways, workers))
+
+
+@click.command()
+@home_option
+def restart(home: Path) -> None:
+    """Replace the gateways one by one, while the others serve."""
+    from cluster.control import Restart
+
+    record = _record(home)
+    _change(record, Restart(record.token))
+
+
+@click.command("clean-data")
+@home_option
+def clean_data(home: Path) -> None:
+    """Remove all data and logs of the stopped cluster."""
+    from cluster import postgres
+    from cluster.home import Home, is_running
+
+    place = Home(home.resolve())
+    if is_running(place):
+        raise FailedError("the cluster is running; stop it first with `make down`")
+    for folder in (place.root, postgres.relocated(place.data)):
+        if folder.exists():
+            shutil.rmtree(folder)
+            click.echo(f"removed {folder}")
+
+
+def _record(home: Path) -> "Record":
+    from cluster import state
+    from cluster.home import Home, is_running
+
+    place = Home(home.resolve())
+    record = state.read(place.state)
+    if record is None or not is_running(place):
+        raise NotRunningError
+    return record
+
+
+def _change(record: "Record", request: "Request") -> None:
+    from cluster.control import ControlError
+
+    try:
+        _ask(record, request, _SILENCE_SECONDS)
+    except ControlError as error:
+        raise FailedError(str(error)) from error
+
+
+def _ask(record: "Record", request: "Request", timeout_seconds: float) -> None:
+    """Print the progress of a request until it is done. Raises FailedError and ControlError."""
+    from cluster.control import Line, ask
+
+    for reply in ask(record, request, timeout_seconds):
+        if isinstance(reply, Line):
+            click.echo(reply.text)
+        elif reply.problem is not None:
+            raise FailedError(reply.problem)
+
+
+def _already_running(place: "Home") -> str:
+    return f"a cluster is running already in {place.root}: see `make status`, stop it with `make down`"

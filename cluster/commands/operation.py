@@ -1,0 +1,68 @@
+"""`seance check` and `token`: what someone who runs an installation needs."""
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import click
+
+from cluster.commands.context import FailedError, home_option, servers_in_force, settings_in_force
+
+
+@click.command()
+@home_option
+def check(home: Path) -> None:
+    """Show every setting in force and where it came from; check Redis, Postgres and their set-up.
+
+    Each problem comes with how to mend it. Exit code 2: the configuration is wrong. 1: a check failed.
+    """
+    from cluster.check import examine, values
+
+    settings, origins = servers_in_force(home)
+    rows = values(settings, origins)
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for variable, value, origin in rows:
+        click.echo(f"{variable:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+    click.echo()
+    findings = asyncio.run(examine(settings))
+    for finding in findings:
+        click.echo(f"{'ok  ' if finding.is_good else 'BAD '} {finding.subject}: {finding.text}")
+        if finding.remedy is not None:
+            click.echo(f"     mend: {finding.remedy}")
+    bad = sum(not finding.is_good for finding in findings)
+    if bad:
+        raise FailedError(f"{bad} of {len(findings)} checks failed")
+
+
+@click.command()
+@click.option("--scope", type=click.Choice(["user", "host", "publish"]), required=True, help="What it allows.")
+@click.option("--session", "session_id", type=click.UUID, help="The session it is good for; `publish`: else for all.")
+@click.option("--name", help="The user's name (scope `user`).")
+@click.option("--user-id", type=click.UUID, help="The user's id (scope `user`).  [default: a new one]")
+@click.option(
+    "--expires",
+    "expires_seconds",
+    type=click.IntRange(min=1),
+    help="Seconds it is good for.  [default: JWT_EXPIRES_SECONDS]",
+)
+def token(
+    scope: str, session_id: uuid.UUID | None, name: str | None, user_id: uuid.UUID | None, expires_seconds: int | None
+) -> None:
+    """Mint an access token, signed with JWT_SECRET, and print it."""
+    from gateway.access.tokens import Claims, Tokens
+
+    settings, _ = settings_in_force()
+    if session_id is None and scope != "publish":
+        raise click.UsageError(f"a token with scope `{scope}` needs --session")
+    session = None if session_id is None else str(session_id)
+    match scope, session, name:
+        case "user", str(), str():
+            claims = Claims.user(session, str(user_id or uuid.uuid4()), name)
+        case "user", _, _:
+            raise click.UsageError("a token with scope `user` needs --name")
+        case "host", str(), _:
+            claims = Claims.host(session)
+        case _:
+            claims = Claims.publish(session)
+    minted = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
+    click.echo(minted.create_access_token(claims, expires_seconds=expires_seconds))

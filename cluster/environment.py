@@ -1,0 +1,107 @@
+"""Makes the environment `.venv` from the locked requirements: `python3 cluster/environment.py cluster|dev`.
+
+Runs before anything is installed, so it needs only the standard library, and says in words what is missing.
+"""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+OLDEST = (3, 11)
+NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
+ANOTHER = "Another one is named like this: `make PYTHON=python3.12 up`"
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+# The stamps that each kind leaves; the second contains the first.
+STAMPS = {"cluster": ("cluster",), "dev": ("cluster", "dev")}
+
+
+class SetupError(Exception):
+    """The environment can't be made; the message says what to do."""
+
+
+def main(arguments: list[str]) -> int:
+    """Make or complete the environment; the exit code."""
+    if len(arguments) != 1 or arguments[0] not in STAMPS:
+        say("usage: environment.py cluster|dev")
+        return 2
+    if sys.version_info[:2] < OLDEST:
+        return _run_newer(arguments)
+    try:
+        make(arguments[0])
+    except SetupError as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+def make(kind: str) -> None:
+    """Install what `requirements/<kind>.txt` pins and then the project itself, and leave the stamps."""
+    pip = _pip()
+    say(f"environment: installing what requirements/{kind}.txt pins")
+    locked = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", f"requirements/{kind}.txt")
+    _call(pip, "install", "--quiet", *locked)
+    say("environment: installing the project")
+    _call(pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    for stamp in STAMPS[kind]:
+        (VENV / f".{stamp}").touch()
+
+
+def _pip() -> list[str]:
+    """The command that installs into the environment, which is made when it is missing or broken."""
+    python = VENV / "bin" / "python"
+    inside = [str(python), "-m", "pip"]
+    if _works([*inside, "--version"]):
+        return inside
+    say(f"environment: making {VENV} with Python {sys.version.split()[0]}")
+    shutil.rmtree(VENV, ignore_errors=True)
+    if _works([sys.executable, "-m", "venv", str(VENV)]) and _works([*inside, "--version"]):
+        return inside
+    # Debian keeps `ensurepip` in a package of its own.
+    shutil.rmtree(VENV, ignore_errors=True)
+    if importlib.util.find_spec("virtualenv") and _works([sys.executable, "-m", "virtualenv", str(VENV)]):
+        return inside
+    shutil.rmtree(VENV, ignore_errors=True)
+    outside = [sys.executable, "-m", "pip", "--python", str(python)]
+    if _works([sys.executable, "-m", "venv", "--without-pip", str(VENV)]) and _works([*outside, "--version"]):
+        return outside
+    shutil.rmtree(VENV, ignore_errors=True)
+    raise SetupError(
+        f"{sys.executable} can make no environment: neither `venv` with `ensurepip`, nor `virtualenv`, nor `pip`\n"
+        f"works. Install one of them (Debian and Ubuntu: `apt install python3-venv`). {ANOTHER}"
+    )
+
+
+def _call(command: list[str], *arguments: str) -> None:
+    if subprocess.run([*command, *arguments], cwd=ROOT, check=False).returncode != 0:  # noqa: S603 - our own command
+        raise SetupError(f"`{' '.join(('pip', *arguments[:1]))}` failed; its words are above")
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603 - our own command
+    except OSError:
+        return False
+
+
+def _run_newer(arguments: list[str]) -> int:
+    """Start over with a newer Python from the PATH, if there is one."""
+    for name in NEWER:
+        found = shutil.which(name)
+        if found is not None and _works([found, "--version"]):
+            return subprocess.run([found, __file__, *arguments], check=False).returncode  # noqa: S603 - our own command
+    have = ".".join(str(part) for part in sys.version_info[:3])
+    need = ".".join(str(part) for part in OLDEST)
+    say(f"error: {sys.executable} is Python {have}, and {need} or newer is needed. {ANOTHER}")
+    return 1
+
+
+def say(text: str) -> None:
+    """A line of progress, at once."""
+    print(text, flush=True)  # noqa: T201 - this is the command's output
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,131 @@
+"""Looking at running replicas: readiness and counts of gateways over HTTP, presence and lag of workers in Redis."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from broker import keys, stream
+from broker.errors import BrokerError
+
+POLL_SECONDS = 2.0
+# Rates over a shorter time jump about.
+_RATE_SECONDS = 0.5
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The counts in a gateway's `/health`."""
+
+    sockets: int = 0
+    sessions: int = 0
+    events_total: int = 0
+    deliveries_total: int = 0
+
+
+class Pulse(msgspec.Struct, frozen=True):
+    """What one poll of a gateway found; `health` is None when it did not answer."""
+
+    is_ready: bool
+    health: Health | None
+
+
+class Rates:
+    """Events and deliveries per second, from totals that are polled."""
+
+    def __init__(self) -> None:
+        self.events = 0.0
+        self.deliveries = 0.0
+        self._last: tuple[float, Health] | None = None
+
+    def update(self, health: Health, now: float | None = None) -> None:
+        """Take in the totals of now (a monotonic clock); totals that fell mean a new process."""
+        now = time.monotonic() if now is None else now
+        if self._last is None or health.events_total < self._last[1].events_total:
+            self._last = (now, health)
+            self.events = self.deliveries = 0.0
+            return
+        before, old = self._last
+        if now - before < _RATE_SECONDS:
+            return
+        self.events = (health.events_total - old.events_total) / (now - before)
+        self.deliveries = (health.deliveries_total - old.deliveries_total) / (now - before)
+        self._last = (now, health)
+
+
+class GatewayMonitor:
+    """Polls gateways; one HTTP client for all."""
+
+    def __init__(self) -> None:
+        # A proxy from the environment must never see loopback requests.
+        self._client = httpx.AsyncClient(timeout=POLL_SECONDS, trust_env=False)
+
+    async def poll(self, url: str) -> Pulse:
+        """Whether the gateway is ready, and its counts."""
+        ready, health = await asyncio.gather(self._get(f"{url}/ready"), self._get(f"{url}/health"))
+        return Pulse(ready is not None and ready.status_code == httpx.codes.OK, _decode(health))
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+    async def _get(self, url: str) -> httpx.Response | None:
+        try:
+            return await self._client.get(url)
+        except httpx.HTTPError:
+            return None
+
+
+class WorkerMonitor:
+    """Reads from Redis which workers are present and how many entries each still has to write."""
+
+    def __init__(self, redis_url: str, partitions: int) -> None:
+        self._redis = Redis.from_url(redis_url, socket_timeout=POLL_SECONDS, socket_connect_timeout=POLL_SECONDS)
+        self._partitions = partitions
+
+    async def poll(self, worker_ids: Iterable[str]) -> Mapping[str, int] | None:
+        """The lag of each present worker of these, in entries; None when Redis does not answer."""
+        try:
+            leased: Any = await self._redis.zrangebyscore(keys.WORKERS, time.time() * 1000, "+inf")
+            lags = await stream.lag(self._redis, self._partitions)
+            owners = await self._owners()
+        except (RedisError, BrokerError, OSError):
+            return None
+        present = {name.decode() for name in leased}
+        return share_lag([one for one in worker_ids if one in present], lags, owners)
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._redis.aclose()
+
+    async def _owners(self) -> dict[int, str]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in range(self._partitions):
+            pipeline.get(keys.owner(partition))
+        found = await pipeline.execute()
+        return {partition: owner.decode() for partition, owner in enumerate(found) if owner is not None}
+
+
+def share_lag(worker_ids: list[str], lags: Mapping[int, int], owners: Mapping[int, str]) -> dict[str, int]:
+    """Each worker's lag. What belongs to none of them counts for the first, so that the sum is always the whole."""
+    shares = dict.fromkeys(worker_ids, 0)
+    for partition, lag in lags.items():
+        owner = owners.get(partition)
+        if owner not in shares and worker_ids:
+            owner = worker_ids[0]
+        if owner in shares:
+            shares[owner] += lag
+    return shares
+
+
+def _decode(response: httpx.Response | None) -> Health | None:
+    if response is None:
+        return None
+    try:
+        return msgspec.json.decode(response.content, type=Health)
+    except msgspec.DecodeError:
+        return None

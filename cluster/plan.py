@@ -1,0 +1,88 @@
+"""What a cluster is to be: the settings in force, the servers that are not ours, and how its processes are launched."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import msgspec
+
+from cluster.home import Home, checkout
+from cluster.spawn import Launch
+from gateway.settings import Settings, Source
+
+LOOPBACK = "127.0.0.1"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Built once by the command line; `redis_url` and `database_url` are None where an embedded server is started."""
+
+    home: Home
+    settings: Settings
+    port: int
+    redis_url: str | None
+    database_url: str | None
+    environ: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, home: Home, settings: Settings, sources: Sequence[Source], port: int, environ: Mapping[str, str]
+    ) -> Self:
+        """The plan that these settings make; a server's URL that somebody set means: use that server."""
+        given = {source.variable for source in sources if source.origin != "default"}
+        return cls(
+            home=home,
+            settings=settings,
+            port=port,
+            redis_url=settings.redis_url if "REDIS_URL" in given else None,
+            database_url=settings.database_url if "DATABASE_URL" in given else None,
+            environ=environ,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where clients on this machine connect to."""
+        host = self.settings.host
+        if host in ("0.0.0.0", "::", "*", ""):  # noqa: S104 - compared, not bound
+            host = LOOPBACK
+        return f"http://{bracketed(host)}:{self.port}"
+
+    @property
+    def bind(self) -> str:
+        """The balancer's address."""
+        return f"{bracketed(self.settings.host)}:{self.port}"
+
+
+class Fabric(msgspec.Struct, frozen=True):
+    """The plan with the URLs of the servers in use: makes the launches of our own processes."""
+
+    plan: Plan
+    redis_url: str
+    database_url: str
+
+    def gateway(self, gateway_id: str, host: str, port: int) -> Launch:
+        """A gateway that listens on this address."""
+        return self._launch(gateway_id, ("gateway", "--id", gateway_id), {"HOST": host, "PORT": str(port)})
+
+    def worker(self, worker_id: str) -> Launch:
+        """A persistence worker."""
+        return self._launch(worker_id, ("worker", "--id", worker_id), {})
+
+    def migrate(self) -> Launch:
+        """The migrations, up to the newest."""
+        return self._launch("migrate", ("migrate",), {})
+
+    def _launch(self, name: str, command: tuple[str, ...], extra: Mapping[str, str]) -> Launch:
+        environment = {
+            **self.plan.environ,
+            "REDIS_URL": self.redis_url,
+            "DATABASE_URL": self.database_url,
+            "PYTHONUNBUFFERED": "1",
+            **extra,
+        }
+        argv = (sys.executable, "-m", "cluster", *command)
+        return Launch(name=name, argv=argv, folder=checkout(), environment=environment)
+
+
+def bracketed(host: str) -> str:
+    """The host as it stands before a port; IPv6 addresses need brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,83 @@
+"""How the foreground `seance up` shows itself: plain lines, or on a terminal a live table below them."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from cluster.state import Status
+
+_REFRESH_SECONDS = 0.5
+
+
+class View(Protocol):
+    """What the supervisor shows itself with."""
+
+    def line(self, text: str) -> None:
+        """Something happened."""
+
+    async def watch(self, look: Callable[[], Status]) -> None:
+        """Everything runs: show how it is until cancelled."""
+
+
+class PlainView:
+    """Lines on standard output, for logs and pipes."""
+
+    def line(self, text: str) -> None:
+        """Print it at once."""
+        print(text, flush=True)  # noqa: T201 - this is the command's output
+
+    async def watch(self, look: Callable[[], Status]) -> None:
+        """Say once how everything is; what happens later is reported line by line."""
+        for text in lines(look()):
+            self.line(text)
+
+
+def lines(status: Status) -> list[str]:
+    """The status in words, one replica per line; passwords stay out."""
+    shown = [f"clients: {status.url}"]
+    for gateway in status.gateways:
+        restarts = f", restarted {gateway.restarts} times" if gateway.restarts else ""
+        shown.append(
+            f"{gateway.id:<10} {gateway.state:<9} {gateway.url}  pid {gateway.pid or '-'}  {gateway.sockets} sockets, "
+            f"{gateway.sessions} sessions, {gateway.events_rate:.0f} events/s{restarts}"
+        )
+    for worker in status.workers:
+        restarts = f", restarted {worker.restarts} times" if worker.restarts else ""
+        shown.append(f"{worker.id:<10} {worker.state:<9} pid {worker.pid or '-'}  lag {worker.lag}{restarts}")
+    shown += [
+        f"{service.name:<10} {'running' if service.pid else 'stopped':<9} pid {service.pid or '-'}"
+        for service in status.services
+    ]
+    return shown
+
+
+def choose(*, is_terminal: bool | None = None) -> View:
+    """The live view on a terminal, plain lines elsewhere."""
+    if is_terminal is None:
+        is_terminal = sys.stdout.isatty()
+    return LiveView() if is_terminal else PlainView()
+
+
+class LiveView:
+    """Rich's live display. It is drawn from the event loop: a thread of its own would be forked along with children."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console()
+
+    def line(self, text: str) -> None:
+        """Print it above the table."""
+        self._console.print(text, markup=False, highlight=False)
+
+    async def watch(self, look: Callable[[], Status]) -> None:
+        """Redraw the table twice a second until cancelled."""
+        from rich.live import Live
+
+        from cluster.table import table
+
+        with Live(table(look()), console=self._console, auto_refresh=False, transient=True) as live:
+            while True:
+                await asyncio.sleep(_REFRESH_SECONDS)
+                live.update(table(look()), refresh=True)
