@@ -1,0 +1,89 @@
+"""Errors of everything Postgres, named by condition; drivers' exceptions are mapped to these once, at the boundary."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+# SQLSTATE classes, see the appendix "PostgreSQL Error Codes" of its manual: the values are at fault.
+_DATA_CLASSES = ("22", "23")
+# Not the values but the server or the way to it: connection, authorisation, no such database, conflict of transactions,
+# resources, operator intervention, system; a standby that was asked to write; a lock that was not available.
+_SERVER_CLASSES = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
+
+
+class PersistenceError(Exception):
+    """Something about Postgres went wrong; every error of this package is one.
+
+    Raised itself for what is neither the data's nor the connection's fault, such as a missing table (run the
+    migrations).
+    """
+
+
+class DatabaseUnavailableError(PersistenceError):
+    """Postgres can't be reached, is shutting down, or did not answer in time. Retry with backoff."""
+
+
+class DataError(PersistenceError):
+    """Postgres refuses these values, whatever is tried: a constraint, a foreign key, a character it can't hold.
+
+    `reason` names the condition and the constraint, and never holds a value.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class InvalidFieldError(PersistenceError):
+    """A value that a caller gave is out of its range; nothing was sent to Postgres."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field} {message}")
+        self.field = field
+        self.message = message
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Run a piece of database work; whatever a driver raises inside leaves as one of the errors above."""
+    try:
+        yield
+    except DBAPIError as exc:
+        raise translate(exc.driver_exception) from exc
+    except PoolTimeoutError as exc:
+        raise DatabaseUnavailableError("no connection of the pool became free in time") from exc
+    except (
+        SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+    ) as exc:
+        raise translate(exc) from exc
+
+
+def translate(error: BaseException) -> PersistenceError:
+    """The error of ours that says the same as a driver's. Messages that could hold values are left out."""
+    match error:
+        case asyncpg.PostgresError(sqlstate=str(state)) if state.startswith(_DATA_CLASSES):
+            constraint = getattr(error, "constraint_name", None)
+            return DataError(f"{_condition(error)}: {constraint}" if constraint else _condition(error))
+        case asyncpg.PostgresError(sqlstate=str(state)) if state.startswith(_SERVER_CLASSES):
+            return DatabaseUnavailableError(f"{_condition(error)} ({state})")
+        case asyncpg.PostgresError():
+            return PersistenceError(f"{_condition(error)}: {error}")
+        # What asyncpg itself refuses to encode; its message quotes the value.
+        case asyncpg.InterfaceError() if isinstance(error, ValueError):
+            return DataError("a value does not fit its column's type")
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError() | OSError():
+            return DatabaseUnavailableError(f"{_condition(error)}: {error}" if str(error) else _condition(error))
+    return PersistenceError(_condition(error))
+
+
+def _condition(error: BaseException) -> str:
+    """`ForeignKeyViolationError` → `foreign key violation`."""
+    name = type(error).__name__.removesuffix("Error")
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()

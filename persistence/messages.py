@@ -1,0 +1,103 @@
+"""The history of a session, page by page."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from persistence.errors import mapped
+from persistence.tables import MessageRow
+
+_COLUMNS = MessageRow.__table__.c
+_MAX_BIGINT = 2**63 - 1
+
+
+class MessageRecord(msgspec.Struct, frozen=True):
+    """A message as stored; `timestamp` is UTC, `user_id` None when a server published it."""
+
+    seq: int
+    id: str
+    session_id: str
+    user_id: str | None
+    user_name: str
+    text: str
+    timestamp: datetime
+    is_spirit: bool
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    """Messages in ascending `seq`; the bounds to ask for next, None where nothing more is stored on that side."""
+
+    items: tuple[MessageRecord, ...]
+    next_before: int | None
+    next_after: int | None
+
+
+class Messages:
+    """Queries about messages. Every method raises DatabaseUnavailableError when Postgres can't answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def page(
+        self, session_id: str, *, before: int | None = None, after: int | None = None, limit: int = 50
+    ) -> MessagePage:
+        """At most `limit` messages with `after` < seq < `before`.
+
+        With `after` the oldest of these, else the newest; an unknown session has none.
+        """
+        try:
+            key = UUID(session_id)
+        except ValueError:
+            return MessagePage((), None, None)
+        with mapped():
+            async with self._engine.connect() as connection:
+                rows = await _rows(connection, key, before, after, limit)
+                if not rows:
+                    return MessagePage((), None, None)
+                first, last = rows[0].seq, rows[-1].seq
+                has_older = await _has(connection, key, MessageRow.seq < first)
+                has_newer = await _has(connection, key, MessageRow.seq > last)
+        return MessagePage(
+            items=tuple(map(_record, rows)),
+            next_before=first if has_older else None,
+            next_after=last if has_newer else None,
+        )
+
+
+async def _rows(
+    connection: AsyncConnection, session_id: UUID, before: int | None, after: int | None, limit: int
+) -> list[Row[Any]]:
+    statement = select(*_COLUMNS).where(MessageRow.session_id == session_id).limit(limit)
+    if before is not None:
+        statement = statement.where(MessageRow.seq < _bigint(before))
+    if after is None:
+        statement = statement.order_by(MessageRow.seq.desc())
+        return list(reversed((await connection.execute(statement)).all()))
+    statement = statement.where(MessageRow.seq > _bigint(after)).order_by(MessageRow.seq)
+    return list((await connection.execute(statement)).all())
+
+
+def _bigint(number: int) -> int:
+    return max(-_MAX_BIGINT, min(number, _MAX_BIGINT))
+
+
+async def _has(connection: AsyncConnection, session_id: UUID, condition: ColumnElement[bool]) -> bool:
+    found = select(exists().where(MessageRow.session_id == session_id, condition))
+    return bool((await connection.execute(found)).scalar_one())
+
+
+def _record(row: Row[Any]) -> MessageRecord:
+    return MessageRecord(
+        seq=row.seq,
+        id=str(row.id),
+        session_id=str(row.session_id),
+        user_id=None if row.user_id is None else str(row.user_id),
+        user_name=row.user_name,
+        text=row.text,
+        timestamp=row.timestamp.astimezone(UTC),
+        is_spirit=row.is_spirit,
+    )

@@ -1,0 +1,165 @@
+"""Sessions in Postgres: create, get, close, and where a session's hot state has to go on from."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from persistence.errors import InvalidFieldError, mapped
+from persistence.tables import MessageRow, SessionRow, UserRow
+
+Presence = Literal["full", "summary"]
+
+MAX_NAME = 100
+MAX_USERS = 10_000
+DEFAULT_USERS = 6
+# Beyond so many, telling everyone about everyone who comes and goes costs more than it says.
+FULL_PRESENCE_USERS = 100
+
+_COLUMNS = SessionRow.__table__.c
+
+
+class SessionRecord(msgspec.Struct, frozen=True):
+    """A session as stored; `created_at` is UTC, `password_hash` None when no password is needed."""
+
+    id: str
+    name: str
+    created_at: datetime
+    max_users: int
+    is_active: bool
+    password_hash: str | None
+    presence: Presence
+    spirit: bool
+
+
+class ResumePoint(msgspec.Struct, frozen=True):
+    """What the rebuilding of hot state needs: the highest `seq` stored (0: none), and who may not come back."""
+
+    max_seq: int
+    removed_user_ids: tuple[str, ...]
+
+
+class Sessions:
+    """Queries about sessions. Every method raises DatabaseUnavailableError when Postgres can't answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def create(
+        self,
+        *,
+        name: str,
+        max_users: int = DEFAULT_USERS,
+        password_hash: str | None = None,
+        presence: Presence | None = None,
+        spirit: bool = True,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> SessionRecord:
+        """Store a new session and return it; with an `id` that exists, return what is stored and change nothing.
+
+        The name is trimmed. `presence` defaults to `full` for up to 100 users, else `summary`. Raises
+        InvalidFieldError.
+        """
+        values = {
+            "id": uuid4() if id is None else _uuid(id),
+            "name": _valid_name(name),
+            "created_at": datetime.now(UTC),
+            "max_users": _valid_max_users(max_users),
+            "is_active": True,
+            "password_hash": password_hash,
+            "presence": presence or ("full" if max_users <= FULL_PRESENCE_USERS else "summary"),
+            "spirit": spirit,
+        }
+        statement = insert(SessionRow).values(values).on_conflict_do_nothing(index_elements=[SessionRow.id])
+        with mapped():
+            async with self._engine.begin() as connection:
+                row = (await connection.execute(statement.returning(*_COLUMNS))).one_or_none()
+                if row is None:
+                    row = (await connection.execute(select(*_COLUMNS).where(SessionRow.id == values["id"]))).one()
+        return _record(row)
+
+    async def get(self, id: str) -> SessionRecord | None:  # noqa: A002 - the field's name
+        """The session, or None when there is none with that id (or the id is no UUID)."""
+        key = _uuid_or_none(id)
+        if key is None:
+            return None
+        with mapped():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(select(*_COLUMNS).where(SessionRow.id == key))).one_or_none()
+        return None if row is None else _record(row)
+
+    async def close(self, id: str) -> SessionRecord | None:  # noqa: A002 - the field's name
+        """Set `is_active` to false, also when it is already; None when there is no such session."""
+        key = _uuid_or_none(id)
+        if key is None:
+            return None
+        statement = update(SessionRow).where(SessionRow.id == key).values(is_active=False).returning(*_COLUMNS)
+        with mapped():
+            async with self._engine.begin() as connection:
+                row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _record(row)
+
+    async def resume_point(self, id: str) -> ResumePoint:  # noqa: A002 - the field's name
+        """Where the session's hot state has to go on from; (0, nobody) for an unknown session."""
+        key = _uuid_or_none(id)
+        if key is None:
+            return ResumePoint(0, ())
+        with mapped():
+            async with self._engine.connect() as connection:
+                return ResumePoint(await _max_seq(connection, key), await _removed_user_ids(connection, key))
+
+
+async def _max_seq(connection: AsyncConnection, session_id: UUID) -> int:
+    found = select(func.coalesce(func.max(MessageRow.seq), 0)).where(MessageRow.session_id == session_id)
+    return (await connection.execute(found)).scalar_one()
+
+
+async def _removed_user_ids(connection: AsyncConnection, session_id: UUID) -> tuple[str, ...]:
+    found = select(UserRow.id).where(UserRow.session_id == session_id, UserRow.is_removed).order_by(UserRow.id)
+    return tuple(str(user_id) for user_id in (await connection.execute(found)).scalars())
+
+
+def _valid_name(name: str) -> str:
+    trimmed = name.strip()
+    if not 1 <= len(trimmed) <= MAX_NAME:
+        raise InvalidFieldError("name", f"must have 1 to {MAX_NAME} characters after trimming")
+    if "\0" in trimmed:
+        raise InvalidFieldError("name", "must not contain NUL characters")
+    return trimmed
+
+
+def _valid_max_users(max_users: int) -> int:
+    if not 1 <= max_users <= MAX_USERS:
+        raise InvalidFieldError("max_users", f"must be 1 to {MAX_USERS}")
+    return max_users
+
+
+def _uuid(text: str) -> UUID:
+    key = _uuid_or_none(text)
+    if key is None:
+        raise InvalidFieldError("id", "must be a UUID")
+    return key
+
+
+def _uuid_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _record(row: Row[Any]) -> SessionRecord:
+    return SessionRecord(
+        id=str(row.id),
+        name=row.name,
+        created_at=row.created_at.astimezone(UTC),
+        max_users=row.max_users,
+        is_active=row.is_active,
+        password_hash=row.password_hash,
+        presence=row.presence,
+        spirit=row.spirit,
+    )

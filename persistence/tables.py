@@ -1,0 +1,112 @@
+"""The tables, as SQLAlchemy models. Primary keys start with the session, so that rows can be partitioned by it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Integer, MetaData, Text, and_, false, true
+from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
+
+
+class Table(DeclarativeBase):
+    """What every model shares: names of constraints are made by rule, so that a migration can drop them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    # Every column says whether it has a time zone; none goes without.
+    type_annotation_map = {datetime: DateTime(timezone=True), str: Text()}  # noqa: RUF012 - SQLAlchemy's protocol
+
+
+class SessionRow(Table):
+    """A session. Rows are never deleted; a closed one has `is_active` false."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_length"),
+        CheckConstraint("max_users BETWEEN 1 AND 10000", name="max_users_range"),
+        CheckConstraint("presence IN ('full', 'summary')", name="presence_known"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    max_users: Mapped[int] = mapped_column(Integer, server_default="6")
+    is_active: Mapped[bool] = mapped_column(server_default=true())
+    password_hash: Mapped[str | None]
+    presence: Mapped[str] = mapped_column(server_default="full")
+    spirit: Mapped[bool] = mapped_column(server_default=true())
+
+    messages: Mapped[list["MessageRow"]] = relationship(
+        back_populates="session", order_by="MessageRow.seq", lazy="raise"
+    )
+    users: Mapped[list["UserRow"]] = relationship(back_populates="session", lazy="raise")
+
+
+class UserRow(Table):
+    """A user of one session.
+
+    `joined_at` and `left_at` are the latest of each; `left_at` is null while the user is there. `joined_at` is null
+    when only the leave was seen, which a Redis that lost data can cause.
+    """
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint("char_length(name) BETWEEN 1 AND 50", name="name_length"),)
+
+    session_id: Mapped[UUID] = mapped_column(ForeignKey(SessionRow.id), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    joined_at: Mapped[datetime | None]
+    left_at: Mapped[datetime | None]
+    # The host sent them away; their tokens no longer admit.
+    is_removed: Mapped[bool] = mapped_column(server_default=false())
+
+    session: Mapped[SessionRow] = relationship(back_populates="users", lazy="raise")
+    messages: Mapped[list["MessageRow"]] = relationship(
+        primaryjoin=lambda: and_(
+            UserRow.session_id == foreign(MessageRow.session_id), UserRow.id == foreign(MessageRow.user_id)
+        ),
+        order_by="MessageRow.seq",
+        back_populates="user",
+        viewonly=True,
+        lazy="raise",
+    )
+
+
+class MessageRow(Table):
+    """A message at its place in its session. `user_id` is null when a server published it.
+
+    `user_id` has no foreign key: a Redis that lost data can cost the row of a user, which must never cost a message.
+    `text` has no longest length: the gateway bounds it, and a stricter table would lose what was already delivered.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        CheckConstraint("seq > 0", name="seq_positive"),
+        CheckConstraint("char_length(user_name) BETWEEN 1 AND 50", name="user_name_length"),
+        CheckConstraint("text <> ''", name="text_not_empty"),
+    )
+
+    session_id: Mapped[UUID] = mapped_column(ForeignKey(SessionRow.id), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[UUID]
+    user_id: Mapped[UUID | None]
+    user_name: Mapped[str]
+    text: Mapped[str]
+    timestamp: Mapped[datetime]
+    is_spirit: Mapped[bool] = mapped_column(server_default=false())
+
+    session: Mapped[SessionRow] = relationship(back_populates="messages", lazy="raise")
+    user: Mapped[UserRow | None] = relationship(
+        primaryjoin=lambda: and_(
+            UserRow.session_id == foreign(MessageRow.session_id), UserRow.id == foreign(MessageRow.user_id)
+        ),
+        back_populates="messages",
+        viewonly=True,
+        lazy="raise",
+    )
