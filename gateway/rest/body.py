@@ -1,0 +1,69 @@
+"""A request's JSON body to a struct; nothing ambiguous is accepted."""
+
+import json
+from email.message import Message
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from gateway.errors import ApiError
+from gateway.rest.fields import from_object
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class _DuplicateKeyError(ValueError):
+    """An object has the same key twice; which of the two counts would be a guess."""
+
+
+async def read_body(request: Request, kind: type[T]) -> T:
+    """The body as the struct. Raises ApiError: 400, 413, 415 or 422."""
+    _check_content_type(request)
+    return from_object(parse(await request.body()), kind)
+
+
+def parse(body: bytes) -> object:
+    """The JSON value: UTF-8, no lone surrogates, no NaN, no key twice. Raises ApiError 400 `malformed_json`."""
+    if not body.strip():
+        raise _malformed("the body is empty")
+    try:
+        # Strict about everything but repeated keys, which the second parser finds.
+        msgspec.json.decode(body)
+        return json.loads(body.decode(), object_pairs_hook=_unique)
+    except RecursionError as exc:
+        raise _malformed("the body is nested too deeply") from exc
+    except UnicodeDecodeError as exc:
+        raise _malformed("the body is not UTF-8") from exc
+    except (msgspec.DecodeError, ValueError) as exc:
+        raise _malformed(f"the body is not valid JSON: {exc}") from exc
+
+
+def _check_content_type(request: Request) -> None:
+    """Only UTF-8 JSON as it is, not compressed."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise _unsupported("the body must not be compressed")
+    header = Message()
+    header["Content-Type"] = request.headers.get("Content-Type", "")
+    # A header that can't be parsed counts as text/plain.
+    if header.get_content_type() != "application/json":
+        raise _unsupported("the body must be JSON, with `Content-Type: application/json`")
+    if str(header.get_param("charset", "utf-8")).lower() not in {"utf-8", "utf8"}:
+        raise _unsupported("the body must be UTF-8")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise _DuplicateKeyError(f"the key {name[:64]!r} is there twice")
+        result[name] = value
+    return result
+
+
+def _malformed(message: str) -> ApiError:
+    return ApiError(400, "malformed_json", message)
+
+
+def _unsupported(message: str) -> ApiError:
+    return ApiError(415, "unsupported_media_type", message)

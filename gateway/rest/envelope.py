@@ -1,0 +1,88 @@
+"""The envelope of every answer, and the request id that it carries."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Generic, TypeVar
+from uuid import uuid4
+
+import msgspec
+from msgspec import Meta
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Scope
+
+from broker.events import instant
+from gateway.errors import ApiError, Detail
+
+REQUEST_ID_HEADER = "X-Request-ID"
+_SCOPE_KEY = "seance.request_id"
+_is_usable = re.compile(r"[\x20-\x7e]{1,128}").fullmatch
+
+T = TypeVar("T")
+
+
+class AnswerMeta(msgspec.Struct, frozen=True):
+    """When the answer was made (RFC 3339, UTC, milliseconds), and to which request."""
+
+    timestamp: str
+    request_id: str
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """What went wrong: a code for programs, a message for people, and each invalid field."""
+
+    code: str
+    message: str
+    details: tuple[Detail, ...]
+
+
+class Success(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """The answer to a request that was carried out."""
+
+    success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
+    data: T
+    error: None = None
+    meta: AnswerMeta
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request that was not carried out."""
+
+    success: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
+    data: None = None
+    error: ErrorBody
+    meta: AnswerMeta
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def request_id(scope: Scope) -> str:
+    """The request's id: the client's X-Request-ID when it is 1-128 printable ASCII characters, else one made here."""
+    if _SCOPE_KEY not in scope:
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        scope[_SCOPE_KEY] = given if _is_usable(given) else str(uuid4())
+    return str(scope[_SCOPE_KEY])
+
+
+def success(
+    connection: HTTPConnection, data: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer that carries `data`."""
+    return bare(Success(data=data, meta=_meta(connection)), status=status, headers=headers)
+
+
+def failure(connection: HTTPConnection, error: ApiError) -> Response:
+    """The answer that says what went wrong."""
+    body = ErrorBody(code=error.code, message=error.message, details=error.details)
+    return bare(Failure(error=body, meta=_meta(connection)), status=error.status, headers=error.headers)
+
+
+def bare(content: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer without envelope."""
+    return Response(_encode(content), status, headers, media_type="application/json")
+
+
+def _meta(connection: HTTPConnection) -> AnswerMeta:
+    return AnswerMeta(timestamp=instant(), request_id=request_id(connection.scope))

@@ -1,0 +1,84 @@
+"""Every exception that may leave a handler, to the answer that a client gets."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.errors import BacklogFullError, BrokerUnavailableError, SessionClosedError, SessionUnknownError
+from gateway.access.passwords import PasswordsBusyError
+from gateway.errors import ApiError
+from gateway.rest.envelope import failure
+from persistence.errors import DatabaseUnavailableError
+
+RETRY_AFTER_SECONDS = 2
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_UNAVAILABLE: dict[type[Exception], str] = {
+    BrokerUnavailableError: "Redis can't be reached; nothing was done",
+    SessionUnknownError: "the session's state is being restored; nothing was done",
+    BacklogFullError: "too many messages wait to be stored; nothing was done",
+    DatabaseUnavailableError: "Postgres can't be reached; nothing was done",
+    PasswordsBusyError: "too many passwords wait to be checked; nothing was done",
+}
+_HTTP_ERRORS = {
+    404: ("not_found", "there is nothing under this path"),
+    405: ("method_not_allowed", "this path does not know this method"),
+    413: ("payload_too_large", "the body is too large"),
+}
+
+
+def handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
+    """Exception class → what answers, for Starlette's `exception_handlers`."""
+    return {
+        ApiError: _api_error,
+        HTTPException: _http_exception,
+        SessionClosedError: _session_closed,
+        **dict.fromkeys(_UNAVAILABLE, _unavailable),
+    }
+
+
+def refuse(request: Request, error: ApiError) -> Response:
+    """The answer, noted in the log."""
+    note = log.warning if error.status >= 500 else log.info  # noqa: PLR2004 - the class of server errors
+    note(
+        "request.refused",
+        method=request.method,
+        path=request.scope["path"],
+        status=error.status,
+        code=error.code,
+        reason=error.message,
+    )
+    return failure(request, error)
+
+
+def unavailable(message: str) -> ApiError:
+    """503, with the time to wait."""
+    return ApiError(503, "unavailable", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _api_error(request: Request, error: ApiError) -> Response:
+    return refuse(request, error)
+
+
+async def _http_exception(request: Request, error: HTTPException) -> Response:
+    """What Starlette's router and body limit raise."""
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted({*headers["Allow"].split(", "), "OPTIONS"}))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+    code, message = _HTTP_ERRORS[error.status_code]
+    return refuse(request, ApiError(error.status_code, code, message, headers=headers))
+
+
+async def _session_closed(request: Request, _: SessionClosedError) -> Response:
+    return refuse(request, ApiError(409, "session_closed", "the session is closed"))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return refuse(request, unavailable(_UNAVAILABLE[type(error)]))

@@ -1,0 +1,105 @@
+"""Raw values to frozen structs, field by field, so that the answer names every wrong field and not just the first."""
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+
+import msgspec
+
+from gateway.errors import ApiError, Detail
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+# Put into a field's Meta: white space around the text is taken away before its length counts.
+TRIMMED = {"trimmed": True}
+
+_is_whole_number = re.compile(r"-?[0-9]{1,19}", re.ASCII).fullmatch
+
+
+class _Field(NamedTuple):
+    name: str
+    type: Any
+    is_required: bool
+    is_trimmed: bool
+    choices: tuple[str, ...]
+
+
+def invalid(details: list[Detail]) -> ApiError:
+    """The answer to a request with these wrong fields."""
+    return ApiError(422, "validation_error", "the request has invalid fields", details)
+
+
+def from_object(raw: object, kind: type[T]) -> T:
+    """The struct that a decoded JSON object stands for; numbers must be numbers. Raises ApiError."""
+    if not isinstance(raw, dict):
+        raise invalid([Detail("body", "expected a JSON object")])
+    return _build(raw, kind)
+
+
+def from_texts(pairs: list[tuple[str, str]], kind: type[T]) -> T:
+    """The struct that query parameters stand for; each may be given once. Raises ApiError."""
+    repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if repeated:
+        raise invalid([Detail(name[:64], "given more than once") for name in repeated])
+    return _build({name: int(text) if _is_whole_number(text) else text for name, text in pairs}, kind)
+
+
+def _build(raw: Mapping[str, object], kind: type[T]) -> T:
+    values: dict[str, object] = {}
+    details: list[Detail] = []
+    for field in _fields(kind):
+        try:
+            if field.name in raw:
+                values[field.name] = _value(raw[field.name], field)
+            elif field.is_required:
+                raise ValueError("is required")  # noqa: TRY301 - one place makes the details
+        except ValueError as error:
+            details.append(Detail(field.name, str(error)))
+    known = {field.name for field in _fields(kind)}
+    details.extend(Detail(name[:64], "unknown field") for name in raw if name not in known)
+    if details:
+        raise invalid(details)
+    return kind(**values)
+
+
+def _value(raw: object, field: _Field) -> object:
+    """The value as the field's type. Raises ValueError saying what was expected."""
+    if isinstance(raw, str):
+        if "\0" in raw:
+            # Postgres can't store it.
+            raise ValueError("must not contain NUL characters")
+        if field.is_trimmed:
+            raw = raw.strip()
+    try:
+        return msgspec.convert(raw, field.type)
+    except msgspec.ValidationError as error:
+        if field.choices:
+            raise ValueError(f"expected one of {', '.join(field.choices)}") from error
+        message = str(error)
+        raise ValueError(message[0].lower() + message[1:]) from error
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(field.name, field.type, field.required, _is_trimmed(field.type), _choices(field.type))
+        for field in msgspec.structs.fields(kind)
+    )
+
+
+def _is_trimmed(annotation: Any) -> bool:
+    return any(isinstance(part, msgspec.Meta) and part.extra == TRIMMED for part in _parts(annotation))
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    return tuple(f"`{value}`" for part in _parts(annotation) if get_origin(part) is Literal for value in get_args(part))
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The annotation and everything it is made of: `Annotated`, its metadata, the members of a union."""
+    if get_origin(annotation) is Literal:
+        return [annotation]
+    inner = [*get_args(annotation), *getattr(annotation, "__metadata__", ())]
+    return [annotation, *(part for member in inner for part in _parts(member))]

@@ -1,0 +1,146 @@
+"""Health endpoints: for balancers, supervisors and monitoring; bare JSON without the envelope, and Prometheus text."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import version
+from typing import Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.errors import BrokerError
+from gateway.rest.envelope import bare
+from gateway.rest.operation import Operation
+from gateway.services import Counters, Services
+from persistence.errors import PersistenceError
+
+CHECK_SECONDS = 1.0
+
+UpOrDown = Literal["up", "down"]
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the gateway reaches its servers, what it holds now, and what it has done since it started."""
+
+    status: Literal["ok", "degraded"]
+    database: UpOrDown
+    redis: UpOrDown
+    gateway_id: str
+    sockets: int
+    sessions: int
+    events_total: int
+    deliveries_total: int
+    uptime_seconds: float
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether the gateway may get traffic, and why not."""
+
+    status: Literal["ready", "unready"]
+    reason: str | None
+
+
+async def health(_: Request, services: Services) -> Response:
+    """GET /health: 503 when Redis or Postgres does not answer within a second."""
+    database, redis = await asyncio.gather(_check(services.ping_database), _check(services.ping_redis))
+    is_ok = database == redis == "up"
+    counters = msgspec.structs.asdict(services.counters())
+    content = Health(status="ok" if is_ok else "degraded", database=database, redis=redis, **counters)
+    return bare(content, status=200 if is_ok else 503)
+
+
+async def live(_: Request, __: Services) -> Response:
+    """GET /live: never touches Redis or Postgres."""
+    return bare(Live())
+
+
+async def ready(_: Request, services: Services) -> Response:
+    """GET /ready: 503 while draining, or while relayed events do not arrive."""
+    readiness = services.readiness()
+    if readiness.is_ready:
+        return bare(Ready("ready", None))
+    return bare(Ready("unready", readiness.reason), status=503)
+
+
+async def metrics(request: Request, services: Services) -> Response:
+    """GET /metrics: Prometheus text, or OpenMetrics when asked for."""
+    registry = CollectorRegistry()
+    registry.register(_Gateway(services.counters()))
+    ProcessCollector(registry=registry)
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(registry), headers={"Content-Type": content_type})
+
+
+class _Gateway(Collector):
+    """The counters as metrics."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._counters
+        build = {"version": version("seance"), "gateway_id": now.gateway_id}
+        yield InfoMetricFamily("seance_build", "The running gateway.", value=build)
+        yield GaugeMetricFamily("seance_sockets", "Open sockets.", value=now.sockets)
+        yield GaugeMetricFamily("seance_sessions", "Sessions with a socket here.", value=now.sessions)
+        yield GaugeMetricFamily("seance_uptime_seconds", "Seconds since the start.", value=now.uptime_seconds)
+        yield CounterMetricFamily("seance_events", "Events that arrived through Redis.", value=now.events_total)
+        yield CounterMetricFamily("seance_deliveries", "Events written to sockets.", value=now.deliveries_total)
+
+
+async def _check(ping: Callable[[], Awaitable[None]]) -> UpOrDown:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await ping()
+    except (BrokerError, PersistenceError, TimeoutError):
+        return "down"
+    return "up"
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/health",
+        handler=health,
+        summary="Whether Redis and Postgres answer, with counters",
+        answer=Health,
+        is_enveloped=False,
+        other_statuses={503: "Degraded: one of them does not answer within a second."},
+    ),
+    Operation(
+        method="GET",
+        path="/live",
+        handler=live,
+        summary="Whether the process answers",
+        answer=Live,
+        is_enveloped=False,
+    ),
+    Operation(
+        method="GET",
+        path="/ready",
+        handler=ready,
+        summary="Whether the gateway may get traffic",
+        answer=Ready,
+        is_enveloped=False,
+        other_statuses={503: "Not now; `reason` says why."},
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        handler=metrics,
+        summary="Prometheus metrics",
+        is_enveloped=False,
+        media_type="text/plain",
+    ),
+)

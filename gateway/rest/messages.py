@@ -1,0 +1,152 @@
+"""The resource messages: a session's history, and publishing from a server."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.events import Message, instant
+from gateway.errors import Detail
+from gateway.rest.body import read_body
+from gateway.rest.envelope import success
+from gateway.rest.fields import TRIMMED, invalid
+from gateway.rest.operation import Operation
+from gateway.rest.request import authorize, path_id, read_query, session_not_found, when_hot
+from gateway.services import Services
+from persistence.messages import MessageRecord
+
+PATH = "/api/sessions/{id}/messages"
+
+# The largest whole number that a JavaScript client holds exactly.
+MAX_SEQ = 2**53 - 1
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of the history; without `before` and `after` it is the newest page."""
+
+    before: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_SEQ)] | None, Meta(description="Only messages with a smaller seq.")
+    ] = None
+    after: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None, Meta(description="Only messages with a greater seq.")
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=200, description="Messages on the page, at most.")] = 50
+
+
+class StoredMessage(Message, frozen=True, kw_only=True):
+    """A message as everyone got it, and its place in the session."""
+
+    seq: int
+
+
+class History(msgspec.Struct, frozen=True):
+    """A page of messages, seq rising; `next_before` and `next_after` ask for the pages around it, null at an end."""
+
+    items: tuple[StoredMessage, ...]
+    next_before: int | None
+    next_after: int | None
+
+
+class PublishQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the message must have come before the answer is sent."""
+
+    ack: Annotated[
+        Literal["accepted"], Meta(description="In Redis, ordered and on its way; nothing else can be asked for.")
+    ] = "accepted"
+
+
+class PublishMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message that a server publishes."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=500, extra=TRIMMED, description="Length counts after trimming.")]
+    user_name: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED)] | None,
+        Meta(description="Who speaks. Default: `Spirit` when `is_spirit`, else `Server`."),
+    ] = None
+    is_spirit: Annotated[bool, Meta(description="The session's AI participant speaks.")] = False
+    id: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+        Meta(description="For 5 minutes the same id gives the first message's seq and publishes nothing."),
+    ] = None
+
+
+class PublishedMessage(msgspec.Struct, frozen=True):
+    """Where the message stands in its session, and its id."""
+
+    seq: int
+    id: str
+
+
+async def page(request: Request, services: Services) -> Response:
+    """GET /api/sessions/{id}/messages."""
+    session_id = path_id(request)
+    query = read_query(request, HistoryQuery)
+    if query.before is not None and query.after is not None:
+        raise invalid([Detail("after", "give `before` or `after`, not both")])
+    # Asked of Postgres, not of Redis: history can be read while Redis is away.
+    if await services.stored_sessions.get(session_id) is None:
+        raise session_not_found()
+    found = await services.messages.page(session_id, before=query.before, after=query.after, limit=query.limit)
+    items = tuple(_stored(record) for record in found.items)
+    return success(request, History(items, found.next_before, found.next_after))
+
+
+async def publish(request: Request, services: Services) -> Response:
+    """POST /api/sessions/{id}/messages."""
+    session_id = path_id(request)
+    read_query(request, PublishQuery)
+    authorize(request, services.tokens, scopes={"host", "publish"}, session_id=session_id)
+    body = await read_body(request, PublishMessage)
+    published = await when_hot(
+        services,
+        session_id,
+        lambda: services.publisher.message(
+            session_id,
+            user_id=None,
+            user_name=body.user_name or ("Spirit" if body.is_spirit else "Server"),
+            text=body.text,
+            is_spirit=body.is_spirit,
+            key=body.id,
+        ),
+    )
+    return success(request, PublishedMessage(published.seq, published.message_id), status=202)
+
+
+def _stored(record: MessageRecord) -> StoredMessage:
+    return StoredMessage(
+        seq=record.seq,
+        id=record.id,
+        session_id=record.session_id,
+        user_id=record.user_id,
+        user_name=record.user_name,
+        text=record.text,
+        timestamp=instant(record.timestamp),
+        is_spirit=record.is_spirit,
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=PATH,
+        handler=page,
+        summary="Read the history of a session",
+        answer=History,
+        query=HistoryQuery,
+        errors=("unavailable",),
+    ),
+    Operation(
+        method="POST",
+        path=PATH,
+        handler=publish,
+        summary="Publish a message from a server",
+        status=202,
+        answer=PublishedMessage,
+        query=PublishQuery,
+        body=PublishMessage,
+        scopes=("host", "publish"),
+        errors=("session_closed", "unavailable"),
+    ),
+)

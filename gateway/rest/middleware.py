@@ -1,0 +1,91 @@
+"""What surrounds every HTTP request: CORS, the request id, headers for all answers, the body limit, the last resort."""
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import ApiError
+from gateway.rest.envelope import REQUEST_ID_HEADER, failure, request_id
+from gateway.rest.failures import refuse
+from gateway.settings import Settings
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_MAX_DIGITS = 18
+
+
+def middleware(settings: Settings) -> list[Middleware]:
+    """The middleware of the application, outermost first."""
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID_HEADER),
+            expose_headers=("Location", "Idempotency-Replayed", "Retry-After", "WWW-Authenticate", REQUEST_ID_HEADER),
+        ),
+        Middleware(Surroundings),
+        Middleware(DeclaredLengthLimit, max_body_bytes=settings.max_body_bytes),
+        # Counts the bytes of bodies that come in chunks.
+        Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes),
+    ]
+
+
+class Surroundings:
+    """Binds the request id to the log, adds the headers that every answer carries, answers 500 to the unexpected."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given_id = request_id(scope)
+        has_started = False
+
+        async def complete(message: Message) -> None:
+            nonlocal has_started
+            if message["type"] == "http.response.start":
+                has_started = True
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = given_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=given_id):
+            try:
+                await self._app(scope, receive, complete)
+            except ClientDisconnect:
+                log.info("request.abandoned", method=scope["method"], path=scope["path"])
+            except Exception:
+                log.exception("request.failed", method=scope["method"], path=scope["path"])
+                if has_started:
+                    raise
+                error = ApiError(500, "internal_error", "the server failed; its log has more under this request id")
+                await failure(Request(scope), error)(scope, receive, complete)
+
+
+class DeclaredLengthLimit:
+    """Refuses a body by its Content-Length, before anything is read or looked up."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        app = self._app
+        if scope["type"] == "http" and self._is_too_large(Headers(scope=scope).get("Content-Length", "")):
+            message = f"the body is larger than {self._max_body_bytes} bytes"
+            app = refuse(Request(scope), ApiError(413, "payload_too_large", message))
+        await app(scope, receive, send)
+
+    def _is_too_large(self, declared: str) -> bool:
+        return declared.isdecimal() and (len(declared) > _MAX_DIGITS or int(declared) > self._max_body_bytes)

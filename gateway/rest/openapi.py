@@ -1,0 +1,166 @@
+"""The OpenAPI 3.1 document, made from the operations and from the structs that validate their requests."""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from gateway.rest.envelope import AnswerMeta, Failure
+from gateway.rest.operation import ERRORS, Operation
+
+REF = "#/components/schemas/{name}"
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-ID": {
+        "description": "The request's id, as sent or made; the log lines carry it.",
+        "schema": {"type": "string"},
+    },
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
+    "Allow": {"description": "The methods that the path knows.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+}
+_HEADER_OF_STATUS = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+_REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "An id of the client's for this request; it is echoed and logged.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"},
+}
+_placeholders = re.compile(r"\{(\w+)\}").findall
+
+
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The whole document, ready for JSON."""
+    operations = tuple(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Séance",
+            "version": version("seance"),
+            "description": "Live sessions over WebSocket: this is the REST side, for hosts and servers.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(operations),
+            "headers": _HEADERS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def error_codes(operation: Operation) -> tuple[str, ...]:
+    """Every error code that the operation may answer, those that follow from its fields included, by status."""
+    codes = {*operation.errors, "internal_error", "method_not_allowed"}
+    if operation.path.startswith("/api/"):
+        codes.add("validation_error")
+    if "{id}" in operation.path:
+        codes.add("session_not_found")
+    if operation.scopes:
+        codes |= {"unauthorized", "forbidden"}
+    if operation.body is not None:
+        codes |= {"malformed_json", "unsupported_media_type"}
+    if operation.method != "GET":
+        codes.add("payload_too_large")
+    return tuple(sorted(codes, key=lambda code: (ERRORS[code][0], code)))
+
+
+def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
+    used = [struct for operation in operations for struct in (operation.answer, operation.body) if struct is not None]
+    _, schemas = msgspec.json.schema_components([AnswerMeta, Failure, *dict.fromkeys(used)], ref_template=REF)
+    return schemas
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.handler.__module__.rpartition(".")[2]],
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation), *_header_parameters(operation)],
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        content = {"application/json": {"schema": _ref(operation.body)}}
+        described["requestBody"] = {"required": True, "content": content}
+    if operation.scopes:
+        described["security"] = [{"token": []}]
+        described["description"] = (
+            f"Needs a token with scope {' or '.join(f'`{scope}`' for scope in operation.scopes)}."
+        )
+    return described
+
+
+def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
+    schema = {"type": "string", "format": "uuid"}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in _placeholders(operation.path)]
+
+
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    _, schemas = msgspec.json.schema_components([operation.query], ref_template=REF)
+    properties = schemas[operation.query.__name__]["properties"]
+    return [{"name": name, "in": "query", "schema": _without_null(schema)} for name, schema in properties.items()]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may be left out, but is never null."""
+    schema = {key: value for key, value in schema.items() if (key, value) != ("default", None)}
+    members = [member for member in schema.pop("anyOf", []) if member != {"type": "null"}]
+    for member in members:
+        schema |= member
+    return schema
+
+
+def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
+    own = [{"name": name, "in": "header", **described} for name, described in (operation.request_headers or {}).items()]
+    return [*own, _REQUEST_ID]
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    responses = {str(operation.status): _success(operation)}
+    for status, description in (operation.other_statuses or {}).items():
+        responses[str(status)] = {**_success(operation), "description": description}
+    for code in error_codes(operation):
+        status, meaning = ERRORS[code]
+        response = responses.setdefault(str(status), _failure(status))
+        response["description"] = f"{response['description']} `{code}`: {meaning}".strip()
+    return responses
+
+
+def _success(operation: Operation) -> dict[str, Any]:
+    headers: dict[str, Any] = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+    for name, description in (operation.headers or {}).items():
+        headers[name] = {"description": description, "schema": {"type": "string"}}
+    response: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase + ".", "headers": headers}
+    schema: dict[str, Any] = {"type": "string"} if operation.answer is None else _ref(operation.answer)
+    content = _enveloped(schema) if operation.is_enveloped else schema
+    response["content"] = {operation.media_type: {"schema": content}}
+    return response
+
+
+def _failure(status: int) -> dict[str, Any]:
+    names = ["X-Request-ID", *([_HEADER_OF_STATUS[status]] if status in _HEADER_OF_STATUS else [])]
+    return {
+        "description": "",
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {"application/json": {"schema": _ref(Failure)}},
+    }
+
+
+def _enveloped(data: dict[str, Any]) -> dict[str, Any]:
+    """The schema of `Success` around one kind of data."""
+    return {
+        "type": "object",
+        "required": ["success", "data", "error", "meta"],
+        "properties": {"success": {"const": True}, "data": data, "error": {"type": "null"}, "meta": _ref(AnswerMeta)},
+    }
+
+
+def _ref(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"$ref": REF.format(name=struct.__name__)}

@@ -1,0 +1,65 @@
+"""One operation of the API as data: the routes and the OpenAPI document are both made from it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.services import Services
+
+Handler = Callable[[Request, Services], Awaitable[Response]]
+Method = Literal["GET", "POST", "DELETE"]
+
+# Every error code with its status and its meaning.
+ERRORS: dict[str, tuple[int, str]] = {
+    "malformed_json": (400, "The body is not valid JSON."),
+    "unauthorized": (401, "The token is missing, malformed, expired or signed by someone else."),
+    "forbidden": (403, "The token is genuine but does not allow this: another scope or another session."),
+    "not_found": (404, "There is nothing under this path."),
+    "session_not_found": (404, "There is no such session."),
+    "user_not_found": (404, "There is no such user in the session now."),
+    "method_not_allowed": (405, "The path does not know this method; `Allow` lists those that it knows."),
+    "idempotency_conflict": (409, "The Idempotency-Key was used with another body."),
+    "session_closed": (409, "The session is closed."),
+    "payload_too_large": (413, "The body is larger than MAX_BODY_BYTES."),
+    "unsupported_media_type": (415, "The body is not `application/json` in UTF-8."),
+    "validation_error": (422, "Fields are invalid; `details` names each of them."),
+    "internal_error": (500, "A fault of the server; its log has the request id."),
+    "unavailable": (
+        503,
+        "Redis or Postgres can't be reached, or too much waits; `Retry-After` says when to try again.",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """`answer` is what `data` holds when the `status` is the successful one; `query` and `body` are what is validated.
+
+    `errors` are codes of ERRORS; those that follow from the other fields need not be named. `headers` are those that a
+    successful answer carries, and `request_headers` those that the operation reads, with their descriptions.
+    """
+
+    method: Method
+    path: str
+    handler: Handler
+    summary: str
+    status: int = 200
+    answer: type[msgspec.Struct] | None = None
+    is_enveloped: bool = True
+    media_type: str = "application/json"
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    scopes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    headers: dict[str, str] | None = None
+    request_headers: dict[str, dict[str, Any]] | None = None
+    other_statuses: dict[int, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The handler's name, unique among all operations."""
+        return f"{self.handler.__module__.rpartition('.')[2]}_{self.handler.__name__}"

@@ -1,0 +1,80 @@
+"""What handlers read from a request besides its body: ids in the path, the query, the token."""
+
+import re
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from broker.errors import SessionUnknownError
+from gateway.access.tokens import Claims, Scope, TokenError, Tokens, TokenScopeError, TokenSessionError
+from gateway.errors import ApiError, Detail
+from gateway.rest.fields import from_texts, invalid
+from gateway.services import Services
+
+T = TypeVar("T")
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+_is_uuid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_CHALLENGE = 'Bearer realm="seance"'
+
+
+class NoQuery(msgspec.Struct, frozen=True):
+    """An operation without query parameters refuses every one."""
+
+
+def path_id(request: Request, name: str = "id") -> str:
+    """The UUID in the path, in lower case. Raises ApiError 422."""
+    text = str(request.path_params[name]).lower()
+    if not _is_uuid(text):
+        raise invalid([Detail(name, "expected a UUID")])
+    return text
+
+
+def read_query(request: Request, kind: type[Query]) -> Query:
+    """The query parameters as the struct. Raises ApiError 422."""
+    return from_texts(request.query_params.multi_items(), kind)
+
+
+def authorize(request: Request, tokens: Tokens, *, scopes: Collection[Scope], session_id: str) -> Claims:
+    """The claims of the request's bearer token. Raises ApiError: 401, or 403 for another scope or session."""
+    try:
+        return tokens.verify_token(_bearer(request), scopes=scopes, session_id=session_id)
+    except (TokenScopeError, TokenSessionError) as exc:
+        raise ApiError(403, "forbidden", str(exc)) from exc
+    except TokenError as exc:
+        challenge = f'{_CHALLENGE}, error="invalid_token"'
+        raise ApiError(401, "unauthorized", str(exc), headers={"WWW-Authenticate": challenge}) from exc
+
+
+async def when_hot(services: Services, session_id: str, call: Callable[[], Awaitable[T]]) -> T:
+    """The call's result; when Redis does not hold the session, it is loaded from Postgres first.
+
+    Raises ApiError 404 when there is no such session.
+    """
+    try:
+        return await call()
+    except SessionUnknownError:
+        if await services.directory.get(session_id) is None:
+            raise session_not_found() from None
+        return await call()
+
+
+def session_not_found() -> ApiError:
+    """The answer when Postgres holds no such session."""
+    return ApiError(404, "session_not_found", "there is no such session")
+
+
+def _bearer(request: Request) -> str:
+    given = request.headers.getlist("Authorization")
+    if not given:
+        raise _unauthorized("this needs a token: `Authorization: Bearer <token>`")
+    scheme, _, token = given[0].partition(" ")
+    if len(given) > 1 or scheme.lower() != "bearer":
+        raise _unauthorized("expected one header `Authorization: Bearer <token>`")
+    return token.strip()
+
+
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": _CHALLENGE})

@@ -1,0 +1,42 @@
+"""Every HTTP route of the gateway."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.rest import docs, events, health, messages, sessions, users
+from gateway.rest.openapi import document
+from gateway.rest.operation import Handler, Operation
+from gateway.services import Services
+
+OPERATIONS: tuple[Operation, ...] = (
+    *sessions.OPERATIONS,
+    *messages.OPERATIONS,
+    *users.OPERATIONS,
+    *events.OPERATIONS,
+    *health.OPERATIONS,
+)
+
+
+def routes() -> list[Route]:
+    """The routes, for an application whose `state.services` holds the Services."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation.handler
+    for path, handler in {**docs.PAGES, "/openapi.json": docs.serve(document(OPERATIONS))}.items():
+        by_path[path] = {"GET": handler}
+    return [_Path(path, handlers) for path, handlers in by_path.items()]
+
+
+class _Path(Route):
+    """One path with all its methods, so that `Allow` names each of them."""
+
+    def __init__(self, path: str, handlers: Mapping[str, Handler]) -> None:
+        async def endpoint(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            return await handlers[method](request, cast(Services, request.app.state.services))
+
+        super().__init__(path, endpoint, methods=list(handlers), name=path)

@@ -1,0 +1,201 @@
+"""The resource session: create, look at, close."""
+
+from typing import Annotated, Literal
+
+import msgspec
+import structlog
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.errors import BrokerUnavailableError
+from broker.events import instant
+from broker.sessions import SessionInfo, SessionState
+from gateway.access.tokens import Claims
+from gateway.rest.body import read_body
+from gateway.rest.envelope import success
+from gateway.rest.fields import TRIMMED
+from gateway.rest.idempotency import claim, read_key
+from gateway.rest.operation import Operation
+from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
+from gateway.services import Services
+from persistence.sessions import SessionRecord
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+PATH = "/api/sessions"
+
+Presence = Literal["full", "summary"]
+
+
+class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A session to create."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, extra=TRIMMED, description="Length counts after trimming.")]
+    max_users: Annotated[int, Meta(ge=1, le=10_000, description="Seats.")] = 6
+    password: Annotated[
+        Annotated[str, Meta(min_length=8, max_length=128)] | None,
+        Meta(description="Whoever joins must give it. Only its argon2id hash is kept."),
+    ] = None
+    presence: Annotated[
+        Presence | None,
+        Meta(description="Whether everyone hears of each coming and going. Default: `full` up to 100 seats."),
+    ] = None
+    spirit: Annotated[bool, Meta(description="An AI participant belongs to the session.")] = True
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it is now; `created_at` is RFC 3339 in UTC."""
+
+    id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    name: str
+    created_at: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+    max_users: int
+    is_active: bool
+    has_password: bool
+    presence: Presence
+    spirit: bool
+    user_count: int
+
+
+class CreatedSession(Session, frozen=True, kw_only=True):
+    """A session and the token that makes its holder the host."""
+
+    host_token: str
+
+
+class ClosedSession(msgspec.Struct, frozen=True):
+    """A session that is closed for good; `seq` is that of its last event."""
+
+    id: str
+    is_active: bool
+    seq: int
+
+
+async def create(request: Request, services: Services) -> Response:
+    """POST /api/sessions."""
+    read_query(request, NoQuery)
+    key = read_key(request)
+    body = await read_body(request, CreateSession)
+    if key is None:
+        return _created(request, services, await _store(services, body, None))
+    session_id, is_replayed = await claim(services, key, body)
+    record = await services.stored_sessions.get(session_id) if is_replayed else None
+    if record is None:
+        # The first request may have ended between claiming the key and storing the session.
+        record = await _store(services, body, session_id)
+    return _created(request, services, record, is_replayed=is_replayed)
+
+
+async def get(request: Request, services: Services) -> Response:
+    """GET /api/sessions/{id}."""
+    session_id = path_id(request)
+    read_query(request, NoQuery)
+    info = await services.directory.get(session_id)
+    if info is None:
+        raise session_not_found()
+    state = await when_hot(services, session_id, lambda: services.live_sessions.state(session_id))
+    return success(request, _session(info, state))
+
+
+async def close(request: Request, services: Services) -> Response:
+    """DELETE /api/sessions/{id}."""
+    session_id = path_id(request)
+    read_query(request, NoQuery)
+    authorize(request, services.tokens, scopes={"host"}, session_id=session_id)
+    seq = await when_hot(services, session_id, lambda: services.live_sessions.close(session_id))
+    # The worker would write it too, once it comes to the event; after this it holds even if Redis forgets everything.
+    await services.stored_sessions.close(session_id)
+    return success(request, ClosedSession(session_id, is_active=False, seq=seq))
+
+
+async def _store(services: Services, body: CreateSession, session_id: str | None) -> SessionRecord:
+    password_hash = None if body.password is None else await services.passwords.hash(body.password)
+    record = await services.stored_sessions.create(
+        name=body.name,
+        max_users=body.max_users,
+        password_hash=password_hash,
+        presence=body.presence,
+        spirit=body.spirit,
+        id=session_id,
+    )
+    try:
+        await services.directory.created(record)
+    except BrokerUnavailableError:
+        # The session exists; whoever comes first, once Redis is back, makes it hot.
+        log.warning("session.not_hot", session_id=record.id)
+    return record
+
+
+def _session(info: SessionInfo, state: SessionState) -> Session:
+    return Session(
+        id=info.id,
+        name=info.name,
+        created_at=info.created_at,
+        max_users=info.max_users,
+        is_active=state.is_active,
+        has_password=info.password_hash is not None,
+        presence=info.presence,
+        spirit=info.spirit,
+        user_count=state.user_count,
+    )
+
+
+def _created(request: Request, services: Services, record: SessionRecord, *, is_replayed: bool = False) -> Response:
+    created = CreatedSession(
+        id=record.id,
+        name=record.name,
+        created_at=instant(record.created_at),
+        max_users=record.max_users,
+        is_active=record.is_active,
+        has_password=record.password_hash is not None,
+        presence=record.presence,
+        spirit=record.spirit,
+        user_count=0,
+        host_token=services.tokens.create_access_token(Claims.host(record.id)),
+    )
+    headers = {"Location": f"{PATH}/{record.id}"}
+    if is_replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return success(request, created, status=201, headers=headers)
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path=PATH,
+        handler=create,
+        summary="Create a session",
+        status=201,
+        answer=CreatedSession,
+        body=CreateSession,
+        errors=("idempotency_conflict", "unavailable"),
+        headers={
+            "Location": "Where the session is.",
+            "Idempotency-Replayed": "`true` when an earlier request with this key made the session.",
+        },
+        request_headers={
+            "Idempotency-Key": {
+                "description": "For 24 h the same key and body give the same session again.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+            }
+        },
+    ),
+    Operation(
+        method="GET",
+        path=PATH + "/{id}",
+        handler=get,
+        summary="Look at a session",
+        answer=Session,
+        errors=("unavailable",),
+    ),
+    Operation(
+        method="DELETE",
+        path=PATH + "/{id}",
+        handler=close,
+        summary="Close a session: everyone in it is told and disconnected",
+        answer=ClosedSession,
+        scopes=("host",),
+        errors=("unavailable",),
+    ),
+)

@@ -1,0 +1,135 @@
+"""Fields: every wrong one is named, with what was expected."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from gateway.errors import ApiError, Detail
+from gateway.rest.fields import TRIMMED, from_object, from_texts
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of each kind of field."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=5, extra=TRIMMED)]
+    seats: Annotated[int, Meta(ge=1, le=10)] = 6
+    password: Annotated[Annotated[str, Meta(min_length=3)] | None, Meta(description="kept as it is")] = None
+    spirit: bool = True
+    presence: Literal["full", "summary"] | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Query parameters."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    before: int | None = None
+    ack: Literal["accepted"] = "accepted"
+
+
+def details(raw: object) -> list[tuple[str, str]]:
+    """What is told about a wrong object."""
+    with pytest.raises(ApiError) as caught:
+        from_object(raw, Room)
+    return told(caught.value)
+
+
+def told(error: ApiError) -> list[tuple[str, str]]:
+    assert (error.status, error.code) == (422, "validation_error")
+    return [(detail.field, detail.message) for detail in error.details]
+
+
+def test_defaults() -> None:
+    """Fields that are not given have their defaults."""
+    assert from_object({"name": "Ana"}, Room) == Room(name="Ana")
+
+
+def test_trimming() -> None:
+    """White space around a trimmed field does not count and is not kept; elsewhere it is part of the value."""
+    assert from_object({"name": " \u2003\t12345\n ", "password": "   "}, Room) == Room(name="12345", password="   ")
+
+
+def test_length_is_in_code_points() -> None:
+    """An emoji outside the basic plane is one character."""
+    assert from_object({"name": "🔮" * 5}, Room).name == "🔮" * 5
+    assert details({"name": "🔮" * 6}) == [("name", "expected `str` of length <= 5")]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({}, [("name", "is required")]),
+        ({"name": ""}, [("name", "expected `str` of length >= 1")]),
+        ({"name": " \u00a0 "}, [("name", "expected `str` of length >= 1")]),
+        ({"name": None}, [("name", "expected `str`, got `null`")]),
+        ({"name": 5}, [("name", "expected `str`, got `int`")]),
+        ({"name": ["a"]}, [("name", "expected `str`, got `array`")]),
+        ({"name": "a\0b"}, [("name", "must not contain NUL characters")]),
+        ({"name": "a", "seats": "6"}, [("seats", "expected `int`, got `str`")]),
+        ({"name": "a", "seats": 6.0}, [("seats", "expected `int`, got `float`")]),
+        ({"name": "a", "seats": True}, [("seats", "expected `int`, got `bool`")]),
+        ({"name": "a", "seats": None}, [("seats", "expected `int`, got `null`")]),
+        ({"name": "a", "seats": 0}, [("seats", "expected `int` >= 1")]),
+        ({"name": "a", "seats": 2**70}, [("seats", "expected `int` <= 10")]),
+        ({"name": "a", "password": "\0\0\0"}, [("password", "must not contain NUL characters")]),
+        ({"name": "a", "spirit": 1}, [("spirit", "expected `bool`, got `int`")]),
+        ({"name": "a", "presence": "some"}, [("presence", "expected one of `full`, `summary`")]),
+        ({"name": "a", "presence": {}}, [("presence", "expected one of `full`, `summary`")]),
+        ({"name": "a", "Name": "a"}, [("Name", "unknown field")]),
+        ({"name": "a", "x" * 100: 1}, [("x" * 64, "unknown field")]),
+        ([], [("body", "expected a JSON object")]),
+        (None, [("body", "expected a JSON object")]),
+    ],
+)
+def test_wrong_fields(raw: object, expected: list[tuple[str, str]]) -> None:
+    """Each wrong field is told, with what was expected and never with the value."""
+    assert details(raw) == expected
+
+
+def test_all_wrong_fields_at_once() -> None:
+    """The details name every wrong field, the struct's in its order, then the unknown ones."""
+    raw: dict[str, Any] = {"extra": 1, "spirit": "yes", "seats": 11, "name": 7}
+    assert [field for field, _ in details(raw)] == ["name", "seats", "spirit", "extra"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([], Page()),
+        ([("limit", "200")], Page(limit=200)),
+        ([("before", "0007")], Page(before=7)),
+        ([("ack", "accepted"), ("limit", "1")], Page(limit=1)),
+    ],
+)
+def test_texts(pairs: list[tuple[str, str]], expected: Page) -> None:
+    """Query parameters become the struct."""
+    assert from_texts(pairs, Page) == expected
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("limit", "0")], [("limit", "expected `int` >= 1")]),
+        ([("limit", "-1")], [("limit", "expected `int` >= 1")]),
+        ([("limit", "201")], [("limit", "expected `int` <= 200")]),
+        *(
+            ([("limit", text)], [("limit", "expected `int`, got `str`")])
+            for text in ("", "x", " 5", "+5", "5.0", "1e2", "٣", "5_0", "0x5", "9" * 40)
+        ),
+        ([("ack", "persisted")], [("ack", "expected one of `accepted`")]),
+        ([("offset", "5")], [("offset", "unknown field")]),
+        ([("limit", "5"), ("limit", "5")], [("limit", "given more than once")]),
+    ],
+)
+def test_wrong_texts(pairs: list[tuple[str, str]], expected: list[tuple[str, str]]) -> None:
+    """Each wrong query parameter is told."""
+    with pytest.raises(ApiError) as caught:
+        from_texts(pairs, Page)
+    assert told(caught.value) == expected
+
+
+def test_detail_is_frozen() -> None:
+    """A detail can't change after it was made."""
+    with pytest.raises(AttributeError):
+        Detail("name", "is required").field = "other"  # type: ignore[misc]
