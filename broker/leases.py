@@ -21,12 +21,11 @@ class Leases:
         self._partitions = partitions
         self.lease = lease
 
-    async def take(self) -> None:
-        """Announce this gateway in every partition."""
-        await self._set()
-
     async def renew(self) -> set[int]:
-        """Prolong the leases; returns the partitions where the lease had expired, whose seats others may have freed."""
+        """Take or prolong the leases; returns the partitions where there was none (any more).
+
+        After the first time that means: it had expired, and others have freed the seats that were held under it.
+        """
         expiry = now_ms() + LEASE_MS
         answers = [
             self._link.call("ZADD", keys.gateways(partition), "XX", "CH", expiry, self.lease)

@@ -1,5 +1,6 @@
 """The hot state of sessions: open, seats, close. Everything that decides about a seat happens inside one script."""
 
+import asyncio
 import secrets
 import time
 import unicodedata
@@ -20,6 +21,7 @@ from broker.errors import (
 from broker.events import User, instant
 from broker.link import Link
 from broker.scripts import Scripts
+from broker.wire import Reply
 
 IDEMPOTENCY_SECONDS = 86_400
 SEQ_LEAP = 1_000_000
@@ -177,9 +179,13 @@ class Sessions:
         users = tuple(msgspec.Raw(_decode_seat(raw).u.encode()) for raw in reply[4:])
         return Seat(outcome == b"joined", reply[1], reply[2].decode(), reply[3], users)
 
-    async def leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> None:
+    def send_epoch(self, session_id: str) -> "asyncio.Future[Reply]":
+        """Ask for the epoch of the hot state: bytes, or None when there is none."""
+        return self._link.call("HGET", self.key(session_id), "epoch")
+
+    def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
         """Give up the seat that this connection holds: at once, or after the grace time when it `is_lost`."""
-        await self._scripts.call(
+        return self._scripts.call(
             "leave",
             self._keys(session_id),
             user_id,

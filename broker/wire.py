@@ -38,7 +38,7 @@ class Wire(asyncio.Protocol):
         """Queue a command for the end of this loop tick."""
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type] - its stub means any length
+        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type] # its stub says one element
 
     def _flush(self) -> None:
         if self._out:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from broker.errors import SessionUnknownError
 from gateway.access.tokens import Claims, Scope, TokenError, Tokens, TokenScopeError, TokenSessionError
@@ -24,9 +24,9 @@ class NoQuery(msgspec.Struct, frozen=True):
     """An operation without query parameters refuses every one."""
 
 
-def path_id(request: Request, name: str = "id") -> str:
+def path_id(connection: HTTPConnection, name: str = "id") -> str:
     """The UUID in the path, in lower case. Raises ApiError 422."""
-    text = str(request.path_params[name]).lower()
+    text = str(connection.path_params[name]).lower()
     if not _is_uuid(text):
         raise invalid([Detail(name, "expected a UUID")])
     return text

@@ -1,0 +1,47 @@
+"""What must hold for the Redis of an installation: one number of partitions, nothing evicted, everything on disk."""
+
+import msgspec
+
+from broker import keys
+from broker.errors import BrokerError, PartitionsMismatchError
+from broker.link import Link
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something about Redis that will lose data sooner or later, and how to mend it."""
+
+    what: str
+    mend: str
+
+
+async def claim(link: Link, partitions: int) -> None:
+    """Note the number of partitions with the first data; raises PartitionsMismatchError when it was another one."""
+    first = await link.call("SET", keys.PARTITIONS, partitions, "NX", "GET")
+    if first is not None and int(first) != partitions:
+        raise PartitionsMismatchError(
+            f"Redis holds data in {int(first)} partitions, PARTITIONS is {partitions}; set PARTITIONS={int(first)}"
+        )
+
+
+async def problems(link: Link) -> list[Problem]:
+    """What is wrong with Redis' configuration; empty when all is well."""
+    found: list[Problem] = []
+    try:
+        policy = dict(_pairs(await link.call("CONFIG", "GET", "maxmemory-policy"))).get("maxmemory-policy")
+        appendonly = dict(_pairs(await link.call("CONFIG", "GET", "appendonly"))).get("appendonly")
+    except BrokerError as error:
+        if "unknown command" in str(error) or "NOPERM" in str(error):
+            return [Problem("its configuration can't be read (CONFIG is not allowed)", "check it by hand")]
+        raise
+    if policy != "noeviction":
+        found.append(
+            Problem(f"maxmemory-policy is {policy}: Redis may drop events", "set `maxmemory-policy noeviction`")
+        )
+    if appendonly != "yes":
+        found.append(Problem("appendonly is off: a restart loses events", "set `appendonly yes`"))
+    return found
+
+
+def _pairs(reply: list[bytes]) -> list[tuple[str, str]]:
+    texts = [item.decode() for item in reply]
+    return list(zip(texts[::2], texts[1::2], strict=True))

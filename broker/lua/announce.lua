@@ -1,0 +1,10 @@
+-- Announce a worker, or announce it again; forget those whose lease has passed. Redis' clock, so theirs need not agree.
+-- Stands alone.
+-- KEYS  1 zset of workers
+-- ARGV  1 worker id  2 lease in ms
+-- Returns the ids of all workers that live.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+return redis.call('ZRANGE', KEYS[1], 0, -1)

@@ -1,0 +1,8 @@
+-- Give up a partition, but only one that is still ours. Stands alone.
+-- KEYS  1 owner of the partition
+-- ARGV  1 worker id
+-- Returns 1 when given up, 0 when it was lost.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+return redis.call('DEL', KEYS[1])

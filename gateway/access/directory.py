@@ -1,0 +1,58 @@
+"""Finds sessions: in Redis while they are hot, else in Postgres, from where they are made hot again."""
+
+import asyncio
+
+from broker.events import instant
+from broker.sessions import SessionInfo
+from broker.sessions import Sessions as LiveSessions
+from persistence.sessions import SessionRecord
+from persistence.sessions import Sessions as StoredSessions
+
+
+class Directory:
+    """Looks sessions up; raises BrokerUnavailableError and DatabaseUnavailableError."""
+
+    def __init__(self, live: LiveSessions, stored: StoredSessions) -> None:
+        self._live = live
+        self._stored = stored
+        self._opening: dict[str, asyncio.Task[SessionInfo | None]] = {}
+
+    async def get(self, session_id: str) -> SessionInfo | None:
+        """The session, with hot state in Redis, or None when there is no such session."""
+        return await self._live.info(session_id) or await self.open(session_id)
+
+    async def created(self, record: SessionRecord) -> None:
+        """Make a brand new session hot: its seq starts at 0."""
+        await self._live.open(_info(record))
+
+    async def open(self, session_id: str) -> SessionInfo | None:
+        """Make hot what Postgres knows; however many ask at once, Postgres is asked once."""
+        task = self._opening.get(session_id)
+        if task is None:
+            task = asyncio.create_task(self._open(session_id), name=f"open {session_id}")
+            self._opening[session_id] = task
+            task.add_done_callback(lambda _: self._opening.pop(session_id))
+        return await asyncio.shield(task)
+
+    async def _open(self, session_id: str) -> SessionInfo | None:
+        record = await self._stored.get(session_id)
+        if record is None:
+            return None
+        point = await self._stored.resume_point(session_id)
+        info = _info(record)
+        await self._live.open(
+            info, is_active=record.is_active, max_seq=point.max_seq, removed_user_ids=point.removed_user_ids
+        )
+        return info
+
+
+def _info(record: SessionRecord) -> SessionInfo:
+    return SessionInfo(
+        id=record.id,
+        name=record.name,
+        created_at=instant(record.created_at),
+        max_users=record.max_users,
+        presence=record.presence,
+        spirit=record.spirit,
+        password_hash=record.password_hash,
+    )

@@ -1,0 +1,27 @@
+"""The Starlette application: routes, middleware, error answers and typed state."""
+
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+
+from gateway.rest.failures import handlers
+from gateway.rest.middleware import middleware
+from gateway.rest.routes import routes
+from gateway.services import Services
+from gateway.sockets.edge import Edge
+from gateway.websocket import join_session, upgrade_required
+
+
+def create_app(services: Services, edge: Edge) -> Starlette:
+    """The application of one gateway; `state.services` and `state.edge` hold what its handlers use."""
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/ws/{session_id}", join_session),
+            Route("/ws/{session_id}", upgrade_required),
+            *routes(),
+        ],
+        middleware=middleware(services.settings),
+        exception_handlers=handlers(),
+    )
+    app.state.services = services
+    app.state.edge = edge
+    return app

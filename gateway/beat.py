@@ -1,0 +1,60 @@
+"""The gateway's beat: proves that it lives, frees seats that nobody holds, repeats departures that Redis missed."""
+
+import asyncio
+
+import structlog
+
+from broker import keys
+from broker.errors import BrokerError
+from broker.keeper import Keeper
+from broker.leases import BEAT_SECONDS, LEASE_MS, REAP_SECONDS, Leases
+from gateway.departures import Departures
+from gateway.hub import Hub
+from gateway.sockets import closes
+
+log = structlog.get_logger()
+
+
+class Beat:
+    """Runs beside the server."""
+
+    def __init__(self, keeper: Keeper, leases: Leases, hub: Hub, departures: Departures, *, partitions: int) -> None:
+        self._keeper = keeper
+        self._leases = leases
+        self._hub = hub
+        self._departures = departures
+        self._partitions = partitions
+        self._has_lease = False
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._keeper.wait_up()
+            # After an outage every lease may look expired: give all gateways the time to renew theirs.
+            reap_from = loop.time() + (LEASE_MS / 1000 if self._has_lease else 0)
+            beat_at = 0.0
+            while self._keeper.is_up:
+                try:
+                    if loop.time() >= beat_at:
+                        beat_at = loop.time() + BEAT_SECONDS
+                        await self._renew()
+                    if loop.time() >= reap_from:
+                        await self._leases.reap()
+                except BrokerError as error:
+                    log.warning("beat.missed", reason=str(error))
+                await asyncio.sleep(REAP_SECONDS)
+
+    async def give_up(self) -> None:
+        """The gateway ends: its leases too."""
+        await self._leases.give_up()
+
+    async def _renew(self) -> None:
+        lost = await self._leases.renew()
+        if lost and self._has_lease:
+            log.warning("lease.lost", partitions=sorted(lost))
+            for room in self._hub.rooms():
+                if keys.partition_of(room.info.id, self._partitions) in lost:
+                    room.end_all(closes.RESYNC)
+        self._has_lease = True
+        self._departures.retry()

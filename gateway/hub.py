@@ -1,0 +1,117 @@
+"""Session → room: rooms are made for the first user that comes to this gateway, and dropped after the last."""
+
+import asyncio
+
+from broker.log import Log, parse
+from broker.sessions import SessionInfo, Sessions
+from broker.subscriber import Subscriber
+from broker.wire import Reply
+from gateway.room import Room
+from gateway.sockets.closes import Ending
+
+
+class Hub:
+    """All rooms of one gateway; listens to the subscriber."""
+
+    def __init__(self, subscriber: Subscriber, sessions: Sessions, log: Log) -> None:
+        self._subscriber = subscriber
+        self._sessions = sessions
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._rooms: dict[bytes, Room] = {}
+        self._due: list[Room] = []
+        self.events_total = 0
+        self.deliveries_total = 0
+        subscriber.listener = self
+
+    @property
+    def room_count(self) -> int:
+        """How many sessions have somebody here."""
+        return len(self._rooms)
+
+    def rooms(self) -> list[Room]:
+        """Every room here."""
+        return list(self._rooms.values())
+
+    def info(self, session_id: str) -> SessionInfo | None:
+        """What never changes about a session, when it has somebody here."""
+        room = self._rooms.get(self._channel(session_id))
+        return room.info if room is not None else None
+
+    async def enter(self, info: SessionInfo) -> Room:
+        """The session's room, subscribed to its channel, with one more join under way; call `left` when that is over.
+
+        Raises BrokerUnavailableError.
+        """
+        channel = self._channel(info.id)
+        room = self._rooms.get(channel)
+        if room is None:
+            room = self._rooms[channel] = Room(info, self)
+        room.joining += 1
+        try:
+            await self._subscriber.subscribe(channel)
+        except BaseException:
+            self.left(room)
+            raise
+        return room
+
+    def left(self, room: Room) -> None:
+        """A join under way has ended."""
+        room.joined()
+        self.drop_if_empty(room)
+
+    def drop_if_empty(self, room: Room) -> None:
+        """Hear no more of a session that nobody here is in."""
+        channel = self._channel(room.info.id)
+        if room.is_empty and self._rooms.get(channel) is room:
+            del self._rooms[channel]
+            room.shut()
+            self._subscriber.unsubscribe(channel)
+
+    def end_all(self, ending: Ending) -> None:
+        """Close every joined connection."""
+        for room in self.rooms():
+            room.end_all(ending)
+
+    def _channel(self, session_id: str) -> bytes:
+        return self._sessions.key(session_id).encode()
+
+    # Listener
+
+    def heard(self, channel: bytes, payload: bytes) -> None:
+        """A message arrived on a channel."""
+        room = self._rooms.get(channel)
+        if room is not None:
+            room.heard(parse(payload))
+
+    def resubscribed(self, channel: bytes) -> None:
+        """The channel was not heard for a while."""
+        room = self._rooms.get(channel)
+        if room is not None:
+            room.catch_up()
+
+    # Desk
+
+    def ask_log(self, session_id: str, first: int) -> "asyncio.Future[Reply]":
+        """Events from `first` on, at most a page."""
+        return self._log.send_range(session_id, first)
+
+    def ask_epoch(self, session_id: str) -> "asyncio.Future[Reply]":
+        """The epoch of the session's hot state."""
+        return self._sessions.send_epoch(session_id)
+
+    def schedule(self, room: Room) -> None:
+        """Flush the room at the end of this loop tick."""
+        if not self._due:
+            self._loop.call_soon(self._flush)
+        self._due.append(room)
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for room in due:
+            room.flush()
+
+    def count(self, events: int, deliveries: int) -> None:
+        """Keep the totals."""
+        self.events_total += events
+        self.deliveries_total += deliveries

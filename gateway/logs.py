@@ -1,0 +1,53 @@
+"""The log chain: structlog for everything, uvicorn's and the libraries' standard logging included."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from gateway.settings import Settings
+
+
+def configure(settings: Settings, **fixed: str) -> None:
+    """Log to standard error as the settings say; every line carries the `fixed` keys."""
+
+    def add_fixed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        for key, value in fixed.items():
+            event.setdefault(key, value)
+        return event
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        add_fixed,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    level = getattr(logging, settings.log_level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # Its lines repeat ours; errors and warnings are worth having.
+    logging.getLogger("uvicorn").setLevel(max(level, logging.WARNING))
+    logging.getLogger("uvicorn.access").setLevel(logging.INFO if settings.log_level == "debug" else logging.WARNING)
+
+
+def _renderers(settings: Settings) -> list[Processor]:
+    if settings.logs_json:
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]

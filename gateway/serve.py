@@ -1,0 +1,255 @@
+"""Composition root of one gateway: builds everything once, supervises the named tasks, drains, exit code."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from broker import installation
+from broker.errors import BrokerUnavailableError, PartitionsMismatchError
+from broker.leases import Leases
+from broker.link import Link
+from broker.log import Log
+from broker.publisher import Publisher
+from broker.scripts import Scripts
+from broker.sessions import Sessions as LiveSessions
+from broker.subscriber import Subscriber
+from gateway import logs
+from gateway.access.admission import Admission, Door
+from gateway.access.directory import Directory
+from gateway.access.passwords import Passwords
+from gateway.access.tokens import Tokens
+from gateway.app import create_app
+from gateway.beat import Beat
+from gateway.departures import Departures
+from gateway.hub import Hub
+from gateway.server import Server
+from gateway.services import Counters, Readiness, Services
+from gateway.settings import Settings
+from gateway.sockets.edge import Edge
+from gateway.sockets.heartbeat import Heartbeat
+from gateway.sockets.upgrade import UpgradeProtocol
+from gateway.tasks import Tasks
+from persistence.engine import create_engine
+from persistence.errors import mapped
+from persistence.messages import Messages
+from persistence.sessions import Sessions as StoredSessions
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
+SETTLE_SECONDS = 3.0
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, gateway_id: str) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    logs.configure(settings, gateway_id=gateway_id)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Gateway(settings, gateway_id).serve())
+
+
+class Gateway:
+    """One replica. It is built outside the loop's start so that `serve` can be read from top to bottom."""
+
+    def __init__(self, settings: Settings, gateway_id: str) -> None:
+        self._settings = settings
+        self._id = gateway_id
+        self._started_at = time.monotonic()
+        self._exit_code = EXIT_OK
+        self._is_checked = False
+
+    async def serve(self) -> int:
+        """Build, listen, supervise, drain."""
+        settings = self._settings
+        seconds = settings.redis_timeout_seconds
+        self._link = Link(settings.redis_url, timeout_seconds=seconds, name=f"{self._id}-link")
+        self._subscriber = Subscriber(settings.redis_url, timeout_seconds=seconds, name=f"{self._id}-subscriber")
+        self._engine = create_engine(
+            settings.database_url,
+            pool_size=settings.db_pool_size,
+            max_overflow=settings.db_max_overflow,
+            timeout_seconds=settings.db_timeout_seconds,
+        )
+        self._passwords = Passwords()
+        self._tasks = Tasks()
+        services, edge, beat = self._compose()
+        self._server = Server(
+            uvicorn.Config(
+                create_app(services, edge),
+                host=settings.host,
+                port=settings.port,
+                http=UpgradeProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=settings.log_level == "debug",
+                server_header=False,
+                proxy_headers=True,
+                forwarded_allow_ips=settings.forwarded_allow_ips,
+                timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
+            ),
+            on_drain=lambda: self._drain(edge),
+        )
+        parts = {
+            "link": self._link.keeper.run(),
+            "subscriber": self._subscriber.keeper.run(),
+            "installation": self._check_installation(),
+            "beat": beat.run(),
+            "heartbeat": edge.heartbeat.run(),
+        }
+        supervised = [self._supervise(name, work) for name, work in parts.items()]
+        log.info("gateway.started", host=settings.host, port=settings.port)
+        try:
+            await self._server.serve()
+        except SystemExit:  # uvicorn could not listen, and has said why
+            self._exit_code = EXIT_FAILED
+        finally:
+            await self._stop(supervised, edge, beat)
+        log.info("gateway.stopped", exit_code=self._exit_code)
+        return self._exit_code
+
+    def _compose(self) -> tuple[Services, Edge, Beat]:
+        settings = self._settings
+        partitions = settings.partitions
+        lease = f"{self._id}-{secrets.token_hex(4)}"
+        scripts = Scripts(self._link)
+        sessions = LiveSessions(
+            self._link,
+            scripts,
+            partitions=partitions,
+            log_events=settings.log_events,
+            idle_seconds=settings.session_idle_seconds,
+            grace_seconds=settings.resume_grace_seconds,
+        )
+        recent = Log(self._link, partitions=partitions)
+        publisher = Publisher(self._link, scripts, partitions=partitions, max_backlog=settings.max_backlog)
+        stored = StoredSessions(self._engine)
+        directory = Directory(sessions, stored)
+        tokens = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
+        self._hub = hub = Hub(self._subscriber, sessions, recent)
+        departures = Departures(sessions)
+        self._door = Door(settings)
+        admission = Admission(
+            hub=hub,
+            sessions=sessions,
+            directory=directory,
+            log=recent,
+            tokens=tokens,
+            passwords=self._passwords,
+            departures=departures,
+            lease=lease,
+        )
+        services = Services(
+            settings=settings,
+            tokens=tokens,
+            passwords=self._passwords,
+            directory=directory,
+            stored_sessions=stored,
+            messages=Messages(self._engine),
+            live_sessions=sessions,
+            publisher=publisher,
+            readiness=self._readiness,
+            counters=self._counters,
+            ping_database=lambda: _ping(self._engine),
+            ping_redis=self._ping_redis,
+        )
+        edge = Edge(
+            hub=hub,
+            publisher=publisher,
+            admission=admission,
+            door=self._door,
+            departures=departures,
+            heartbeat=Heartbeat(settings.heartbeat_seconds),
+            tasks=self._tasks,
+            join_timeout_seconds=settings.join_timeout_seconds,
+            max_frame_bytes=settings.max_frame_bytes,
+            max_buffer_bytes=settings.max_buffer_bytes,
+            max_malformed_frames=settings.max_malformed_frames,
+        )
+        leases = Leases(self._link, scripts, partitions=partitions, lease=lease)
+        return services, edge, Beat(self._link.keeper, leases, hub, departures, partitions=partitions)
+
+    # What keeps running
+
+    def _supervise(self, name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._part_ended)
+        return task
+
+    def _part_ended(self, task: "asyncio.Task[None]") -> None:
+        """No part may end before the server does: drain and exit, so that a supervisor starts a sound process."""
+        if task.cancelled() or (task.get_name() == "installation" and task.exception() is None):
+            return
+        error = task.exception()
+        log.error("gateway.part_died", part=task.get_name(), exc_info=error)
+        self._exit_code = EXIT_CONFIGURATION if isinstance(error, PartitionsMismatchError) else EXIT_FAILED
+        self._server.should_exit = True
+
+    async def _check_installation(self) -> None:
+        """Once Redis is there: is it ours, and set up so that it keeps what it is given?"""
+        while not self._is_checked:
+            await self._link.keeper.wait_up()
+            try:
+                await installation.claim(self._link, self._settings.partitions)
+                for problem in await installation.problems(self._link):
+                    log.warning("redis.unsafe", problem=problem.what, mend=problem.mend)
+            except BrokerUnavailableError:
+                continue
+            self._is_checked = True
+
+    # What others ask
+
+    def _readiness(self) -> Readiness:
+        if self._door.is_draining:
+            return Readiness(is_ready=False, reason="draining")
+        if not (self._link.is_up and self._subscriber.is_up):
+            return Readiness(is_ready=False, reason="Redis can't be reached")
+        if not self._is_checked:
+            return Readiness(is_ready=False, reason="starting")
+        return Readiness(is_ready=True)
+
+    def _counters(self) -> Counters:
+        return Counters(
+            gateway_id=self._id,
+            sockets=self._door.sockets,
+            sessions=self._hub.room_count,
+            events_total=self._hub.events_total,
+            deliveries_total=self._hub.deliveries_total,
+            uptime_seconds=round(time.monotonic() - self._started_at, 1),
+        )
+
+    async def _ping_redis(self) -> None:
+        await self._link.call("PING")
+
+    # The end
+
+    def _drain(self, edge: Edge) -> None:
+        log.info("gateway.draining", sockets=self._door.sockets)
+        edge.door.is_draining = True
+
+    async def _stop(self, supervised: list["asyncio.Task[None]"], edge: Edge, beat: Beat) -> None:
+        await self._tasks.close()
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await edge.departures.settle()
+                await beat.give_up()
+        except (TimeoutError, BrokerUnavailableError):
+            log.warning("gateway.seats_left_behind")
+        for task in supervised:
+            task.cancel()
+        await asyncio.gather(*supervised, return_exceptions=True)
+        self._passwords.close()
+        await self._engine.dispose()
+
+
+async def _ping(engine: AsyncEngine) -> None:
+    with mapped():
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))

@@ -1,0 +1,148 @@
+"""What a client may say: commands as tagged structs, decoded and checked. Unknown extra fields are ignored."""
+
+import re
+import unicodedata
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+MAX_NAME = 50
+MAX_TEXT = 500
+MAX_KEY = 64
+# JSON numbers beyond 2^53 do not survive every client; 64 bits are what the decoder can bound.
+Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+CommandId = Integer | Annotated[str, Meta(max_length=64)] | None
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """The last event that a returning client has seen."""
+
+    epoch: Annotated[str, Meta(max_length=64)]
+    seq: Integer
+
+
+class Join(msgspec.Struct, frozen=True, tag="join"):
+    """The first command: who comes, with what right, and from where on."""
+
+    id: CommandId = None
+    name: str | None = None
+    token: Annotated[str, Meta(max_length=4096)] | None = None
+    password: Annotated[str, Meta(max_length=128)] | None = None
+    resume: Resume | None = None
+
+
+class Message(msgspec.Struct, frozen=True, tag="message"):
+    """Say something to everyone."""
+
+    text: str
+    id: CommandId = None
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_KEY)] | None = None
+    ack: Literal["accepted", "persisted"] = "accepted"
+
+
+class Typing(msgspec.Struct, frozen=True, tag="typing"):
+    """Tell the others that one is typing."""
+
+    id: CommandId = None
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Ask for a pong."""
+
+    id: CommandId = None
+
+
+class Leave(msgspec.Struct, frozen=True, tag="leave"):
+    """Give up the seat."""
+
+    id: CommandId = None
+
+
+Command = Join | Message | Typing | Ping | Leave
+
+
+class CommandError(Exception):
+    """A command that can't be carried out as it is; the connection goes on."""
+
+    def __init__(self, code: str, message: str, *, field: str | None = None, command_id: CommandId = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.command_id = command_id
+
+
+class _Answerable(msgspec.Struct):
+    id: CommandId = None
+
+
+_decode = msgspec.json.Decoder(Command).decode
+_decode_answerable = msgspec.json.Decoder(_Answerable).decode
+_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
+
+
+def decode(payload: bytes) -> Command:
+    """The command in a text frame, trimmed and within its limits. Raises CommandError."""
+    try:
+        command = _decode(payload)
+    except msgspec.ValidationError as error:
+        raise _explain(payload, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandError("malformed", "the frame is not JSON, or nested too deeply") from error
+    match command:
+        case Message():
+            return _checked_message(command)
+        case Join(name=str(name)):
+            return msgspec.structs.replace(command, name=_checked_name(name, command.id))
+        case _:
+            return command
+
+
+def _checked_message(command: Message) -> Message:
+    text = command.text.strip()
+    if not 1 <= len(text) <= MAX_TEXT:
+        raise CommandError(
+            "validation_error",
+            f"text must have 1 to {MAX_TEXT} characters after trimming; this one has {len(text)}",
+            field="text",
+            command_id=command.id,
+        )
+    if "\0" in text:
+        raise CommandError(
+            "validation_error", "text must not contain the character U+0000", field="text", command_id=command.id
+        )
+    return command if text == command.text else msgspec.structs.replace(command, text=text)
+
+
+def _checked_name(name: str, command_id: CommandId) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        problem = f"name must have 1 to {MAX_NAME} characters after trimming; this one has {len(name)}"
+    elif any(unicodedata.category(character) == "Cc" for character in name):
+        problem = "name must not contain control characters"
+    elif all(unicodedata.category(character)[0] in "CZ" for character in name):
+        problem = "name must contain a visible character"
+    else:
+        return name
+    raise CommandError("validation_error", problem, field="name", command_id=command_id)
+
+
+def _explain(payload: bytes, problem: str) -> CommandError:
+    """What the decoder did not like, in the contract's terms."""
+    try:
+        command_id = _decode_answerable(payload).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        command_id = None
+    located, missing = _AT.match(problem), _MISSING.search(problem)
+    if located:
+        field, what = located["path"], located["what"]
+    elif missing:
+        field, what = missing["field"], "this field is required"
+    else:
+        return CommandError("malformed", "a frame must hold one JSON object")
+    if field == "type":
+        known = ", ".join(sorted(struct.__struct_config__.tag for struct in Command.__args__))  # type: ignore[attr-defined]
+        return CommandError("unknown_command", f"type must be one of {known}", field="type", command_id=command_id)
+    return CommandError("validation_error", f"{field}: {what}", field=field, command_id=command_id)

@@ -1,0 +1,339 @@
+"""One detached socket: bytes to frames to the participant, and the participant's effects carried out.
+
+It lives outside ASGI: one slotted protocol on the transport, nothing else. Nothing here awaits but the join.
+"""
+
+import asyncio
+import uuid
+from functools import partial
+from typing import Any
+
+import structlog
+
+from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
+from broker.events import User
+from broker.publisher import published
+from broker.wire import Reply
+from gateway.access.admission import Admitted, RefusedError
+from gateway.room import Room
+from gateway.sockets import closes, replies
+from gateway.sockets.closes import Ending
+from gateway.sockets.commands import CommandId, Join
+from gateway.sockets.decoder import Decoder
+from gateway.sockets.edge import Edge
+from gateway.sockets.frames import (
+    Binary,
+    Close,
+    Event,
+    Ping,
+    Pong,
+    Text,
+    Violation,
+    close_frame,
+    ping_frame,
+    pong_frame,
+    text_frame,
+)
+from gateway.sockets.participant import Announce, Effect, End, Participant, Publish, Refuse
+from gateway.sockets.participant import Pong as PongEffect
+from gateway.sockets.replies import ErrorData, Welcome
+
+CLOSE_SECONDS = 5.0
+MAX_IN_FLIGHT = 64
+RETRY_MS = 1000
+PINGS_UNANSWERED = 2
+ABNORMAL = 1006
+FIRST_ERROR_EVENT = 4000
+
+log = structlog.get_logger()
+
+
+class Connection(asyncio.Protocol):
+    """A client's socket after the upgrade. `registry` is uvicorn's set of connections, which its shutdown goes through."""
+
+    __slots__ = (
+        "_close_code",
+        "_closer",
+        "_decoder",
+        "_edge",
+        "_has_wide_buffer",
+        "_in_flight",
+        "_is_alive",
+        "_participant",
+        "_pings",
+        "_registry",
+        "_room",
+        "_slice",
+        "_transport",
+        "_user",
+        "address",
+        "id",
+        "session_id",
+        "wants_batches",
+    )
+
+    def __init__(self, edge: Edge, session_id: str, *, address: str, wants_batches: bool, registry: set[Any]) -> None:
+        self.id = uuid.uuid4().hex
+        self.session_id = session_id
+        self.address = address
+        self.wants_batches = wants_batches
+        self._edge = edge
+        self._registry = registry
+        self._participant = Participant(edge.max_malformed_frames)
+        self._decoder = Decoder(edge.max_frame_bytes)
+        self._transport: asyncio.Transport
+        self._room: Room | None = None
+        self._user: User | None = None
+        self._closer: asyncio.TimerHandle | None = None
+        self._close_code = 0  # 0 while open
+        self._in_flight = 0
+        self._pings = 0
+        self._slice = 0
+        self._is_alive = True
+        self._has_wide_buffer = False
+
+    @property
+    def user_id(self) -> str:
+        """The user's id, once joined."""
+        assert self._user is not None
+        assert self._user.id is not None
+        return self._user.id
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The upgrade is done; the first frame must come in time."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes)
+        self._registry.add(self)
+        self._edge.door.entered(self.address)
+        self._slice = self._edge.heartbeat.add(self)
+        self._closer = asyncio.get_running_loop().call_later(self._edge.join_timeout_seconds, self._join_is_late)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self._is_alive = True
+        self._pings = 0
+        for event in self._decoder.feed(data):
+            self._take(event)
+
+    def eof_received(self) -> bool:
+        """The client will send no more; nothing can be told to it either."""
+        return False
+
+    def pause_writing(self) -> None:
+        """More than `max_buffer_bytes` wait to be sent."""
+        self.end(closes.SLOW_CONSUMER)
+
+    def resume_writing(self) -> None:
+        """The buffer is nearly empty again."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        del exc  # how it broke makes no difference
+        if self._closer is not None:
+            self._closer.cancel()
+        self._registry.discard(self)
+        self._edge.door.went(self.address)
+        self._edge.heartbeat.discard(self._slice, self)
+        self._stop(self._close_code or ABNORMAL, is_lost=True)
+        log.info(
+            "connection.closed",
+            session_id=self.session_id,
+            user_id=self._user.id if self._user is not None else None,
+            code=self._close_code,
+        )
+
+    # uvicorn's shutdown and the heartbeat
+
+    def shutdown(self) -> None:
+        """This gateway is going down."""
+        self.end(closes.RESTART)
+
+    def visit(self) -> None:
+        """Ping when nothing was heard since the last visit; end after two pings without an answer."""
+        if self._has_wide_buffer and not self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes)
+            self._has_wide_buffer = False
+        if self._is_alive:
+            self._is_alive = False
+        elif self._pings == PINGS_UNANSWERED:
+            self.end(closes.HEARTBEAT_LOST)
+        elif not self._close_code:
+            self._pings += 1
+            self.write(ping_frame())
+
+    # Out
+
+    def write(self, data: bytes) -> None:
+        """Send frames now, without waiting; too much unsent ends the connection."""
+        self._transport.write(data)
+
+    def end(self, ending: Ending, command_id: CommandId = None, field: str | None = None) -> None:
+        """Close the connection: tell why, then wait a little for the client's own close frame."""
+        if self._close_code:
+            return
+        self._stop(ending.code, is_lost=ending is not closes.LEFT)
+        farewell = b""
+        if ending is closes.RESTART:
+            farewell = text_frame(replies.reconnect("restart", RETRY_MS))
+        elif ending.code >= FIRST_ERROR_EVENT:
+            data = ErrorData(ending.name, ending.message, ending.is_retryable, field)
+            farewell = text_frame(replies.error(command_id, data))
+        self.write(farewell + close_frame(ending.code, ending.name))
+        self._expect_close()
+
+    def _expect_close(self) -> None:
+        if self._closer is not None:
+            self._closer.cancel()
+        self._closer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+        self._transport.resume_reading()
+
+    def _stop(self, code: int, *, is_lost: bool) -> None:
+        """Nothing is delivered or heard any more; the seat is given up."""
+        if self._close_code:
+            return
+        self._close_code = code
+        self._participant.ended()
+        room, self._room = self._room, None
+        if room is not None:
+            assert self._user is not None
+            room.detach(self)
+            self._edge.hub.drop_if_empty(room)
+            self._edge.departures.leave(self.session_id, self._user, self.id, is_lost=is_lost)
+
+    # In
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Text(payload):
+                self._do(self._participant.heard(payload))
+            case Binary():
+                self._do(self._participant.heard_binary())
+            case Ping(payload):
+                self.write(pong_frame(payload))
+            case Pong():
+                self._is_alive = False  # an answer to us is no traffic: an idle connection goes on being pinged
+            case Close(code):
+                self._closed_by_client(code)
+            case Violation(code, reason):
+                self.end(Ending(code, reason, reason))
+
+    def _closed_by_client(self, code: int | None) -> None:
+        if not self._close_code:
+            self._stop(code or 1005, is_lost=True)
+            self.write(close_frame(code))
+        self._transport.close()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Publish():
+                self._publish(effect)
+            case Announce():
+                self._edge.publisher.send_ephemeral(self.session_id, "user_typing", self._user).add_done_callback(
+                    _unheeded
+                )
+            case PongEffect(command_id):
+                self.write(text_frame(replies.pong(command_id)))
+            case Refuse():
+                data = ErrorData(effect.code, effect.message, effect.is_retryable, effect.field)
+                self.write(text_frame(replies.error(effect.id, data)))
+            case Join():
+                self._edge.tasks.spawn(self._join(effect), f"join {self.id}")
+            case End(ending, command_id, field):
+                self.end(ending, command_id, field)
+            case None:
+                pass
+
+    def _publish(self, effect: Publish) -> None:
+        assert self._user is not None
+        answer, message_id = self._edge.publisher.send(
+            self.session_id, user_id=self._user.id, user_name=self._user.name, text=effect.text, key=effect.key
+        )
+        self._in_flight += 1
+        if self._in_flight == MAX_IN_FLIGHT:
+            self._transport.pause_reading()
+        answer.add_done_callback(partial(self._published, effect.id, message_id))
+
+    def _published(self, command_id: CommandId, message_id: str, answer: "asyncio.Future[Reply]") -> None:
+        self._in_flight -= 1
+        if self._in_flight == MAX_IN_FLIGHT - 1 and not self._transport.is_closing():
+            self._transport.resume_reading()
+        if self._close_code:
+            return
+        try:
+            done = published(answer.result(), message_id)
+        except SessionUnknownError:
+            self._say_unavailable(command_id, "the session's state was lost; nothing was stored")
+            if self._room is not None:
+                self._room.end_all(closes.RESYNC)
+        except SessionClosedError:
+            data = ErrorData("session_closed", "the session is closed; nothing was stored")
+            self.write(text_frame(replies.error(command_id, data)))
+        except BacklogFullError:
+            self._say_unavailable(command_id, "too many messages wait to be stored; nothing was stored")
+        except BrokerError as error:
+            self._say_unavailable(command_id, f"{error}; repeat the message with the same key")
+        else:
+            self.write(text_frame(replies.ack(command_id, done.seq, done.message_id)))
+
+    def _say_unavailable(self, command_id: CommandId, message: str) -> None:
+        data = ErrorData("unavailable", message, retryable=True, retry_after_ms=RETRY_MS)
+        self.write(text_frame(replies.error(command_id, data)))
+
+    # The join
+
+    def _join_is_late(self) -> None:
+        seconds = self._edge.join_timeout_seconds
+        self.end(closes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
+
+    async def _join(self, join: Join) -> None:
+        try:
+            admitted = await self._edge.admission.admit(self.session_id, join, self.id)
+        except RefusedError as error:
+            self.end(error.ending, join.id, "name" if error.ending is closes.NAME_TAKEN else None)
+        except Exception:
+            self.end(closes.INTERNAL)
+            raise
+        else:
+            self._welcome(join, admitted)
+            self._edge.hub.left(admitted.room)
+
+    def _welcome(self, join: Join, admitted: Admitted) -> None:
+        """Take the seat: no await from here to the room, so that no event is missed or repeated."""
+        seat, room = admitted.seat, admitted.room
+        if self._close_code:  # the client went while its seat was being taken
+            self._edge.departures.leave(self.session_id, admitted.user, self.id, is_lost=True)
+            return
+        if self._closer is not None:
+            self._closer.cancel()
+            self._closer = None
+        self._user, self._room = admitted.user, room
+        self._participant.joined()
+        welcome = Welcome(
+            session=replies.session_of(room.info),
+            you=admitted.user,
+            users=seat.users,
+            user_count=seat.user_count,
+            seq=join.resume.seq if admitted.resumed.recovered and join.resume is not None else seat.seq,
+            epoch=seat.epoch,
+            token=self._edge.admission.token_for(self.session_id, admitted.user),
+            resumed=admitted.resumed,
+            heartbeat_seconds=self._edge.heartbeat.interval_seconds,
+        )
+        bodies = [replies.welcome(join.id, welcome), *(event.body for event in admitted.missed)]
+        self._write_widely(b"".join(map(text_frame, bodies)))
+        room.attach(self, seat.seq, seat.epoch)
+        log.info("connection.opened", session_id=self.session_id, user_id=self._user.id, is_new=seat.is_new)
+
+    def _write_widely(self, data: bytes) -> None:
+        """Send what a returning client missed: however much it is, it does not make the client a slow one."""
+        if len(data) > self._edge.max_buffer_bytes // 4:
+            self._has_wide_buffer = True
+            self._transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes + len(data))
+        self.write(data)
+
+
+def _unheeded(answer: "asyncio.Future[Reply]") -> None:
+    answer.exception()  # typing is not worth an error

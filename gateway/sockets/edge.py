@@ -1,0 +1,27 @@
+"""What every connection of a gateway shares."""
+
+from dataclasses import dataclass
+
+from broker.publisher import Publisher
+from gateway.access.admission import Admission, Door
+from gateway.departures import Departures
+from gateway.hub import Hub
+from gateway.sockets.heartbeat import Heartbeat
+from gateway.tasks import Tasks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edge:
+    """The parts that connections use, composed once by gateway/serve.py, and the limits they keep."""
+
+    hub: Hub
+    publisher: Publisher
+    admission: Admission
+    door: Door
+    departures: Departures
+    heartbeat: Heartbeat
+    tasks: Tasks
+    join_timeout_seconds: int
+    max_frame_bytes: int
+    max_buffer_bytes: int
+    max_malformed_frames: int

@@ -1,0 +1,152 @@
+"""uvicorn's HTTP protocol, subclassed: upgrades with the scope that its parser already made, and lets the socket detach.
+
+The application sees an ordinary ASGI WebSocket until it accepts. Then it calls `scope["extensions"]["seance.detach"]`
+with a factory; the transport changes hands, the ASGI task returns, and scope, headers and parser are freed.
+"""
+
+import asyncio
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gateway.sockets import handshake
+
+log = structlog.get_logger()
+
+Message = dict[str, Any]
+Detach = Callable[[Callable[[set[Any]], asyncio.Protocol]], None]
+
+
+class UpgradeProtocol(HttpToolsProtocol):
+    """HTTP by uvicorn; WebSocket by `_Opening`."""
+
+    opening: "_Opening | None" = None
+
+    def _should_upgrade(self) -> bool:
+        return bool(self._get_upgrade() == b"websocket")
+
+    def handle_websocket_upgrade(self) -> None:
+        """The request's head is complete, and asks for a WebSocket."""
+        refusal = handshake.check_request(self.scope["method"], self.scope["http_version"], self.headers)
+        if refusal is not None:
+            _answer(self.transport, refusal.status, refusal.headers, refusal.reason.encode())
+            return
+        # Nothing may be read between the upgrade and the detach: it is for the protocol to come.
+        self.transport.pause_reading()
+        self.opening = _Opening(self, self._websocket_scope())
+        task = self.loop.create_task(self.opening.run())
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client went, before the upgrade was done."""
+        if self.opening is not None:
+            self.opening.gone.set()
+        super().connection_lost(exc)
+
+    def _websocket_scope(self) -> dict[str, Any]:
+        url = httptools.parse_url(self.url)
+        path = urllib.parse.unquote(url.path.decode("ascii"))
+        offered = [value for name, value in self.headers if name == b"sec-websocket-protocol"]
+        return {
+            **self.scope,
+            "type": "websocket",
+            "scheme": "wss" if self.scheme == "https" else "ws",
+            "path": self.root_path + path,
+            "raw_path": self.root_path.encode("ascii") + url.path,
+            "query_string": url.query or b"",
+            "subprotocols": [name.strip().decode("latin-1") for value in offered for name in value.split(b",")],
+        }
+
+
+class _Opening:
+    """One upgrade, from the request to the detached socket, as an ASGI WebSocket connection."""
+
+    def __init__(self, http: UpgradeProtocol, scope: dict[str, Any]) -> None:
+        self._http = http
+        self._scope = scope
+        self._scope["extensions"] = {"websocket.http.response": {}, "seance.detach": self._detach}
+        self._response: Message | None = None
+        self._has_connected = False
+        self._is_answered = False
+        self._is_accepted = False
+        self._is_detached = False
+        self.gone = asyncio.Event()
+
+    async def run(self) -> None:
+        """Call the application; whatever it does, the socket is detached or closed afterwards."""
+        try:
+            await self._http.config.loaded_app(self._scope, self._receive, self._send)
+        except Exception:
+            log.exception("upgrade.failed", path=self._scope["path"])
+            if not self._is_answered:
+                _answer(self._http.transport, 500, (), b"Internal Server Error")
+        finally:
+            self._http.opening = None
+            if not self._is_detached:
+                self._http.transport.close()
+
+    async def _receive(self) -> Message:
+        if not self._has_connected:
+            self._has_connected = True
+            return {"type": "websocket.connect"}
+        await self.gone.wait()
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def _send(self, message: Message) -> None:
+        if self.gone.is_set():
+            raise OSError("the client is gone")
+        match message["type"]:
+            case "websocket.accept":
+                self._accept(message)
+            case "websocket.http.response.start":
+                self._response = message
+            case "websocket.http.response.body":
+                self._respond(message)
+            case "websocket.close":
+                self._is_answered = True
+                _answer(self._http.transport, 403, (), b"")
+            case other:
+                raise RuntimeError(f"{other} is not for a socket that must be detached once it is accepted")
+
+    def _accept(self, message: Message) -> None:
+        key = next(value for name, value in self._http.headers if name == b"sec-websocket-key")
+        subprotocol = message.get("subprotocol")
+        extra = [*self._http.server_state.default_headers, *message.get("headers", ())]
+        answer = handshake.response(key, subprotocol.encode() if subprotocol else None, extra)
+        self._is_answered = self._is_accepted = True
+        self._http.transport.write(answer)
+
+    def _respond(self, message: Message) -> None:
+        if self._response is None or message.get("more_body", False):
+            raise RuntimeError("a refusal is one start and one body")
+        self._is_answered = True
+        _answer(self._http.transport, self._response["status"], self._response["headers"], message.get("body", b""))
+
+    def _detach(self, make: Callable[[set[Any]], asyncio.Protocol]) -> None:
+        """Hand the accepted socket to the protocol that `make` builds from uvicorn's registry of connections."""
+        if not self._is_accepted:
+            raise RuntimeError("accept the WebSocket first")
+        http = self._http
+        if http.transport.is_closing() or self.gone.is_set():
+            return
+        self._is_detached = True
+        protocol = make(http.connections)
+        http.connections.discard(http)
+        http.transport.set_protocol(protocol)
+        protocol.connection_made(http.transport)
+        http.transport.resume_reading()
+
+
+def _answer(transport: asyncio.Transport, status: int, headers: handshake.Headers, body: bytes) -> None:
+    """Answer an upgrade with plain HTTP, and close."""
+    given = list(headers)
+    if not any(name.lower() == b"content-length" for name, _ in given):
+        given.append((b"content-length", str(len(body)).encode()))
+    lines = [STATUS_LINE[status], *(name + b": " + value + b"\r\n" for name, value in given)]
+    transport.write(b"".join((*lines, b"connection: close\r\n\r\n", body)))
+    transport.close()
