@@ -1,7 +1,7 @@
 """One session on this gateway: its sockets, and the order of what they get. All synchronous.
 
-Events come from the channel in order, unless the subscription broke. `last_seq` is the last event handed out; a repeated
-one is dropped, a gap is first filled from the log while newer events wait in `held`.
+Events come from the channel in order, unless the subscription broke. `last_seq` is the last event handed out; a
+repeated one is dropped, a gap is first filled from the log while newer events are held back.
 """
 
 import asyncio
@@ -32,8 +32,11 @@ class Member(Protocol):
     """A joined socket, as a room sees it."""
 
     id: str
-    user_id: str
     wants_batches: bool
+
+    @property
+    def user_id(self) -> str:
+        """Whose connection it is."""
 
     def write(self, data: bytes) -> None:
         """Send frames now, without waiting."""

@@ -1,4 +1,4 @@
-"""Frozen settings, built once from the environment and `.env` in the composition root; nothing else reads the environment."""
+"""Frozen settings, built once from the environment and `.env`; nothing else reads the environment."""
 
 from collections.abc import Mapping
 from pathlib import Path

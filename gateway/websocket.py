@@ -9,6 +9,8 @@ from broker.errors import BrokerUnavailableError
 from gateway.access.admission import address_of
 from gateway.errors import ApiError
 from gateway.rest.envelope import failure
+from gateway.rest.failures import unavailable
+from gateway.rest.request import path_id
 from gateway.sockets.connection import Connection
 from gateway.sockets.edge import Edge
 from persistence.errors import DatabaseUnavailableError
@@ -23,7 +25,7 @@ async def join_session(websocket: WebSocket) -> None:
     edge: Edge = websocket.app.state.edge
     try:
         edge.door.check(websocket)
-        session_id = await _session_id(edge, websocket.path_params["session_id"])
+        session_id = await _session_id(edge, websocket)
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
         await websocket.send_denial_response(failure(websocket, error))
@@ -42,19 +44,17 @@ async def upgrade_required(request: Request) -> Response:
     return failure(request, error)
 
 
-async def _session_id(edge: Edge, text: str) -> str:
+async def _session_id(edge: Edge, websocket: WebSocket) -> str:
     """The canonical id of a session that exists."""
     not_found = ApiError(404, "session_not_found", "there is no such session")
     try:
-        session_id = uuid_in_path("id", text)
+        session_id = path_id(websocket, "session_id")
     except ApiError as error:
         raise not_found from error
     try:
         info = await edge.admission.find(session_id)
     except (BrokerUnavailableError, DatabaseUnavailableError) as error:
-        raise ApiError(
-            503, "unavailable", "sessions can't be looked up right now", headers={"Retry-After": "1"}
-        ) from error
+        raise unavailable("sessions can't be looked up right now") from error
     if info is None:
         raise not_found
     return session_id

@@ -8,7 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.errors import BacklogFullError, BrokerUnavailableError, SessionClosedError, SessionUnknownError
+from broker.errors import (
+    BacklogFullError,
+    BrokerError,
+    BrokerUnavailableError,
+    SessionClosedError,
+    SessionUnknownError,
+)
 from gateway.access.passwords import PasswordsBusyError
 from gateway.errors import ApiError
 from gateway.rest.envelope import failure
@@ -24,6 +30,8 @@ _UNAVAILABLE: dict[type[Exception], str] = {
     BacklogFullError: "too many messages wait to be stored; nothing was done",
     DatabaseUnavailableError: "Postgres can't be reached; nothing was done",
     PasswordsBusyError: "too many passwords wait to be checked; nothing was done",
+    # An error reply: out of memory, still loading its data, no longer the master.
+    BrokerError: "Redis refused the command; nothing was done",
 }
 _HTTP_ERRORS = {
     404: ("not_found", "there is nothing under this path"),
@@ -81,4 +89,6 @@ async def _session_closed(request: Request, _: SessionClosedError) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
+    if type(error) is BrokerError:
+        log.error("redis.refused", reason=str(error))
     return refuse(request, unavailable(_UNAVAILABLE[type(error)]))

@@ -19,6 +19,7 @@ from gateway.rest.idempotency import claim, read_key
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
 from gateway.services import Services
+from persistence.errors import DatabaseUnavailableError
 from persistence.sessions import SessionRecord
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -104,8 +105,11 @@ async def close(request: Request, services: Services) -> Response:
     read_query(request, NoQuery)
     authorize(request, services.tokens, scopes={"host"}, session_id=session_id)
     seq = await when_hot(services, session_id, lambda: services.live_sessions.close(session_id))
-    # The worker would write it too, once it comes to the event; after this it holds even if Redis forgets everything.
-    await services.stored_sessions.close(session_id)
+    try:
+        await services.stored_sessions.close(session_id)
+    except DatabaseUnavailableError:
+        # It is closed for everyone; the worker writes it when it comes to the event.
+        log.warning("session.close_not_stored", session_id=session_id)
     return success(request, ClosedSession(session_id, is_active=False, seq=seq))
 
 

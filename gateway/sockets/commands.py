@@ -86,7 +86,7 @@ _MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
 def decode(payload: bytes) -> Command:
     """The command in a text frame, trimmed and within its limits. Raises CommandError."""
     try:
-        command = _decode(payload)
+        command: Command = _decode(payload)
     except msgspec.ValidationError as error:
         raise _explain(payload, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -143,6 +143,6 @@ def _explain(payload: bytes, problem: str) -> CommandError:
     else:
         return CommandError("malformed", "a frame must hold one JSON object")
     if field == "type":
-        known = ", ".join(sorted(struct.__struct_config__.tag for struct in Command.__args__))  # type: ignore[attr-defined]
+        known = ", ".join(sorted(struct.__struct_config__.tag for struct in Command.__args__))
         return CommandError("unknown_command", f"type must be one of {known}", field="type", command_id=command_id)
     return CommandError("validation_error", f"{field}: {what}", field=field, command_id=command_id)

@@ -49,7 +49,7 @@ log = structlog.get_logger()
 
 
 class Connection(asyncio.Protocol):
-    """A client's socket after the upgrade. `registry` is uvicorn's set of connections, which its shutdown goes through."""
+    """A client's socket after the upgrade; `registry` is uvicorn's set of connections, for its shutdown."""
 
     __slots__ = (
         "_close_code",

@@ -1,4 +1,4 @@
-"""Pings idle connections, in one sweep for all: each second one slice of them is visited, so pings are spread evenly."""
+"""Pings idle connections in one sweep: each second one slice of them is visited, so pings are spread evenly."""
 
 import asyncio
 import random

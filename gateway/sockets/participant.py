@@ -67,7 +67,7 @@ class Participant:
         self._malformed = 0
         self._malformed_limit = malformed_limit
 
-    def heard(self, payload: bytes) -> Effect:
+    def heard(self, payload: bytes) -> Effect:  # noqa: PLR0911 - one line for each kind of command
         """A text frame came."""
         if self.phase is Phase.ENDED:
             return None
@@ -77,6 +77,8 @@ class Participant:
             return self._refused(error)
         self._malformed = 0
         match command:
+            case Message() | Typing() if self.phase is Phase.JOINED:
+                return self._said(command)
             case Join():
                 return self._join(command)
             case _ if self.phase is Phase.WAITING:
@@ -85,8 +87,11 @@ class Participant:
                 return Pong(command_id)
             case Leave():
                 return self._end(End(closes.LEFT))
-            case _ if self.phase is Phase.JOINING:
+            case _:
                 return Refuse(command.id, "not_joined", "wait for `welcome` first", is_retryable=True)
+
+    def _said(self, command: Message | Typing) -> Effect:
+        match command:
             case Typing():
                 return Announce()
             case Message(ack="persisted"):
@@ -114,9 +119,8 @@ class Participant:
         if self.phase is not Phase.WAITING:
             return Refuse(command.id, "validation_error", "already joined", "type")
         if command.name is None and command.token is None:
-            return self._end(
-                End(closes.BAD_JOIN.saying("join needs a name (or the token of a welcome)"), command.id, "name")
-            )
+            ending = closes.BAD_JOIN.saying("join needs a name, or the token of a welcome")
+            return self._end(End(ending, command.id, "name"))
         self.phase = Phase.JOINING
         return command
 

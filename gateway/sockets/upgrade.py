@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, subclassed: upgrades with the scope that its parser already made, and lets the socket detach.
+"""uvicorn's HTTP protocol, subclassed: upgrades with the scope that its parser made, and lets the socket detach.
 
 The application sees an ordinary ASGI WebSocket until it accepts. Then it calls `scope["extensions"]["seance.detach"]`
 with a factory; the transport changes hands, the ASGI task returns, and scope, headers and parser are freed.

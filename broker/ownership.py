@@ -1,0 +1,85 @@
+"""Which worker drains which partitions: every worker announces itself, and leases its share one partition at a time.
+
+A partition has one owner, so a session's events are written in the order they were published. A lease that is not
+renewed expires; whoever the partition then belongs to by the plan takes it.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+
+from redis.asyncio import Redis
+
+from broker import keys
+from broker.client import mapped, script
+
+LEASE_MS = 10_000
+RENEW_SECONDS = 3.0
+
+
+def plan(partitions: int, worker_ids: Collection[str], worker_id: str) -> range:
+    """The partitions that a worker should own: runs of equal length (give or take one), in the order of the ids."""
+    ordered = sorted(worker_ids)
+    rank, count = ordered.index(worker_id), len(ordered)
+    return range(rank * partitions // count, (rank + 1) * partitions // count)
+
+
+class Ownership:
+    """One worker's leases. Methods raise BrokerUnavailableError when Redis can't answer."""
+
+    def __init__(self, redis: Redis, *, worker_id: str, partitions: int, lease_ms: int = LEASE_MS) -> None:
+        self._redis = redis
+        self._partitions = partitions
+        self._lease_ms = lease_ms
+        self._renewed_at = float("-inf")
+        self._announce = script(redis, "announce")
+        self._take = script(redis, "take")
+        self._renew = script(redis, "renew")
+        self._release = script(redis, "release")
+        self.worker_id = worker_id
+        self.planned = range(0)
+        self._held: set[int] = set()
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The partitions owned now; none when the leases may have expired, as after the process was stopped."""
+        is_current = time.monotonic() - self._renewed_at < self._lease_ms / 1000
+        return frozenset(self._held) if is_current else frozenset()
+
+    async def renew(self) -> None:
+        """Announce this worker, see who else lives, and prolong the leases; those that were lost are no longer held."""
+        asked_at = time.monotonic()
+        with mapped():
+            live = await self._announce(keys=[keys.WORKERS], args=[self.worker_id, self._lease_ms])
+            self.planned = plan(self._partitions, {name.decode() for name in live}, self.worker_id)
+            asked = sorted(self._held)
+            pipeline = self._redis.pipeline(transaction=False)
+            for partition in asked:
+                await self._renew(keys=[keys.owner(partition)], args=[self.worker_id, self._lease_ms], client=pipeline)
+            answers = await pipeline.execute()
+        self._held -= {partition for partition, answer in zip(asked, answers, strict=True) if answer == 0}
+        self._renewed_at = asked_at
+
+    async def take(self, partitions: Sequence[int]) -> set[int]:
+        """Lease those that are free, or are leased under this worker's name already; returns them."""
+        answers = []
+        with mapped():
+            for partition in partitions:
+                answers.append(  # noqa: PERF401 - a list comprehension can't be followed by the script's errors
+                    await self._take(keys=[keys.owner(partition)], args=[self.worker_id, self._lease_ms])
+                )
+        taken = {partition for partition, answer in zip(partitions, answers, strict=True) if answer == 1}
+        self._held |= taken
+        return taken
+
+    async def release(self, partitions: Collection[int]) -> None:
+        """Give up leases, so that another worker can take over at once."""
+        self._held -= set(partitions)
+        with mapped():
+            for partition in partitions:
+                await self._release(keys=[keys.owner(partition)], args=[self.worker_id])
+
+    async def leave(self) -> None:
+        """Give up every lease and announce no more."""
+        await self.release(tuple(self._held))
+        with mapped():
+            await self._redis.zrem(keys.WORKERS, self.worker_id)
