@@ -1,0 +1,90 @@
+"""The REST application with all its real parts, none of which can reach a server."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from broker.errors import BrokerUnavailableError
+from broker.link import Link
+from broker.publisher import Publisher
+from broker.scripts import Scripts
+from broker.sessions import Sessions as LiveSessions
+from gateway.access.directory import Directory
+from gateway.access.passwords import Passwords
+from gateway.access.tokens import Claims, Tokens
+from gateway.rest.failures import handlers
+from gateway.rest.middleware import middleware
+from gateway.rest.routes import routes
+from gateway.services import Counters, Readiness, Services
+from gateway.settings import Settings
+from persistence.engine import create_engine
+from persistence.messages import Messages
+from persistence.sessions import Sessions as StoredSessions
+
+SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SESSION = "11111111-1111-4111-8111-111111111111"
+
+
+async def unreachable() -> None:
+    raise BrokerUnavailableError("Redis is not reachable")
+
+
+async def reachable() -> None:
+    return
+
+
+@pytest.fixture
+async def offline() -> AsyncIterator[Services]:
+    """Services of a gateway whose Redis and Postgres are away."""
+    settings = Settings(jwt_secret=SECRET, max_body_bytes=2048, cors_origins="https://chat.example, https://b.example/")
+    # Port 1 of this machine: nothing listens there.
+    engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1, max_overflow=0, timeout_seconds=1)
+    link = Link("redis://127.0.0.1:1/0")
+    scripts = Scripts(link)
+    live, stored, passwords = LiveSessions(link, scripts, partitions=16), StoredSessions(engine), Passwords()
+    yield Services(
+        settings=settings,
+        tokens=Tokens(SECRET, 3600),
+        passwords=passwords,
+        directory=Directory(live, stored),
+        stored_sessions=stored,
+        messages=Messages(engine),
+        live_sessions=live,
+        publisher=Publisher(link, scripts, partitions=16, max_backlog=1000),
+        readiness=lambda: Readiness(is_ready=False, reason="Redis is not reachable"),
+        counters=lambda: Counters(
+            gateway_id="gw-test", sockets=3, sessions=2, events_total=40, deliveries_total=120, uptime_seconds=1.5
+        ),
+        ping_database=reachable,
+        ping_redis=unreachable,
+    )
+    passwords.close()
+    await engine.dispose()
+
+
+def application(services: Services) -> Starlette:
+    """The application as a gateway makes it, without WebSocket."""
+    app = Starlette(routes=list(routes()), middleware=middleware(services.settings), exception_handlers=handlers())
+    app.router.redirect_slashes = False
+    app.state.services = services
+    return app
+
+
+@pytest.fixture
+def app(offline: Services) -> Starlette:
+    return application(offline)
+
+
+@pytest.fixture
+async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the offline application."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        yield client
+
+
+@pytest.fixture
+def host(offline: Services) -> dict[str, str]:
+    """The headers of the host of SESSION."""
+    return {"Authorization": f"Bearer {offline.tokens.create_access_token(Claims.host(SESSION))}"}

@@ -1,0 +1,76 @@
+"""The documentation pages: everything they load comes from us."""
+
+import re
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+
+async def test_root_leads_to_docs(client: httpx.AsyncClient) -> None:
+    """The root redirects to the documentation."""
+    response = await client.get("/")
+    assert (response.status_code, response.headers["Location"]) == (307, "/docs")
+
+
+async def test_page_loads_only_our_files(client: httpx.AsyncClient) -> None:
+    """Every address in the page is a path of ours that answers, and no script stands in the page itself."""
+    page = (await client.get("/docs")).text
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(addresses) == 5
+    for address in addresses:
+        assert re.fullmatch(r"/[\w./-]+", address)
+        assert (await client.get(address)).status_code == 200
+    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == ["", ""]
+    assert "//" not in page
+    assert "//" not in re.sub(r"// .*", "", (await client.get("/docs/start.js")).text)
+
+
+async def test_policy_blocks_other_origins(client: httpx.AsyncClient) -> None:
+    """The browser is told to load nothing from elsewhere, to run no inline script, and to frame the page nowhere."""
+    header = (await client.get("/docs")).headers["Content-Security-Policy"]
+    policy = dict(part.strip().split(" ", 1) for part in header.split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == "'self'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    sources = {source for value in policy.values() for source in value.split()}
+    assert sources == {"'none'", "'self'", "'unsafe-inline'", "data:"}
+
+
+async def test_stylesheet_loads_nothing(client: httpx.AsyncClient) -> None:
+    """The stylesheet refers to nothing but data that it contains."""
+    sheet = (await client.get("/docs/swagger-ui.css")).text
+    assert "@import" not in sheet
+    assert all(target.strip("'\"").startswith("data:") for target in re.findall(r"url\(([^)]*)\)", sheet))
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css"), ("favicon-32x32.png", "image/png")],
+)
+async def test_files(client: httpx.AsyncClient, name: str, media_type: str) -> None:
+    """The files of Swagger UI have their media types and may be kept by the browser."""
+    response = await client.get(f"/docs/{name}")
+    assert response.headers["Content-Type"].startswith(media_type)
+    assert response.headers["Cache-Control"] == "public, max-age=86400"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs/index.html", "/docs/..%2fgateway", "/docs/swagger-ui.css.map", "/asyncapi.json"]
+)
+async def test_nothing_else(client: httpx.AsyncClient, path: str) -> None:
+    """Other files are not served."""
+    assert (await client.get(path)).json()["error"]["code"] == "not_found"
+
+
+async def test_every_page_has_head(client: httpx.AsyncClient, app: Starlette) -> None:
+    """HEAD answers like GET."""
+    for route in app.routes:
+        assert isinstance(route, Route)
+        if "{" not in route.path and "GET" in (route.methods or ()):
+            get, head = await client.get(route.path), await client.head(route.path)
+            assert head.status_code == get.status_code
+            assert head.headers.get("Content-Type") == get.headers.get("Content-Type")

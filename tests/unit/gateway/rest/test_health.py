@@ -1,0 +1,104 @@
+"""Health endpoints, of a gateway whose servers are away and of one whose servers answer."""
+
+import asyncio
+from dataclasses import replace
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.services import Readiness, Services
+from persistence.errors import DatabaseUnavailableError
+from tests.unit.gateway.rest.conftest import application, reachable
+
+COUNTERS = {
+    "gateway_id": "gw-test",
+    "sockets": 3,
+    "sessions": 2,
+    "events_total": 40,
+    "deliveries_total": 120,
+    "uptime_seconds": 1.5,
+}
+
+
+async def get(services: Services, path: str) -> httpx.Response:
+    transport = httpx.ASGITransport(application(services))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return await client.get(path)
+
+
+async def fail_database() -> None:
+    raise DatabaseUnavailableError("Postgres is away")
+
+
+async def hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_healthy(offline: Services) -> None:
+    """When both servers answer, the gateway is ok, and the counters are there."""
+    response = await get(replace(offline, ping_redis=reachable), "/health")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "database": "up", "redis": "up", **COUNTERS}
+
+
+async def test_redis_away(offline: Services) -> None:
+    """When Redis is away, the gateway is degraded."""
+    response = await get(offline, "/health")
+    assert response.status_code == 503
+    assert response.json() == {"status": "degraded", "database": "up", "redis": "down", **COUNTERS}
+
+
+async def test_database_away(offline: Services) -> None:
+    """When Postgres is away, the gateway is degraded."""
+    response = await get(replace(offline, ping_database=fail_database, ping_redis=reachable), "/health")
+    assert response.status_code == 503
+    assert response.json() == {"status": "degraded", "database": "down", "redis": "up", **COUNTERS}
+
+
+async def test_silent_servers(offline: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that never answer are down after the time limit, which both checks share."""
+    monkeypatch.setattr("gateway.rest.health.CHECK_SECONDS", 0.01)
+    response = await get(replace(offline, ping_database=hang, ping_redis=hang), "/health")
+    assert (response.json()["database"], response.json()["redis"]) == ("down", "down")
+
+
+async def test_live(client: httpx.AsyncClient) -> None:
+    """The process answers whatever the servers do."""
+    response = await client.get("/live")
+    assert (response.status_code, response.json()) == (200, {"status": "live"})
+
+
+async def test_unready(client: httpx.AsyncClient) -> None:
+    """An unready gateway says why."""
+    response = await client.get("/ready")
+    assert response.status_code == 503
+    assert response.json() == {"status": "unready", "reason": "Redis is not reachable"}
+
+
+async def test_ready(offline: Services) -> None:
+    """A ready gateway answers 200."""
+    response = await get(replace(offline, readiness=lambda: Readiness(is_ready=True)), "/ready")
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "reason": None})
+
+
+async def test_metrics(client: httpx.AsyncClient) -> None:
+    """The metrics are Prometheus text that its own parser reads, with the counters and the build."""
+    response = await client.get("/metrics")
+    assert response.headers["Content-Type"].startswith("text/plain")
+    samples = {
+        sample.name: sample for family in text_string_to_metric_families(response.text) for sample in family.samples
+    }
+    assert samples["seance_sockets"].value == 3
+    assert samples["seance_sessions"].value == 2
+    assert samples["seance_events_total"].value == 40
+    assert samples["seance_deliveries_total"].value == 120
+    assert samples["seance_build_info"].labels["gateway_id"] == "gw-test"
+    assert "process_cpu_seconds_total" in samples
+
+
+async def test_open_metrics(client: httpx.AsyncClient) -> None:
+    """A scraper that asks for OpenMetrics gets it."""
+    response = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert response.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert response.text.endswith("# EOF\n")

@@ -1,0 +1,117 @@
+"""The OpenAPI document: valid, complete, and true to the routes and structs."""
+
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway.rest.operation import ERRORS
+from gateway.rest.routes import OPERATIONS
+
+PAGES = {"/", "/docs", "/docs/start.js", "/openapi.json"}
+
+
+@pytest.fixture
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+async def test_is_valid(document: dict[str, Any]) -> None:
+    """It is OpenAPI 3.1."""
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+async def test_has_every_route(document: dict[str, Any], app: Starlette) -> None:
+    """It describes the routes that exist, with their methods, and no others."""
+    routed = {
+        (method, route.path)
+        for route in app.routes
+        if isinstance(route, Route) and route.path not in PAGES and not route.path.startswith("/docs/")
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert operations(document).keys() == routed
+
+
+async def test_every_error_is_described(document: dict[str, Any]) -> None:
+    """Every status is described, every code of a status is named, and every error has the envelope."""
+    for operation in operations(document).values():
+        for status, response in operation["responses"].items():
+            codes = [code for code, (of, _) in ERRORS.items() if f"`{code}`" in response["description"]]
+            assert all(ERRORS[code][0] == int(status) for code in codes)
+            assert "X-Request-ID" in response["headers"]
+            if int(status) >= 400 and codes:
+                schema = response["content"]["application/json"]["schema"]
+                assert schema["$ref"].endswith(("/Failure", "/Health", "/Ready"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("POST", "/api/sessions", {201, 400, 405, 409, 413, 415, 422, 500, 503}),
+        ("GET", "/api/sessions/{id}", {200, 404, 405, 422, 500, 503}),
+        ("DELETE", "/api/sessions/{id}", {200, 401, 403, 404, 405, 413, 422, 500, 503}),
+        ("GET", "/api/sessions/{id}/messages", {200, 404, 405, 422, 500, 503}),
+        ("POST", "/api/sessions/{id}/messages", {202, 400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 503}),
+        ("GET", "/api/sessions/{id}/users", {200, 404, 405, 422, 500, 503}),
+        ("DELETE", "/api/sessions/{id}/users/{user_id}", {200, 401, 403, 404, 405, 409, 413, 422, 500, 503}),
+        ("POST", "/api/sessions/{id}/events", {202, 400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 503}),
+        ("GET", "/health", {200, 405, 500, 503}),
+        ("GET", "/ready", {200, 405, 500, 503}),
+        ("GET", "/live", {200, 405, 500}),
+    ],
+)
+async def test_statuses(document: dict[str, Any], method: str, path: str, statuses: set[int]) -> None:
+    """Each operation names exactly the statuses that it can answer."""
+    assert {int(status) for status in operations(document)[method, path]["responses"]} == statuses
+
+
+async def test_headers_are_described(document: dict[str, Any]) -> None:
+    """Headers that an answer carries or a request may have are named where they belong."""
+    create = operations(document)["POST", "/api/sessions"]
+    assert {"Location", "Idempotency-Replayed"} <= create["responses"]["201"]["headers"].keys()
+    assert "Retry-After" in create["responses"]["503"]["headers"]
+    assert {"Idempotency-Key", "X-Request-ID"} == {parameter["name"] for parameter in create["parameters"]}
+    close = operations(document)["DELETE", "/api/sessions/{id}"]
+    assert "WWW-Authenticate" in close["responses"]["401"]["headers"]
+    assert close["security"] == [{"token": []}]
+
+
+async def test_parameters(document: dict[str, Any]) -> None:
+    """Query parameters have the bounds that are validated, and are never null."""
+    found = {p["name"]: p["schema"] for p in operations(document)["GET", "/api/sessions/{id}/messages"]["parameters"]}
+    assert found["limit"]["minimum"] == 1
+    assert found["limit"]["maximum"] == 200
+    assert found["limit"]["default"] == 50
+    assert found["before"]["type"] == "integer"
+    assert "default" not in found["before"]
+    assert found["id"] == {"type": "string", "format": "uuid"}
+
+
+async def test_bodies(document: dict[str, Any]) -> None:
+    """The schemas of bodies are those of the structs that validate, unknown fields refused."""
+    schema = document["components"]["schemas"]["CreateSession"]
+    assert schema["required"] == ["name"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["max_users"]["maximum"] == 10_000
+    assert schema["properties"]["name"]["maxLength"] == 100
+    answer = operations(document)["POST", "/api/sessions"]["responses"]["201"]["content"]["application/json"]["schema"]
+    assert answer["properties"]["data"] == {"$ref": "#/components/schemas/CreatedSession"}
+    assert answer["required"] == ["success", "data", "error", "meta"]
+
+
+def test_operation_names_are_unique() -> None:
+    """Generators of clients name their functions after the operations."""
+    assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)

@@ -1,0 +1,190 @@
+"""What handlers read from a request: ids, queries, keys and tokens; all of it before any server is asked."""
+
+import time
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from gateway.access.tokens import Claims
+from gateway.rest.routes import OPERATIONS
+from gateway.services import Services
+from tests.unit.gateway.rest.conftest import SECRET, SESSION
+
+OTHER = "22222222-2222-4222-8222-222222222222"
+MESSAGES = f"/api/sessions/{SESSION}/messages"
+CLAIMS = {
+    "host": Claims.host(SESSION),
+    "other host": Claims.host(OTHER),
+    "publisher": Claims.publish(SESSION),
+    "other publisher": Claims.publish(OTHER),
+    "publisher anywhere": Claims.publish(),
+    "user": Claims.user(SESSION, OTHER, "Ana"),
+}
+GUARDED = [
+    ("POST", MESSAGES, {"host", "publisher", "publisher anywhere"}),
+    ("POST", f"/api/sessions/{SESSION}/events", {"host", "publisher", "publisher anywhere"}),
+    ("DELETE", f"/api/sessions/{SESSION}", {"host"}),
+    ("DELETE", f"/api/sessions/{SESSION}/users/{OTHER}", {"host"}),
+]
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def told(response: httpx.Response) -> tuple[int, str, list[str]]:
+    error = response.json()["error"]
+    return response.status_code, error["code"], [detail["field"] for detail in error["details"]]
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), GUARDED)
+@pytest.mark.parametrize("holder", CLAIMS)
+async def test_who_may(
+    client: httpx.AsyncClient, offline: Services, *, method: str, path: str, allowed: set[str], holder: str
+) -> None:
+    """A token of the right scope and session gets past the guard; any other genuine one is forbidden."""
+    token = offline.tokens.create_access_token(CLAIMS[holder])
+    response = await client.request(method, path, headers=bearer(token))
+    if holder in allowed:
+        assert response.status_code in {415, 503}
+    else:
+        assert told(response) == (403, "forbidden", [])
+
+
+@pytest.mark.parametrize(("method", "path", "_"), GUARDED)
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (None, "needs a token"),
+        ("", "expected one header"),
+        ("Basic dXNlcjpwYXNz", "expected one header"),
+        ("Bearer", "malformed"),
+        ("Bearer  ", "malformed"),
+        ("Bearer abc", "malformed"),
+        ("Bearer a.b.c", "malformed"),
+    ],
+)
+async def test_no_token(
+    client: httpx.AsyncClient, method: str, path: str, _: set[str], header: str | None, message: str
+) -> None:
+    """Without a token that proves something, the answer is 401 with a challenge."""
+    headers = {} if header is None else {"Authorization": header}
+    response = await client.request(method, path, headers=headers)
+    assert told(response) == (401, "unauthorized", [])
+    assert message in response.json()["error"]["message"]
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="seance"')
+
+
+async def test_scheme_in_any_case(client: httpx.AsyncClient, offline: Services) -> None:
+    """The scheme's case does not matter (RFC 9110)."""
+    token = offline.tokens.create_access_token(CLAIMS["host"])
+    assert (await client.post(MESSAGES, headers={"Authorization": f"bEARER {token}"})).status_code == 415
+
+
+async def test_two_tokens(client: httpx.AsyncClient, offline: Services) -> None:
+    """Two tokens are refused: which of them counts would be a guess."""
+    header = ("Authorization", f"Bearer {offline.tokens.create_access_token(CLAIMS['host'])}")
+    assert told(await client.post(MESSAGES, headers=[header, header])) == (401, "unauthorized", [])
+
+
+async def test_expired_token(client: httpx.AsyncClient) -> None:
+    """An expired token is told apart from a wrong one."""
+    now = int(time.time())
+    claims = {"iss": "seance", "iat": now - 90, "exp": now - 60, "scope": "host", "sid": SESSION}
+    response = await client.delete(f"/api/sessions/{SESSION}", headers=bearer(jwt.encode(claims, SECRET)))
+    assert told(response) == (401, "unauthorized", [])
+    assert response.json()["error"]["message"] == "the token has expired"
+    assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+
+
+async def test_session_id_in_upper_case(client: httpx.AsyncClient, host: dict[str, str]) -> None:
+    """A UUID means the same in upper case, in the comparison with the token too."""
+    path = "/api/sessions/AAAAAAAA-1111-4111-8111-111111111111"
+    assert (await client.get(path)).status_code == 503
+    assert told(await client.delete(path, headers=host)) == (403, "forbidden", [])
+
+
+@pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if "{id}" in operation.path])
+@pytest.mark.parametrize("text", ["1", "x" * 200, "%00", SESSION.replace("-", ""), f"{{{SESSION}}}", f"{SESSION}%0a"])
+async def test_ids_must_be_uuids(client: httpx.AsyncClient, operation: Any, text: str) -> None:
+    """An id that is no UUID is invalid wherever it stands."""
+    path = operation.path.replace("{id}", text).replace("{user_id}", OTHER)
+    assert told(await client.request(operation.method, path)) == (422, "validation_error", ["id"])
+
+
+async def test_user_ids_must_be_uuids(client: httpx.AsyncClient) -> None:
+    """The user's id is checked like the session's."""
+    response = await client.delete(f"/api/sessions/{SESSION}/users/ana")
+    assert told(response) == (422, "validation_error", ["user_id"])
+
+
+@pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if operation.path.startswith("/api")])
+async def test_unknown_parameters(client: httpx.AsyncClient, operation: Any) -> None:
+    """No operation takes a query parameter that it does not know."""
+    path = operation.path.replace("{id}", SESSION).replace("{user_id}", OTHER)
+    response = await client.request(operation.method, path, params={"colour": "red"})
+    assert told(response) == (422, "validation_error", ["colour"])
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("before=1&after=1", ["after"]),
+        ("before=0", ["before"]),
+        ("after=-1", ["after"]),
+        ("before=x&limit=0", ["before", "limit"]),
+        ("limit=201", ["limit"]),
+        ("limit=", ["limit"]),
+        ("limit=5&limit=6", ["limit"]),
+        ("before=9007199254740992", ["before"]),
+        ("before=null", ["before"]),
+    ],
+)
+async def test_history_query(client: httpx.AsyncClient, query: str, fields: list[str]) -> None:
+    """Bounds that make no sense are invalid, each by name."""
+    assert told(await client.get(f"{MESSAGES}?{query}")) == (422, "validation_error", fields)
+
+
+async def test_ack_persisted_is_refused(client: httpx.AsyncClient, host: dict[str, str]) -> None:
+    """What can't be promised yet is refused with the choice that there is."""
+    response = await client.post(f"{MESSAGES}?ack=persisted", json={"text": "hi"}, headers=host)
+    assert told(response) == (422, "validation_error", ["ack"])
+    assert response.json()["error"]["details"][0]["message"] == "expected one of `accepted`"
+
+
+@pytest.mark.parametrize("keys", [[""], ["x" * 256], ["é"], ["a\tb"], ["a", "a"]])
+async def test_idempotency_key(client: httpx.AsyncClient, keys: list[str]) -> None:
+    """A key must be one value of printable ASCII."""
+    headers = [(b"Idempotency-Key", key.encode("latin-1")) for key in keys]
+    response = await client.post("/api/sessions", json={"name": "Ana"}, headers=headers)
+    assert told(response) == (422, "validation_error", ["Idempotency-Key"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 415),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": "application/problem+json"}, 415),
+        ({"Content-Type": "application/json; charset=latin-1"}, 415),
+        ({"Content-Type": "json"}, 415),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+        ({"Content-Type": "application/json"}, 503),
+        ({"Content-Type": 'APPLICATION/JSON ; Charset="UTF-8"'}, 503),
+        ({"Content-Type": "application/json;charset=utf8", "Content-Encoding": "identity"}, 503),
+    ],
+)
+async def test_content_type(client: httpx.AsyncClient, headers: dict[str, str], status: int) -> None:
+    """Only uncompressed JSON in UTF-8 is read."""
+    response = await client.post("/api/sessions", content=b'{"name": "Ana"}', headers=headers)
+    assert response.status_code == status
+
+
+def test_every_guarded_operation_is_tried() -> None:
+    """The tables above cover every operation that needs a token."""
+    guarded = {(operation.method, operation.path) for operation in OPERATIONS if operation.scopes}
+    tried = {(method, path.replace(SESSION, "{id}").replace(OTHER, "{user_id}")) for method, path, _ in GUARDED}
+    assert guarded == tried
