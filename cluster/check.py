@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from broker import keys
+from broker.client import connect, mapped
+from broker.errors import BrokerError
 from cluster import migrate
 from gateway.settings import SECRETS, Settings
 from persistence.errors import PersistenceError
@@ -34,13 +35,13 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def _examine_redis(settings: Settings) -> list[Finding]:
-    timeout = settings.redis_timeout_seconds
-    client = Redis.from_url(settings.redis_url, socket_timeout=timeout, socket_connect_timeout=timeout)
+    client = connect(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, name="seance-check")
     try:
-        return [finding async for finding in _look_into_redis(client, settings)]
-    except (RedisError, OSError) as error:
+        with mapped():
+            return [finding async for finding in _look_into_redis(client, settings)]
+    except BrokerError as error:
         remedy = "start the server (`make up` brings its own), or correct REDIS_URL"
-        return [Finding("Redis", f"does not answer: {error}", remedy)]
+        return [Finding("Redis", str(error), remedy)]
     finally:
         await client.aclose()
 
@@ -84,7 +85,7 @@ async def _examine_postgres(settings: Settings) -> list[Finding]:
         revision = await migrate.read_revision(settings.database_url)
     except PersistenceError as error:
         remedy = "start the server (`make up` brings its own), or correct DATABASE_URL"
-        return [Finding("Postgres", f"does not answer: {error}", remedy)]
+        return [Finding("Postgres", str(error), remedy)]
     return [Finding("Postgres", "answers"), migrations(revision, migrate.head())]
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from cluster.commands.dead import dead
 from cluster.commands.lifecycle import clean_data, down, restart, scale, status, up
 from cluster.commands.operation import check, token
 from cluster.commands.processes import gateway, migrate, worker
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for command in (up, down, status, scale, restart, gateway, worker, migrate, token, check, clean_data):
+for command in (up, down, status, scale, restart, gateway, worker, migrate, token, check, dead, clean_data):
     main.add_command(command)

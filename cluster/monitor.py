@@ -7,10 +7,9 @@ from typing import Any
 
 import httpx
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from broker import keys, stream
+from broker.client import connect, mapped
 from broker.errors import BrokerError
 
 POLL_SECONDS = 2.0
@@ -84,16 +83,17 @@ class WorkerMonitor:
     """Reads from Redis which workers are present and how many entries each still has to write."""
 
     def __init__(self, redis_url: str, partitions: int) -> None:
-        self._redis = Redis.from_url(redis_url, socket_timeout=POLL_SECONDS, socket_connect_timeout=POLL_SECONDS)
+        self._redis = connect(redis_url, timeout_seconds=POLL_SECONDS, name="supervisor")
         self._partitions = partitions
 
     async def poll(self, worker_ids: Iterable[str]) -> Mapping[str, int] | None:
         """The lag of each present worker of these, in entries; None when Redis does not answer."""
         try:
-            leased: Any = await self._redis.zrangebyscore(keys.WORKERS, time.time() * 1000, "+inf")
+            with mapped():
+                leased: Any = await self._redis.zrangebyscore(keys.WORKERS, time.time() * 1000, "+inf")
+                owners = await self._owners()
             lags = await stream.lag(self._redis, self._partitions)
-            owners = await self._owners()
-        except (RedisError, BrokerError, OSError):
+        except BrokerError:
             return None
         present = {name.decode() for name in leased}
         return share_lag([one for one in worker_ids if one in present], lags, owners)

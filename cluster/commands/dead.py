@@ -1,0 +1,101 @@
+"""`seance dead list|retry|drop`: entries that could not be written to Postgres."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cluster.commands.context import FailedError, home_option, servers_in_force
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+Result = TypeVar("Result")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group()
+def dead() -> None:
+    """Look at entries that no worker could write, put them back, or drop them.
+
+    They lie in Redis, in the dead stream of their partition, with the reason. An entry is named PARTITION:ID.
+    """
+
+
+def _chosen(command: Command) -> Command:
+    command = click.option("--all", "is_all", is_flag=True, help="All of them.")(command)
+    return click.argument("names", nargs=-1, metavar="[PARTITION:ID]...")(command)
+
+
+@dead.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many.")
+@home_option
+def show(limit: int, home: Path) -> None:
+    """List the entries: name, session and reason; message texts are not shown."""
+    from broker.dead import listed
+
+    found = _with_redis(home, lambda redis, partitions: listed(redis, partitions, limit))
+    for entry in found:
+        click.echo(f"{entry.name}  session {entry.session_id or '-'}  {entry.reason}")
+    if not found:
+        click.echo("no dead entries")
+
+
+@dead.command()
+@_chosen
+@home_option
+def retry(names: tuple[str, ...], is_all: bool, home: Path) -> None:
+    """Put entries back into their streams, for the workers to try again."""
+    from broker.dead import retry as put_back
+
+    chosen = _names(names, is_all=is_all)
+    count = _with_redis(home, lambda redis, partitions: put_back(redis, partitions, chosen))
+    _say(count, names, "put back")
+
+
+@dead.command()
+@_chosen
+@home_option
+def drop(names: tuple[str, ...], is_all: bool, home: Path) -> None:
+    """Delete entries for good."""
+    from broker.dead import drop as delete
+
+    chosen = _names(names, is_all=is_all)
+    count = _with_redis(home, lambda redis, partitions: delete(redis, partitions, chosen))
+    _say(count, names, "dropped")
+
+
+def _names(names: tuple[str, ...], *, is_all: bool) -> tuple[str, ...] | None:
+    """The names, or None for all; one of both has to be said."""
+    if is_all == bool(names):
+        raise click.UsageError("name the entries, or say --all")
+    return None if is_all else names
+
+
+def _say(count: int, names: tuple[str, ...], done: str) -> None:
+    click.echo(f"{count} {'entry' if count == 1 else 'entries'} {done}")
+    missing = len(set(names)) - count
+    if missing > 0:
+        raise FailedError(f"not found: {missing} of those names; see `seance dead list`")
+
+
+def _with_redis(home: Path, work: "Callable[[Redis, int], Awaitable[Result]]") -> Result:
+    """Do the work with the Redis in force."""
+    from broker.client import connect
+    from broker.errors import BrokerError
+
+    settings, _ = servers_in_force(home)
+
+    async def run() -> Result:
+        redis = connect(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, name="seance-dead")
+        try:
+            return await work(redis, settings.partitions)
+        finally:
+            await redis.aclose()
+
+    try:
+        return asyncio.run(run())
+    except BrokerError as error:
+        raise FailedError(str(error)) from error

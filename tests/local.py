@@ -1,0 +1,100 @@
+"""A whole local cluster for system tests: `seance up` with a home and ports of its own, as a user would start it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cluster.state import Status
+from tests.waiting import until
+
+# What the machine's own settings must not change.
+_CLEARED = ("DATABASE_URL", "REDIS_URL", "PORT", "HOST", "GATEWAYS", "WORKERS", "DETACH", "ENVIRONMENT", "SEANCE_HOME")
+_COMMAND_SECONDS = 120
+
+
+class LocalCluster:
+    """The commands of one cluster, and what they say."""
+
+    def __init__(self, home: Path, **environ: str) -> None:
+        self.home = home
+        kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
+        self._environ = {**kept, "SEANCE_HOME": str(home), "PORT": "0", **environ}
+
+    def seance(self, *arguments: str, expected: int | None = 0, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end; its exit code has to be the expected one (None: any)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cluster", *arguments],
+            env={**self._environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_SECONDS,
+            check=False,
+        )
+        assert expected is None or done.returncode == expected, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command and go on, its output in a pipe."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "cluster", *arguments],
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def up(self, gateways: int = 3, workers: int = 2) -> None:
+        """Start detached; returns when everything is ready."""
+        self.seance("up", "--detach", "--gateways", str(gateways), "--workers", str(workers))
+
+    def down(self) -> None:
+        """Stop it, if it runs, and make sure that none of its processes is left."""
+        pids = self.pids() if self.is_running() else {}
+        self.seance("down", expected=None)
+        assert [name for name, pid in pids.items() if is_running(pid)] == []
+
+    def is_running(self) -> bool:
+        """Whether a cluster runs in this home."""
+        return self.seance("status", expected=None).returncode == 0
+
+    def status(self) -> dict[str, Any]:
+        """The object of `seance status --json`; that of no cluster when none runs."""
+        found: dict[str, Any] = json.loads(self.seance("status", "--json", expected=None).stdout)
+        assert found.keys() == Status().public().keys()
+        return found
+
+    def pids(self) -> dict[str, int | None]:
+        """The process of each gateway, worker and service, and of the supervisor, by name."""
+        status = self.status()
+        record = json.loads((self.home / "state.json").read_text())
+        replicas = [*status["gateways"], *status["workers"]]
+        return {
+            **{one["id"]: one["pid"] for one in replicas},
+            **{one["name"]: one["pid"] for one in status["services"]},
+            "supervisor": record["supervisor"]["pid"],
+        }
+
+    def wait_ready(self) -> dict[str, Any]:
+        """The status once every gateway and worker is ready and every service runs."""
+        return until(self._ready_status, timeout_seconds=30, what="a cluster whose processes are all ready")
+
+    def _ready_status(self) -> dict[str, Any] | None:
+        status = self.status()
+        replicas = [*status["gateways"], *status["workers"]]
+        is_ready = all(one["state"] == "ready" for one in replicas) and all(one["pid"] for one in status["services"])
+        return status if replicas and is_ready else None
+
+
+def is_running(pid: int | None) -> bool:
+    """Whether a process with this number runs; a zombie doesn't."""
+    try:
+        return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,53 @@
+"""What `seance check` says about values and findings."""
+
+import pytest
+
+from cluster import check
+from cluster.commands.context import settings_in_force
+from gateway.settings import load
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:secret@host:1/0", "redis://:***@host:1/0"),
+        ("postgresql://user:p%40ss@host/db", "postgresql://user:***@host/db"),
+        ("postgresql://user@host/db", "postgresql://user@host/db"),
+        ("redis://host:1/0", "redis://host:1/0"),
+        ("plain", "plain"),
+        ("a@b", "a@b"),
+    ],
+)
+def test_passwords_are_masked(url: str, shown: str) -> None:
+    """A URL is shown without its password, other text as it is."""
+    assert shown == check.masked(url)
+
+
+def test_every_value_is_shown_with_its_origin() -> None:
+    """Each variable has a row with its value and where it came from; the secret stays one."""
+    settings, sources = load({"JWT_SECRET": "x" * 40, "PORT": "8100"})
+    rows = check.values(settings, {source.variable: source.origin for source in sources})
+    assert ("PORT", "8100", "environment") in rows
+    assert ("JWT_SECRET", "(secret)", "environment") in rows
+    assert ("PARTITIONS", "16", "default") in rows
+    assert len(rows) == len(sources)
+
+
+@pytest.mark.parametrize(("stored", "is_good"), [(None, True), (16, True), (8, False)])
+def test_partitions(stored: int | None, is_good: bool) -> None:
+    """Data made with another number of partitions is a problem, and the remedy names that number."""
+    finding = check.partitions(stored, 16)
+    assert is_good == finding.is_good
+    assert is_good or finding.remedy == "set PARTITIONS=8"
+
+
+@pytest.mark.parametrize(("revision", "is_good"), [("0002", True), ("0001", False), (None, False)])
+def test_migrations(revision: str | None, is_good: bool) -> None:
+    """A database that is not at the newest revision is a problem."""
+    assert is_good == check.migrations(revision, "0002").is_good
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands see what the environment says."""
+    monkeypatch.setenv("PARTITIONS", "3")
+    assert settings_in_force()[0].partitions == 3

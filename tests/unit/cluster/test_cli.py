@@ -1,0 +1,121 @@
+"""The `seance` command: help, usage errors and exit codes that need no cluster."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cluster.cli import main
+from gateway.access.tokens import Tokens
+from gateway.settings import DEFAULT_SECRET
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> str:
+    return str(tmp_path / "home")
+
+
+def invoke(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env=environment, prog_name="seance")
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_helps(command: str) -> None:
+    """`--help` says what a command does, and succeeds."""
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: seance {command}" in result.output
+    assert len(result.output.splitlines()) > 4
+
+
+def test_the_commands_are_those_of_the_contract() -> None:
+    """Scripts rely on these names."""
+    wanted = {"up", "down", "status", "scale", "restart", "gateway", "worker", "migrate", "token", "check", "dead"}
+    assert wanted <= set(main.commands)
+
+
+def test_status_without_a_cluster(home: str) -> None:
+    """Not running is exit code 3, and the JSON has no URL."""
+    result = invoke("status", "--json", "--home", home)
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == {
+        "url": None,
+        "redis_url": None,
+        "database_url": None,
+        "gateways": [],
+        "workers": [],
+        "services": [],
+    }
+    assert "no cluster is running" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("down",), ("status",), ("restart",), ("scale", "--gateways", "3")])
+def test_commands_for_a_running_cluster(home: str, arguments: tuple[str, ...]) -> None:
+    """What needs a running cluster exits with 3 when there is none."""
+    assert invoke(*arguments, "--home", home).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nothing",),
+        ("scale",),
+        ("scale", "--gateways", "0"),
+        ("scale", "--gateways", "65"),
+        ("up", "--workers", "x"),
+        ("token",),
+        ("token", "--scope", "host"),
+        ("token", "--scope", "user", "--session", str(uuid.uuid4())),
+        ("token", "--scope", "host", "--session", "no-uuid"),
+        ("migrate", "--to", "head", "--down", "base"),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    """Wrong usage is exit code 2, with a hint."""
+    result = invoke(*arguments, GATEWAYS="", WORKERS="")
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "check", "gateway", "worker", "migrate"])
+def test_wrong_configuration(home: str, command: str) -> None:
+    """Wrong settings are exit code 2, all named in one message, the secret's value not."""
+    result = invoke(command, PORT="x", PARTITIONS="0", JWT_SECRET="short", SEANCE_HOME=home)
+    assert result.exit_code == 2
+    for name in ("PORT", "PARTITIONS", "JWT_SECRET"):
+        assert name in result.stderr
+    assert "short" not in result.stderr
+
+
+def test_gateways_for_scale_come_from_the_environment(home: str) -> None:
+    """`make scale GATEWAYS=5` needs no option."""
+    assert invoke("scale", "--home", home, GATEWAYS="5").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scope"),
+    [
+        (("--scope", "user", "--session", "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11", "--name", "Ana"), "user"),
+        (("--scope", "host", "--session", "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11"), "host"),
+        (("--scope", "publish", "--session", "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11"), "publish"),
+        (("--scope", "publish", "--expires", "60"), "publish"),
+    ],
+)
+def test_a_minted_token_is_genuine(arguments: tuple[str, ...], scope: str) -> None:
+    """What `seance token` prints is verified by a gateway with the same secret."""
+    result = invoke("token", *arguments)
+    assert result.exit_code == 0
+    claims = Tokens(DEFAULT_SECRET, 60).verify_token(result.output.strip())
+    assert scope == claims.scope
+    expected = None if "--session" not in arguments else "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11"
+    assert expected == claims.session_id
+
+
+def test_clean_data_removes_everything(home: str) -> None:
+    """The home is gone afterwards, and a second time there is nothing to do."""
+    (Path(home) / "data").mkdir(parents=True)
+    assert invoke("clean-data", "--home", home).exit_code == 0
+    assert not Path(home).exists()
+    assert invoke("clean-data", "--home", home).exit_code == 0

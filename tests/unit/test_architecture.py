@@ -1,0 +1,96 @@
+"""The arrows between the rooms of the house: who may import whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ALLOWED: dict[str, frozenset[str]] = {
+    "gateway": frozenset({"broker", "persistence"}),
+    "broker": frozenset(),
+    "persistence": frozenset({"broker"}),
+    "migrations": frozenset({"persistence"}),
+    "cluster": frozenset({"gateway", "broker", "persistence", "migrations"}),
+}
+ROOMS = frozenset({*ALLOWED, "clients", "bench", "tests"})
+# Where a room opens only some of its doors to another.
+DOORS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("gateway", "persistence"): (
+        "persistence.engine",
+        "persistence.errors",
+        "persistence.messages",
+        "persistence.sessions",
+        "persistence.users",
+    ),
+    ("persistence", "broker"): ("broker.events", "broker.errors", "broker.keys", "broker.stream"),
+    ("migrations", "persistence"): ("persistence.tables", "persistence.engine"),
+}
+# Inside the gateway: the wings don't know the composition root, and the codec and the state machine know no I/O.
+PURE = {
+    "gateway/sockets/frames.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "broker"),
+    "gateway/sockets/participant.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "time"),
+    "persistence/writer.py": ("redis",),
+}
+
+
+def modules() -> list[Path]:
+    """Every source file of the rooms, relative to the checkout."""
+    return sorted(path.relative_to(ROOT) for room in ALLOWED for path in (ROOT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of the modules that a file imports, at its top or inside functions."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            # `from broker import keys` names a module, `from broker.keys import log` something inside one.
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def opens(door: str, name: str) -> bool:
+    """Whether the imported name is that module, something in it, or the package that holds it."""
+    return name == door or name.startswith(f"{door}.")
+
+
+@pytest.mark.parametrize("path", modules(), ids=str)
+def test_imports_only_what_is_allowed(path: Path) -> None:
+    """A room imports only the rooms that the architecture's table gives it, through the doors that are open."""
+    room = path.parts[0]
+    for name in imported(path):
+        other = name.partition(".")[0]
+        if other == room or other not in ROOMS:
+            continue
+        assert other in ALLOWED[room], f"{path}: {room}/ may not import {name}"
+        doors = DOORS.get((room, other))
+        assert doors is None or any(opens(door, name) for door in doors), f"{path}: {name} is not open to {room}/"
+
+
+@pytest.mark.parametrize("path", sorted(PURE))
+def test_pure_modules_know_no_io(path: str) -> None:
+    """What is meant to be pure imports nothing that waits, reads a clock or talks to a server."""
+    found = [name for name in imported(Path(path)) if name.partition(".")[0] in PURE[path]]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=str)
+def test_says_what_it_is_for(path: Path) -> None:
+    """Every module begins with a docstring."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(source)), f"{path} does not say what it is for"
+
+
+def test_settings_are_read_once() -> None:
+    """Only the command line reads the environment; everything else is given its values."""
+    readers = [str(path) for path in modules() if "os.environ" in (ROOT / path).read_text(encoding="utf-8")]
+    allowed = {
+        "cluster/commands/context.py",
+        "cluster/commands/lifecycle.py",
+        "cluster/detach.py",
+        "cluster/postgres.py",
+        "migrations/env.py",
+    }
+    assert set(readers) <= allowed
