@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from tests.gateways import Gateway, running_gateways, running_workers
 from tests.services import Services, run_apart, running_services, truncate
 
 
@@ -29,3 +30,17 @@ def database_url(services: Services) -> str:
     """The URL of a migrated database whose tables are empty."""
     run_apart(truncate(services.database_url))
     return services.database_url
+
+
+@pytest.fixture(scope="session")
+def gateways(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Gateway]]:
+    """Three gateways and a worker that every test of this process shares; none may be stopped."""
+    folder = tmp_path_factory.mktemp("gateways")
+    with running_gateways(services, folder, 3) as gateways, running_workers(services, folder):
+        yield gateways
+
+
+@pytest.fixture
+def gateway_url(gateways: list[Gateway]) -> str:
+    """Where the first of the shared gateways answers."""
+    return gateways[0].url

@@ -6,7 +6,7 @@ It lives outside ASGI: one slotted protocol on the transport, nothing else. Noth
 import asyncio
 import uuid
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -103,9 +103,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade is done; the first frame must come in time."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes)
         self._registry.add(self)
         self._edge.door.entered(self.address)
         self._slice = self._edge.heartbeat.add(self)

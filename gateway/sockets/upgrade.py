@@ -134,12 +134,12 @@ class _Opening:
         http = self._http
         if http.transport.is_closing() or self.gone.is_set():
             return
-        self._is_detached = True
         protocol = make(http.connections)
         http.connections.discard(http)
         http.transport.set_protocol(protocol)
         protocol.connection_made(http.transport)
         http.transport.resume_reading()
+        self._is_detached = True
 
 
 def _answer(transport: asyncio.Transport, status: int, headers: handshake.Headers, body: bytes) -> None:

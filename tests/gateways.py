@@ -1,0 +1,153 @@
+"""Real gateways and workers as processes of their own, for tests."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from cluster.ports import free_port
+from tests.services import Services
+
+DEADLINE_SECONDS = 20.0
+SECRET = "a-secret-of-the-tests-that-is-long-enough"
+
+
+@dataclass
+class Process:
+    """One process of the `seance` command, with its output in `log`."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    log: Path
+    popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        with self.log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "cluster", *self.arguments],
+                env={**_inherited(), **self.environment},
+                cwd=self.log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self.popen is not None
+        self.popen.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        assert self.popen is not None
+        return self.popen.wait(DEADLINE_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to end; kill it when it does not."""
+        assert self.popen is not None
+        if self.popen.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+        try:
+            return self.wait()
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"{self.name} did not end; its log:\n{self.log.read_text()}") from None
+
+
+@dataclass
+class Gateway(Process):
+    """A gateway on a port of its own."""
+
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it answers HTTP."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_ready(self) -> None:
+        """Return once it may get traffic."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            assert self.popen is not None
+            assert self.popen.poll() is None, f"{self.name} ended:\n{self.log.read_text()}"
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/ready", timeout=2).status_code == 200:
+                    return
+            time.sleep(0.02)  # between two looks
+        raise AssertionError(f"{self.name} did not become ready:\n{self.log.read_text()}")
+
+
+@contextlib.contextmanager
+def running_gateways(
+    services: Services, folder: Path, count: int = 1, *, wait: bool = True, **settings: object
+) -> Iterator[list[Gateway]]:
+    """`count` gateways with these settings (variables in small letters); stopped at the end."""
+    gateways = [
+        Gateway(
+            name=f"gw-{number}",
+            arguments=("gateway", "--id", f"gw-{number}"),
+            environment={**_environment(services, settings), "PORT": str(port)},
+            log=folder / f"gw-{number}-{port}.log",
+            port=port,
+        )
+        for number, port in ((number, free_port()) for number in range(1, count + 1))
+    ]
+    with contextlib.ExitStack() as stack:
+        for gateway in gateways:
+            gateway.start()
+            stack.callback(gateway.stop)
+        if wait:
+            for gateway in gateways:
+                gateway.wait_ready()
+        yield gateways
+
+
+@contextlib.contextmanager
+def running_workers(services: Services, folder: Path, count: int = 1, **settings: object) -> Iterator[list[Process]]:
+    """`count` workers with these settings; stopped at the end."""
+    workers = [
+        Process(
+            name=f"worker-{number}",
+            arguments=("worker", "--id", f"worker-{number}"),
+            environment=_environment(services, settings),
+            log=folder / f"worker-{number}.log",
+        )
+        for number in range(1, count + 1)
+    ]
+    with contextlib.ExitStack() as stack:
+        for worker in workers:
+            worker.start()
+            stack.callback(worker.stop)
+        yield workers
+
+
+def _environment(services: Services, settings: dict[str, object]) -> dict[str, str]:
+    return {
+        "ENVIRONMENT": "test",
+        "REDIS_URL": services.redis_url,
+        "DATABASE_URL": services.database_url,
+        "JWT_SECRET": SECRET,
+        **{name.upper(): str(value) for name, value in settings.items()},
+    }
+
+
+def _inherited() -> dict[str, str]:
+    """What a process needs of ours, none of our settings among it; coverage measures it when it measures us."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or name.startswith(("COVERAGE", "COV_", "PYTHON"))
+    }
