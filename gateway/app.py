@@ -22,6 +22,8 @@ def create_app(services: Services, edge: Edge) -> Starlette:
         middleware=middleware(services.settings),
         exception_handlers=handlers(),
     )
+    # A path with a slash too many is unknown, rather than answered by a redirect to whatever Host the client named.
+    app.router.redirect_slashes = False
     app.state.services = services
     app.state.edge = edge
     return app
