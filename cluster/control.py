@@ -9,7 +9,8 @@ import msgspec
 
 from cluster.state import Record, Status
 
-_CONNECT_SECONDS = 5.0
+# A supervisor that is there at all accepts and answers at once.
+_HEAR_SECONDS = 5.0
 _LINE_BYTES = 65_536
 
 
@@ -42,6 +43,10 @@ class Restart(msgspec.Struct, frozen=True, tag="restart"):
 Request = GetStatus | Stop | Scale | Restart
 
 
+class Heard(msgspec.Struct, frozen=True, tag="heard"):
+    """The first reply to every request, at once: the supervisor lives."""
+
+
 class Line(msgspec.Struct, frozen=True, tag="line"):
     """Progress, for people."""
 
@@ -55,7 +60,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     status: Status | None = None
 
 
-Reply = Line | Done
+Reply = Heard | Line | Done
 
 _decode_request = msgspec.json.Decoder(Request).decode
 _decode_reply = msgspec.json.Decoder(Reply).decode
@@ -69,14 +74,14 @@ class ControlError(Exception):
 def ask(record: Record, request: Request, timeout_seconds: float) -> Iterator[Reply]:
     """The supervisor's replies, as they come, until it ends the connection. Raises ControlError.
 
-    `timeout_seconds` is the longest silence.
+    `timeout_seconds` is the longest silence once it has said that it heard.
     """
     try:
-        with socket.create_connection(("127.0.0.1", record.control_port), _CONNECT_SECONDS) as connection:
-            connection.settimeout(timeout_seconds)
+        with socket.create_connection(("127.0.0.1", record.control_port), _HEAR_SECONDS) as connection:
             connection.sendall(_encode(request) + b"\n")
             with connection.makefile("rb") as lines:
                 for line in lines:
+                    connection.settimeout(timeout_seconds)
                     yield _decode_reply(line)
     except (OSError, msgspec.DecodeError) as error:
         raise ControlError(f"the cluster's supervisor does not answer: {error}") from error
@@ -92,6 +97,7 @@ async def serve(token: str, handle: Handler) -> asyncio.Server:
         try:
             request = _decode_request(await reader.readline())
             if hmac.compare_digest(request.token.encode(), token.encode()):
+                writer.write(_encode(Heard()) + b"\n")
                 async for reply in handle(request):
                     writer.write(_encode(reply) + b"\n")
                     await writer.drain()

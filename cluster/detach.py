@@ -12,7 +12,7 @@ from cluster.home import Home, checkout
 _POLL_SECONDS = 0.05
 
 
-def start_detached(home: Home) -> int:
+def start_detached(home: Home, options: tuple[str, ...] = ()) -> int:
     """Start the supervisor in a session of its own and pass its lines on until all is ready; the exit code.
 
     Ctrl-C meanwhile stops it again.
@@ -21,7 +21,7 @@ def start_detached(home: Home) -> int:
     log = home.log("supervisor")
     log.touch(mode=0o600)
     said = log.stat().st_size
-    process = _start(home, log)
+    process = _start(home, log, options)
     is_interrupted = False
     while True:
         try:
@@ -37,8 +37,8 @@ def start_detached(home: Home) -> int:
             process.terminate()
 
 
-def _start(home: Home, log: Path) -> subprocess.Popen[bytes]:
-    argv = (sys.executable, "-m", "cluster", "up", "--no-detach", "--home", str(home.root))
+def _start(home: Home, log: Path, options: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    argv = (sys.executable, "-m", "cluster", "up", "--no-detach", "--home", str(home.root), *options)
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own command
             argv,

@@ -97,7 +97,7 @@ class Operations:
         match request:
             case Scale(gateways=gateways, workers=workers):
                 if gateways is not None and gateways > 1 and not self._has_balancer:
-                    raise StartError("there is no HAProxy here, so one gateway serves the port directly")
+                    raise StartError("there is no balancer here: one gateway serves the port directly")
                 if workers is not None:
                     await replicas.scale_workers(workers)
                 if gateways is not None:

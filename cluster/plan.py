@@ -7,6 +7,7 @@ from typing import Self
 import msgspec
 
 from cluster.home import Home, checkout
+from cluster.ports import ANY_ADDRESS
 from cluster.spawn import Launch
 from gateway.settings import Settings, Source
 
@@ -19,13 +20,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     home: Home
     settings: Settings
     port: int
+    has_balancer: bool
     redis_url: str | None
     database_url: str | None
     environ: Mapping[str, str]
 
     @classmethod
     def of(
-        cls, home: Home, settings: Settings, sources: Sequence[Source], port: int, environ: Mapping[str, str]
+        cls,
+        home: Home,
+        settings: Settings,
+        sources: Sequence[Source],
+        environ: Mapping[str, str],
+        *,
+        port: int,
+        has_balancer: bool = True,
     ) -> Self:
         """The plan that these settings make; a server's URL that somebody set means: use that server."""
         given = {source.variable for source in sources if source.origin != "default"}
@@ -33,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             home=home,
             settings=settings,
             port=port,
+            has_balancer=has_balancer,
             redis_url=settings.redis_url if "REDIS_URL" in given else None,
             database_url=settings.database_url if "DATABASE_URL" in given else None,
             environ=environ,
@@ -41,10 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """Where clients on this machine connect to."""
-        host = self.settings.host
-        if host in ("0.0.0.0", "::", "*", ""):  # noqa: S104 - compared, not bound
-            host = LOOPBACK
-        return f"http://{bracketed(host)}:{self.port}"
+        return f"http://{bracketed(reachable(self.settings.host))}:{self.port}"
 
     @property
     def bind(self) -> str:
@@ -81,6 +88,11 @@ class Fabric(msgspec.Struct, frozen=True):
         }
         argv = (sys.executable, "-m", "cluster", *command)
         return Launch(name=name, argv=argv, folder=checkout(), environment=environment)
+
+
+def reachable(host: str) -> str:
+    """The host under which this machine reaches a server that listens on `host`."""
+    return LOOPBACK if host in ANY_ADDRESS else host
 
 
 def bracketed(host: str) -> str:

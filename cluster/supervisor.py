@@ -53,7 +53,7 @@ class Supervisor:
     def __init__(self, plan: Plan, view: View) -> None:
         self._plan = plan
         self._view = view
-        self._haproxy = find_haproxy()
+        self._haproxy = find_haproxy() if plan.has_balancer else None
         self._open_files = raise_open_files()
         self._stop = asyncio.Event()
         self._balancer: Child | None = None
@@ -119,7 +119,7 @@ class Supervisor:
             if await self._unless_stopped(tasks, self._start(tasks)):
                 self._roster.announce(is_ready=True)
                 self._report(f"ready: {self._plan.url}")
-                self._background.append(tasks.create_task(self._view.watch(self.status), name="view"))
+                self._background.append(tasks.create_task(self._show(), name="view"))
                 await self._stop.wait()
         finally:
             server.close()
@@ -167,7 +167,8 @@ class Supervisor:
 
     async def _start_balancer(self, watch: Watch, replicas: Replicas) -> None:
         if self._haproxy is None:
-            self._report("no HAProxy for this machine: one gateway serves the port directly, without a balancer")
+            why = "no HAProxy for this machine" if self._plan.has_balancer else "no balancer wanted"
+            self._report(f"{why}: one gateway serves the port directly")
             return
         watch.balancer = Balancer(
             self._haproxy,
@@ -228,8 +229,14 @@ class Supervisor:
         for group in (self._replicas.gateways, self._replicas.workers):
             await asyncio.gather(*(replica.child.stop(seconds) for replica in group.values()))
 
+    async def _show(self) -> None:
+        # A terminal or pipe that went away is no reason to stop.
+        with suppress(OSError):
+            await self._view.watch(self.status)
+
     def _report(self, text: str) -> None:
-        self._view.line(text)
+        with suppress(OSError):
+            self._view.line(text)
         self._operations.publish(text)
 
     def _install_signals(self) -> None:

@@ -33,8 +33,11 @@ WORKERS = click.IntRange(1, 16)
 @click.option("--workers", type=WORKERS, help="Persistence workers.  [default: WORKERS, else 1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for clients; 0: any.  [default: PORT, else 8000]")
 @click.option("--detach/--no-detach", envvar="DETACH", help="Return when everything is ready.  [default: DETACH]")
+@click.option("--balancer/--no-balancer", default=True, help="Without: one gateway serves the port directly.")
 @home_option
-def up(gateways: int | None, workers: int | None, port: int | None, detach: bool, home: Path) -> None:
+def up(
+    *, gateways: int | None, workers: int | None, port: int | None, detach: bool, balancer: bool, home: Path
+) -> None:
     """Start the cluster: Redis, PostgreSQL, gateways, workers, balancer.
 
     It stays in the foreground and shows how everything is; Ctrl-C drains and stops. With --detach it returns when
@@ -57,8 +60,8 @@ def up(gateways: int | None, workers: int | None, port: int | None, detach: bool
     if detach:
         from cluster.detach import start_detached
 
-        raise SystemExit(start_detached(place))
-    plan = Plan.of(place, settings, sources, settings.port or free_port(), os.environ)
+        raise SystemExit(start_detached(place, () if balancer else ("--no-balancer",)))
+    plan = Plan.of(place, settings, sources, os.environ, port=settings.port or free_port(), has_balancer=balancer)
     try:
         raise SystemExit(supervise(plan, choose()))
     except AlreadyRunningError as error:
@@ -181,12 +184,12 @@ def _change(record: "Record", request: "Request") -> None:
 
 def _ask(record: "Record", request: "Request", timeout_seconds: float) -> None:
     """Print the progress of a request until it is done. Raises FailedError and ControlError."""
-    from cluster.control import Line, ask
+    from cluster.control import Done, Line, ask
 
     for reply in ask(record, request, timeout_seconds):
         if isinstance(reply, Line):
             click.echo(reply.text)
-        elif reply.problem is not None:
+        elif isinstance(reply, Done) and reply.problem is not None:
             raise FailedError(reply.problem)
 
 

@@ -27,17 +27,24 @@ def gateway(gateway_id: str | None) -> None:
 @click.option("--id", "worker_id", help="Its name in logs and in Redis.  [default: host name and random digits]")
 def worker(worker_id: str | None) -> None:
     """Run one persistence worker in the foreground. SIGTERM lets it finish its batch."""
+    from gateway import logs
     from persistence.worker import WorkerConfig, run
 
     settings, _ = settings_in_force()
+    name = worker_id or _default_id()
+    logs.configure(settings, worker_id=name)
     config = WorkerConfig(
         database_url=settings.database_url,
         redis_url=settings.redis_url,
         partitions=settings.partitions,
         batch_entries=settings.worker_batch_entries,
         batch_milliseconds=settings.worker_batch_milliseconds,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        database_timeout_seconds=settings.db_timeout_seconds,
+        redis_timeout_seconds=settings.redis_timeout_seconds,
     )
-    raise SystemExit(run(config, worker_id or _default_id()))
+    raise SystemExit(run(config, name))
 
 
 @click.command()

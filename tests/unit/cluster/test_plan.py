@@ -11,7 +11,7 @@ from gateway.settings import load
 
 def plan(**environ: str) -> Plan:
     settings, sources = load(environ)
-    return Plan.of(Home(Path("/home")), settings, sources, 8100, environ)
+    return Plan.of(Home(Path("/home")), settings, sources, environ, port=8100)
 
 
 @pytest.mark.parametrize(
