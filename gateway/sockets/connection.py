@@ -218,6 +218,9 @@ class Connection(asyncio.Protocol):
                 self._closed_by_client(code)
             case Violation(code, reason):
                 self.end(Ending(code, reason, reason))
+                # Nothing can be read any more, the client's close frame neither: it ends by closing its side.
+                if self._transport.can_write_eof():
+                    self._transport.write_eof()
 
     def _closed_by_client(self, code: int | None) -> None:
         if not self._close_code:

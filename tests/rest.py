@@ -1,0 +1,39 @@
+"""Sessions over REST, for tests."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+Json = dict[str, Any]
+DEADLINE_SECONDS = 20.0
+
+
+async def create_session(url: str, **fields: object) -> Json:
+    """A new session (without a spirit, unless asked for), with its `host_token`."""
+    async with httpx.AsyncClient(base_url=url) as client:
+        answer = await client.post("/api/sessions", json={"name": "test", "spirit": False, **fields})
+    assert answer.status_code == 201, answer.text
+    created: Json = answer.json()["data"]
+    return created
+
+
+async def call(url: str, method: str, path: str, *, token: str | None = None, body: object = None) -> httpx.Response:
+    """One request with a token."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=url) as client:
+        return await client.request(method, path, headers=headers, json=body)
+
+
+async def users(url: str, session_id: str) -> list[str]:
+    """The names of who is present."""
+    answer = await call(url, "GET", f"/api/sessions/{session_id}/users")
+    return [user["name"] for user in answer.json()["data"]["users"]]
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_SECONDS) -> None:
+    """Return once the check holds; fail when it does not within the time."""
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110 - what is checked lies in another process
+            await asyncio.sleep(0.02)  # between two looks
