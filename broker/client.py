@@ -4,26 +4,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 
+from redis import exceptions as errors
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import (
-    ClusterDownError,
-    ConnectionError as RedisConnectionError,
-    MasterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TimeoutError as RedisTimeoutError,
-    TryAgainError,
-)
 
 from broker.errors import BrokerError, BrokerUnavailableError
 
 # Redis answers, and what it says will pass or be mended: a failover, a full memory, a disk that can't be written.
-_PASSING = (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_PASSING = (
+    errors.ClusterDownError,
+    errors.MasterDownError,
+    errors.OutOfMemoryError,
+    errors.ReadOnlyError,
+    errors.TryAgainError,
+)
 _PASSING_CODES = ("MISCONF", "NOREPLICAS", "UNBLOCKED")
 
 
@@ -49,12 +45,12 @@ def mapped() -> Iterator[None]:
     """Run a piece of Redis work; whatever redis-py raises inside leaves as one of the package's errors."""
     try:
         yield
-    except (RedisConnectionError, RedisTimeoutError, OSError) as exc:
+    except (errors.ConnectionError, errors.TimeoutError, OSError) as exc:
         raise BrokerUnavailableError(f"Redis is not reachable: {exc}") from exc
-    except RedisError as exc:
+    except errors.RedisError as exc:
         if isinstance(exc, _PASSING) or str(exc).startswith(_PASSING_CODES):
             raise BrokerUnavailableError(f"Redis refuses to work: {exc}") from exc
-        if isinstance(exc, ResponseError) and str(exc).startswith("NOGROUP"):
+        if isinstance(exc, errors.ResponseError) and str(exc).startswith("NOGROUP"):
             raise BrokerUnavailableError("Redis lost its data: a consumer group is gone") from exc
         raise BrokerError(str(exc)) from exc
 

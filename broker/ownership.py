@@ -5,12 +5,13 @@ renewed expires; whoever the partition then belongs to by the plan takes it.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
-from broker import keys
-from broker.client import mapped, script
+from broker import client, keys
+from broker.client import mapped
 
 LEASE_MS = 10_000
 RENEW_SECONDS = 3.0
@@ -31,55 +32,56 @@ class Ownership:
         self._partitions = partitions
         self._lease_ms = lease_ms
         self._renewed_at = float("-inf")
-        self._announce = script(redis, "announce")
-        self._take = script(redis, "take")
-        self._renew = script(redis, "renew")
-        self._release = script(redis, "release")
+        self._announce = client.script(redis, "announce")
+        self._take = client.script(redis, "take")
+        self._renew = client.script(redis, "renew")
+        self._release = client.script(redis, "release")
         self.worker_id = worker_id
         self.planned = range(0)
         self._held: set[int] = set()
 
     @property
     def held(self) -> frozenset[int]:
-        """The partitions owned now; none when the leases may have expired, as after the process was stopped."""
-        is_current = time.monotonic() - self._renewed_at < self._lease_ms / 1000
-        return frozenset(self._held) if is_current else frozenset()
+        """The partitions owned now; none while that is not certain."""
+        return frozenset(self._held) if self.is_current else frozenset()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the leases can't have expired; not so before the first `renew`, or when the process was stopped."""
+        return time.monotonic() - self._renewed_at < self._lease_ms / 1000
 
     async def renew(self) -> None:
         """Announce this worker, see who else lives, and prolong the leases; those that were lost are no longer held."""
         asked_at = time.monotonic()
         with mapped():
             live = await self._announce(keys=[keys.WORKERS], args=[self.worker_id, self._lease_ms])
-            self.planned = plan(self._partitions, {name.decode() for name in live}, self.worker_id)
-            asked = sorted(self._held)
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition in asked:
-                await self._renew(keys=[keys.owner(partition)], args=[self.worker_id, self._lease_ms], client=pipeline)
-            answers = await pipeline.execute()
-        self._held -= {partition for partition, answer in zip(asked, answers, strict=True) if answer == 0}
+        self.planned = plan(self._partitions, {name.decode() for name in live}, self.worker_id)
+        self._held -= await self._each(self._renew, sorted(self._held), refused=True)
         self._renewed_at = asked_at
 
-    async def take(self, partitions: Sequence[int]) -> set[int]:
+    async def take(self, partitions: Collection[int]) -> set[int]:
         """Lease those that are free, or are leased under this worker's name already; returns them."""
-        answers = []
-        with mapped():
-            for partition in partitions:
-                answers.append(  # noqa: PERF401 - a list comprehension can't be followed by the script's errors
-                    await self._take(keys=[keys.owner(partition)], args=[self.worker_id, self._lease_ms])
-                )
-        taken = {partition for partition, answer in zip(partitions, answers, strict=True) if answer == 1}
+        taken = await self._each(self._take, partitions)
         self._held |= taken
         return taken
 
     async def release(self, partitions: Collection[int]) -> None:
         """Give up leases, so that another worker can take over at once."""
         self._held -= set(partitions)
-        with mapped():
-            for partition in partitions:
-                await self._release(keys=[keys.owner(partition)], args=[self.worker_id])
+        await self._each(self._release, partitions)
 
     async def leave(self) -> None:
         """Give up every lease and announce no more."""
         await self.release(tuple(self._held))
         with mapped():
             await self._redis.zrem(keys.WORKERS, self.worker_id)
+
+    async def _each(self, lua: AsyncScript, partitions: Collection[int], *, refused: bool = False) -> set[int]:
+        """Run a script for each partition, in one round trip; returns those it accepted, or those it refused."""
+        with mapped():
+            pipeline = self._redis.pipeline(transaction=False)
+            for partition in partitions:
+                await lua(keys=[keys.owner(partition)], args=[self.worker_id, self._lease_ms], client=pipeline)
+            answers = await pipeline.execute()
+        wanted = 0 if refused else 1
+        return {partition for partition, answer in zip(partitions, answers, strict=True) if answer == wanted}

@@ -7,8 +7,9 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-# SQLSTATE classes, see the appendix "PostgreSQL Error Codes" of its manual: the values are at fault.
-_DATA_CLASSES = ("22", "23")
+# SQLSTATE classes, see the appendix "PostgreSQL Error Codes" of its manual: the values are at fault (cardinality, data,
+# integrity).
+_DATA_CLASSES = ("21", "22", "23")
 # Not the values but the server or the way to it: connection, authorisation, no such database, conflict of transactions,
 # resources, operator intervention, system; a standby that was asked to write; a lock that was not available.
 _SERVER_CLASSES = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")

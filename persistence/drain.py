@@ -1,0 +1,215 @@
+"""One lane of a worker: reads its partitions, writes batch after batch, acknowledges what is committed."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import structlog
+
+from broker.errors import BrokerUnavailableError
+from broker.events import decode_stored
+from broker.ownership import Ownership
+from broker.stream import Entry, Persisted, Stream
+from persistence.errors import DataError, PersistenceError
+from persistence.isolation import Refused, write_all_but_bad
+from persistence.rows import Record
+from persistence.waiting import Backoff, Outage, is_set_within
+from persistence.writer import Writer
+
+# How long a read waits for the first entry, and so how soon an idle lane notices that it shall stop or give up a
+# partition.
+READ_SECONDS = 0.5
+IDLE_SECONDS = 0.1
+TAKE_SECONDS = 0.5
+TRIM_SECONDS = 1.0
+# An entry that was delivered to nobody who knows of it (a stopped process that was killed) is found after this.
+SWEEP_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+class Batching(msgspec.Struct, frozen=True):
+    """A batch is written when it has so many entries, or so long after its first one came."""
+
+    entries: int
+    milliseconds: int
+
+
+class _StoppedError(Exception):
+    """The worker was asked to stop while it waited for Postgres; the batch stays pending for the next owner."""
+
+
+class Drain:
+    """Drains the partitions of `lane` that the worker owns. `run` ends when `stop` is set."""
+
+    def __init__(
+        self,
+        lane: frozenset[int],
+        *,
+        stream: Stream,
+        writer: Writer,
+        ownership: Ownership,
+        batching: Batching,
+        stop: asyncio.Event,
+        redis_outage: Outage,
+        database_outage: Outage,
+    ) -> None:
+        self._lane = lane
+        self._stream = stream
+        self._writer = writer
+        self._ownership = ownership
+        self._batching = batching
+        self._stop = stop
+        self._redis_outage = redis_outage
+        self._database_outage = database_outage
+        self._is_prepared = False
+        # Partitions whose pending entries have to be looked at before new ones.
+        self._unsettled: set[int] = set()
+        self._due_at = {"take": 0.0, "trim": 0.0, "sweep": time.monotonic() + SWEEP_SECONDS}
+
+    async def run(self) -> None:
+        """Drain until asked to stop. Raises BrokerError when Redis refuses what is asked of it."""
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                await self._turn()
+            except BrokerUnavailableError as error:
+                self._redis_outage.begin(str(error))
+                # What was read and not acknowledged, or delivered in an answer that was lost, is pending now.
+                self._unsettled |= self._lane
+                self._is_prepared = False
+                await is_set_within(self._stop, backoff.next_seconds())
+            except _StoppedError:
+                return
+            else:
+                self._redis_outage.end()
+                backoff.reset()
+
+    async def _turn(self) -> None:
+        if not self._is_prepared:
+            await self._stream.prepare()
+            self._is_prepared = True
+        await self._rebalance()
+        owned = self._ownership.held & self._lane
+        if not owned:
+            await is_set_within(self._stop, IDLE_SECONDS)
+            return
+        if self._is_due("sweep", SWEEP_SECONDS):
+            self._unsettled |= owned
+        await self._settle_pending(owned & self._unsettled)
+        await self._persist_all(await self._collect(owned))
+        if self._is_due("trim", TRIM_SECONDS):
+            await self._stream.trim(owned)
+
+    async def _rebalance(self) -> None:
+        """Give up what the plan gives to others, take what it gives to us; nothing that was read is unwritten here."""
+        if not self._ownership.is_current:
+            return
+        planned, held = self._lane.intersection(self._ownership.planned), self._ownership.held & self._lane
+        released, missing, taken = held - planned, planned - held, set[int]()
+        if released:
+            await self._ownership.release(released)
+        if missing and self._is_due("take", TAKE_SECONDS):
+            taken = await self._ownership.take(sorted(missing))
+            self._unsettled |= taken
+        if released or taken:
+            owned = sorted(self._ownership.held & self._lane)
+            log.info("worker.partitions_changed", taken=sorted(taken), released=sorted(released), owned=owned)
+
+    async def _settle_pending(self, partitions: frozenset[int]) -> None:
+        if not partitions:
+            return
+        await self._stream.claim(partitions)
+        while entries := await self._stream.pending(partitions, self._count(partitions)):
+            await self._persist_all(entries)
+            if self._stop.is_set():
+                return
+        self._unsettled -= partitions
+
+    async def _collect(self, partitions: frozenset[int]) -> list[Entry]:
+        """New entries: a batch, or what came within its time; at most two, since Redis counts per partition."""
+        count, wanted = self._count(partitions), self._batching.entries
+        entries = await self._stream.read(partitions, count, round(READ_SECONDS * 1000))
+        full_at = time.monotonic() + self._batching.milliseconds / 1000
+        while entries and len(entries) < wanted and (left_seconds := full_at - time.monotonic()) > 0:
+            entries += await self._stream.read(partitions, count, round(left_seconds * 1000))
+        return entries
+
+    def _count(self, partitions: frozenset[int]) -> int:
+        return -(-self._batching.entries // len(partitions))
+
+    async def _persist_all(self, entries: Sequence[Entry]) -> None:
+        for start in range(0, len(entries), self._batching.entries):
+            if start and self._stop.is_set():
+                return
+            await self._persist(entries[start : start + self._batching.entries])
+
+    async def _persist(self, entries: Sequence[Entry]) -> None:
+        began_at = time.monotonic()
+        decoded, records, dead = _decode(entries)
+        refused = await write_all_but_bad(records, self._write_patiently) if records else []
+        dead += [(decoded[place], reason) for place, reason in refused]
+        for place, _ in reversed(refused):
+            del decoded[place], records[place]
+        await self._stream.settle(decoded, _watermarks(decoded, records))
+        for entry, reason in dead:
+            await self._bury(entry, reason)
+        log.debug("worker.batch_written", entries=len(records), seconds=round(time.monotonic() - began_at, 6))
+
+    async def _write_patiently(self, records: Sequence[Record]) -> list[Refused]:
+        backoff = Backoff()
+        while True:
+            try:
+                displaced = await self._writer.write(records)
+            except DataError:
+                self._database_outage.end()
+                raise
+            except PersistenceError as error:
+                self._database_outage.begin(str(error))
+                if await is_set_within(self._stop, backoff.next_seconds()):
+                    raise _StoppedError from error
+            else:
+                self._database_outage.end()
+                return [Refused(place, "another message has this seq") for place in displaced]
+
+    async def _bury(self, entry: Entry, reason: str) -> None:
+        await self._stream.bury(entry, reason)
+        log.error(
+            "worker.entry_dead",
+            session_id=entry.session_id,
+            partition=entry.partition,
+            entry_id=entry.id.decode(),
+            reason=reason,
+        )
+
+    def _is_due(self, what: str, every_seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._due_at[what]:
+            return False
+        self._due_at[what] = now + every_seconds
+        return True
+
+
+def _decode(entries: Sequence[Entry]) -> tuple[list[Entry], list[Record], list[tuple[Entry, str]]]:
+    """The entries that hold an event, their records in the same places, and the others with what is wrong."""
+    decoded: list[Entry] = []
+    records: list[Record] = []
+    dead: list[tuple[Entry, str]] = []
+    for entry in entries:
+        try:
+            event = decode_stored(entry.body)
+        except msgspec.DecodeError as error:
+            dead.append((entry, f"undecodable: {error}"))
+        else:
+            decoded.append(entry)
+            records.append(Record(entry.session_id, event))
+    return decoded, records, dead
+
+
+def _watermarks(entries: Sequence[Entry], records: Sequence[Record]) -> Iterator[Persisted]:
+    highest: dict[tuple[int, str, str], int] = {}
+    for entry, record in zip(entries, records, strict=True):
+        key = entry.partition, entry.session_id, entry.epoch
+        highest[key] = max(highest.get(key, 0), record.event.seq)
+    return (Persisted(*key, seq) for key, seq in highest.items() if seq)

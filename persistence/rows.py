@@ -1,0 +1,103 @@
+"""A batch of events as the columns and rows that one transaction writes; pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from broker.events import MessageReceived, SessionClosed, Stored, UserJoined, UserLeft
+from persistence.errors import DataError
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One event of one session, to be written."""
+
+    session_id: str
+    event: Stored
+
+
+class MessageColumns(NamedTuple):
+    """The messages of a batch, column by column, as `unnest` wants them; `place` is the index in the batch."""
+
+    place: list[int]
+    session_id: list[str]
+    seq: list[int]
+    id: list[str]
+    user_id: list[str | None]
+    user_name: list[str]
+    text: list[str]
+    timestamp: list[datetime]
+    is_spirit: list[bool]
+
+
+class UserChange(msgspec.Struct):
+    """What a batch says about one user: the latest join, the latest leave, whether they were removed."""
+
+    name: str
+    joined_at: datetime | None = None
+    left_at: datetime | None = None
+    is_removed: bool = False
+
+
+class Rows(NamedTuple):
+    """Everything that a batch changes. Users are keyed by (session id, user id)."""
+
+    messages: MessageColumns
+    users: dict[tuple[str, str], UserChange]
+    closed: set[str]
+
+
+def rows_of(records: Sequence[Record]) -> Rows:
+    """Sort a batch by table. Raises DataError for an event that no row can be made of."""
+    rows = Rows(MessageColumns([], [], [], [], [], [], [], [], []), {}, set())
+    for index, record in enumerate(records):
+        match record.event:
+            case MessageReceived() as event:
+                _add_message(rows.messages, index, record.session_id, event)
+            case UserJoined() as event:
+                change = _change(rows, record.session_id, event)
+                change.joined_at = _latest(change.joined_at, _moment(event.ts))
+            case UserLeft() as event:
+                change = _change(rows, record.session_id, event)
+                change.left_at = _latest(change.left_at, _moment(event.ts))
+                change.is_removed = change.is_removed or event.data.reason == "removed"
+            case SessionClosed():
+                rows.closed.add(record.session_id)
+    return rows
+
+
+def _add_message(columns: MessageColumns, index: int, session_id: str, event: MessageReceived) -> None:
+    message = event.data
+    columns.place.append(index)
+    columns.session_id.append(session_id)
+    columns.seq.append(event.seq)
+    columns.id.append(message.id)
+    columns.user_id.append(message.user_id)
+    columns.user_name.append(message.user_name)
+    columns.text.append(message.text)
+    columns.timestamp.append(_moment(message.timestamp))
+    columns.is_spirit.append(message.is_spirit)
+
+
+def _change(rows: Rows, session_id: str, event: UserJoined | UserLeft) -> UserChange:
+    user = event.data.user
+    if user.id is None:
+        raise DataError("user without id")
+    change = rows.users.setdefault((session_id, user.id), UserChange(user.name))
+    change.name = user.name
+    return change
+
+
+def _latest(known: datetime | None, moment: datetime) -> datetime:
+    return moment if known is None else max(known, moment)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise DataError("timestamp is no RFC 3339 instant") from exc
+    if moment.tzinfo is None:
+        raise DataError("timestamp without a time zone")
+    return moment

@@ -1,0 +1,128 @@
+"""The worker process: drains the partition streams into Postgres until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+import msgspec
+import structlog
+import uvloop
+
+from broker import client
+from broker.errors import BrokerUnavailableError
+from broker.ownership import LEASE_MS, RENEW_SECONDS, Ownership
+from broker.stream import Stream
+from persistence.drain import READ_SECONDS, Batching, Drain
+from persistence.engine import create_engine
+from persistence.waiting import Backoff, Outage
+from persistence.writer import Writer
+
+# While one lane waits for Postgres, the other reads and decodes; measured in docs/decisions/0001-writer.md.
+LANES = 2
+
+log = structlog.get_logger()
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to know; timeouts bound the wait for a connection or an answer."""
+
+    database_url: str
+    redis_url: str
+    partitions: int
+    batch_entries: int = 1000
+    batch_milliseconds: int = 50
+    pool_size: int = 20
+    max_overflow: int = 10
+    database_timeout_seconds: float = 5
+    redis_timeout_seconds: float = 5
+    # The partitions of a worker that died are taken over after its lease; how often it is renewed must leave room.
+    lease_ms: int = LEASE_MS
+    renew_seconds: float = RENEW_SECONDS
+
+
+def run(config: WorkerConfig, worker_id: str) -> int:
+    """Work until SIGTERM or SIGINT, then finish the batch; returns the exit code, 1 when something broke."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_work(config, worker_id))
+    except Exception as error:
+        causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        log.exception("worker.failed", worker_id=worker_id, reason="; ".join(str(cause) for cause in causes))
+        return 1
+    return 0
+
+
+async def _work(config: WorkerConfig, worker_id: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # Longer than the longest read waits, or an idle worker would take its own patience for an outage.
+    timeout_seconds = config.redis_timeout_seconds + READ_SECONDS
+    redis = client.connect(config.redis_url, timeout_seconds=timeout_seconds, name=worker_id)
+    engine = create_engine(
+        config.database_url,
+        pool_size=config.pool_size,
+        max_overflow=config.max_overflow,
+        timeout_seconds=config.database_timeout_seconds,
+    )
+    ownership = Ownership(redis, worker_id=worker_id, partitions=config.partitions, lease_ms=config.lease_ms)
+    redis_outage = Outage(away="worker.redis_away", back="worker.redis_back")
+    database_outage = Outage(away="worker.database_away", back="worker.database_back")
+    drains = [
+        Drain(
+            lane,
+            stream=Stream(redis, config.partitions),
+            writer=Writer(engine),
+            ownership=ownership,
+            batching=Batching(config.batch_entries, config.batch_milliseconds),
+            stop=stop,
+            redis_outage=redis_outage,
+            database_outage=database_outage,
+        )
+        for lane in lanes(config.partitions)
+    ]
+    try:
+        log.info("worker.started", worker_id=worker_id, partitions=config.partitions)
+        await _supervise(drains, _keep_leases(ownership, config.renew_seconds, redis_outage))
+        await _leave(ownership)
+        log.info("worker.stopped", worker_id=worker_id)
+    finally:
+        await redis.aclose()
+        await engine.dispose()
+
+
+def lanes(partitions: int) -> list[frozenset[int]]:
+    """The partitions of each lane; every one is in the same lane whoever else works."""
+    return [frozenset(range(lane, partitions, LANES)) for lane in range(min(LANES, partitions))]
+
+
+async def _supervise(drains: list[Drain], keep_leases: Coroutine[Any, Any, NoReturn]) -> None:
+    """Run all of them; return when the drains have ended. The death of any ends the others and is raised."""
+    async with asyncio.TaskGroup() as group:
+        leases = group.create_task(keep_leases, name="worker-leases")
+        await asyncio.wait(
+            [group.create_task(drain.run(), name=f"worker-drain-{lane}") for lane, drain in enumerate(drains)]
+        )
+        leases.cancel()
+
+
+async def _keep_leases(ownership: Ownership, renew_seconds: float, outage: Outage) -> NoReturn:
+    backoff = Backoff(longest_seconds=renew_seconds)
+    while True:
+        try:
+            await ownership.renew()
+        except BrokerUnavailableError as error:
+            outage.begin(str(error))
+            await asyncio.sleep(backoff.next_seconds())
+        else:
+            backoff.reset()
+            await asyncio.sleep(renew_seconds)
+
+
+async def _leave(ownership: Ownership) -> None:
+    try:
+        await ownership.leave()
+    except BrokerUnavailableError as error:
+        # The leases end by themselves.
+        log.warning("worker.leases_left", reason=str(error))

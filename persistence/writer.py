@@ -1,0 +1,113 @@
+"""One batch, one transaction: events become rows of messages, users and sessions. Knows nothing of Redis.
+
+Every statement may be repeated: a batch that was committed but not acknowledged is written again without effect.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from persistence.errors import DataError, PersistenceError, mapped
+from persistence.rows import MessageColumns, Record, Rows, UserChange, rows_of
+
+# Why `unnest` and not COPY: docs/decisions/0001-writer.md.
+_INSERT_MESSAGES = """
+INSERT INTO messages (session_id, seq, id, user_id, user_name, text, timestamp, is_spirit)
+SELECT * FROM unnest(
+    $1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[])
+ON CONFLICT (session_id, seq) DO NOTHING
+"""
+_FIND_DISPLACED = """
+SELECT given.place - 1
+FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) WITH ORDINALITY AS given (session_id, seq, id, place)
+JOIN messages USING (session_id, seq)
+WHERE messages.id <> given.id
+ORDER BY 1
+"""
+# The latest join and the latest leave win in whatever order they come, so a batch written late changes nothing.
+_MERGE_USERS = """
+INSERT INTO users AS known (session_id, id, name, joined_at, left_at, is_removed)
+SELECT given.session_id, given.id, given.name, given.joined_at,
+    CASE WHEN given.joined_at > given.left_at THEN NULL ELSE given.left_at END, given.is_removed
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bool[])
+    AS given (session_id, id, name, joined_at, left_at, is_removed)
+ON CONFLICT (session_id, id) DO UPDATE SET
+    name = excluded.name,
+    joined_at = greatest(known.joined_at, excluded.joined_at),
+    left_at = CASE
+        WHEN greatest(known.joined_at, excluded.joined_at) > greatest(known.left_at, excluded.left_at) THEN NULL
+        ELSE greatest(known.left_at, excluded.left_at)
+    END,
+    is_removed = known.is_removed OR excluded.is_removed
+"""
+_CLOSE_SESSIONS = "UPDATE sessions SET is_active = false WHERE id = ANY($1::uuid[]) AND is_active"
+
+
+class Writer:
+    """Writes batches through a pool; safe to use from several tasks at once."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def write(self, records: Sequence[Record]) -> tuple[int, ...]:
+        """Write all records or, on an error, none.
+
+        Returns the indexes of messages that were left out because another message has their (session_id, seq): a Redis
+        that lost its newest data hands out a seq twice, and neither message may vanish silently. Raises DataError when
+        a record can't be written, DatabaseUnavailableError and other PersistenceErrors when none can.
+        """
+        rows = rows_of(records)
+        with mapped():
+            async with self._engine.connect() as connection:
+                try:
+                    with mapped():
+                        return await _write(await _driver(connection), rows)
+                except DataError:
+                    raise
+                except PersistenceError:
+                    # SQLAlchemy did not see what happened to the connection; it must not go back to the pool.
+                    await connection.invalidate()
+                    raise
+
+
+async def _driver(connection: AsyncConnection) -> "asyncpg.Connection[Any]":
+    """The connection of asyncpg below: arrays go as they are, and the answer tells how many rows were new."""
+    raw = await connection.get_raw_connection()
+    return cast("asyncpg.Connection[Any]", raw.driver_connection)
+
+
+async def _write(connection: "asyncpg.Connection[Any]", rows: Rows) -> tuple[int, ...]:
+    displaced: tuple[int, ...] = ()
+    async with connection.transaction():
+        if rows.messages.place:
+            displaced = await _write_messages(connection, rows.messages)
+        if rows.users:
+            await _merge_users(connection, rows.users)
+        if rows.closed:
+            await connection.execute(_CLOSE_SESSIONS, sorted(rows.closed))
+    return displaced
+
+
+async def _write_messages(connection: "asyncpg.Connection[Any]", columns: MessageColumns) -> tuple[int, ...]:
+    place, *arrays = columns
+    status = await connection.execute(_INSERT_MESSAGES, *arrays)
+    if status == f"INSERT 0 {len(place)}":
+        return ()
+    displaced = await connection.fetch(_FIND_DISPLACED, columns.session_id, columns.seq, columns.id)
+    return tuple(place[found[0]] for found in displaced)
+
+
+async def _merge_users(connection: "asyncpg.Connection[Any]", users: dict[tuple[str, str], UserChange]) -> None:
+    # In one order everywhere, so that two transactions can't wait for each other's rows.
+    ordered = sorted(users.items())
+    await connection.execute(
+        _MERGE_USERS,
+        [session_id for (session_id, _), _ in ordered],
+        [user_id for (_, user_id), _ in ordered],
+        [change.name for _, change in ordered],
+        [change.joined_at for _, change in ordered],
+        [change.left_at for _, change in ordered],
+        [change.is_removed for _, change in ordered],
+    )
