@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=16_384, le=16_777_216, description="Unsent bytes after which a client is a slow consumer.")
     ] = 262_144
     max_malformed_frames: Annotated[
-        Positive, Meta(description="Malformed frames that a connection may send before it is closed.")
+        Positive, Meta(description="Malformed frames in a row that a connection may send; one more closes it.")
     ] = 30
     max_connections: Annotated[
         NotNegative, Meta(description="Sockets one gateway holds; 0: as many as open files allow.")

@@ -176,7 +176,7 @@ OPERATIONS = (
         errors=("idempotency_conflict", "unavailable"),
         headers={
             "Location": "Where the session is.",
-            "Idempotency-Replayed": "`true` when an earlier request with this key made the session.",
+            "Idempotency-Replayed": "`true` when an earlier request came with this key.",
         },
         request_headers={
             "Idempotency-Key": {

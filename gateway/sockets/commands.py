@@ -10,6 +10,8 @@ from msgspec import Meta
 MAX_NAME = 50
 MAX_TEXT = 500
 MAX_KEY = 64
+# Unicode's explicit directional formatting (UAX #9): in a name it would rearrange what stands around it.
+DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # JSON numbers beyond 2^53 do not survive every client; 64 bits are what the decoder can bound.
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 CommandId = Integer | Annotated[str, Meta(max_length=64)] | None
@@ -109,10 +111,10 @@ def _checked_message(command: Message) -> Message:
             field="text",
             command_id=command.id,
         )
-    if "\0" in text:
-        raise CommandError(
-            "validation_error", "text must not contain the character U+0000", field="text", command_id=command.id
-        )
+    for field, value in (("text", text), ("key", command.key)):
+        if value is not None and "\0" in value:
+            problem = f"{field} must not contain the character U+0000"
+            raise CommandError("validation_error", problem, field=field, command_id=command.id)
     return command if text == command.text else msgspec.structs.replace(command, text=text)
 
 
@@ -120,8 +122,8 @@ def _checked_name(name: str, command_id: CommandId) -> str:
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME:
         problem = f"name must have 1 to {MAX_NAME} characters after trimming; this one has {len(name)}"
-    elif any(unicodedata.category(character) == "Cc" for character in name):
-        problem = "name must not contain control characters"
+    elif any(unicodedata.category(character) == "Cc" or character in DIRECTIONS for character in name):
+        problem = "name must not contain control characters or direction overrides"
     elif all(unicodedata.category(character)[0] in "CZ" for character in name):
         problem = "name must contain a visible character"
     else:
