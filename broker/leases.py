@@ -1,5 +1,7 @@
 """Gateway leases: a gateway proves that it lives; any gateway frees the seats of those that do not."""
 
+import asyncio
+
 from broker import keys
 from broker.events import instant
 from broker.link import Link
@@ -31,26 +33,28 @@ class Leases:
             self._link.call("ZADD", keys.gateways(partition), "XX", "CH", expiry, self.lease)
             for partition in range(self._partitions)
         ]
-        lost = {partition for partition, changed in enumerate(answers) if await changed == 0}
+        lost = {partition for partition, changed in enumerate(await asyncio.gather(*answers)) if changed == 0}
         if lost:
             await self._set()
         return lost
 
     async def _set(self) -> None:
         expiry = now_ms() + LEASE_MS
-        for answer in [
-            self._link.call("ZADD", keys.gateways(partition), expiry, self.lease)
-            for partition in range(self._partitions)
-        ]:
-            await answer
+        await asyncio.gather(
+            *(
+                self._link.call("ZADD", keys.gateways(partition), expiry, self.lease)
+                for partition in range(self._partitions)
+            )
+        )
 
     async def give_up(self) -> None:
         """Let the leases end now; seats that are still held are freed by whoever reaps next."""
-        for answer in [
-            self._link.call("ZADD", keys.gateways(partition), "XX", 0, self.lease)
-            for partition in range(self._partitions)
-        ]:
-            await answer
+        await asyncio.gather(
+            *(
+                self._link.call("ZADD", keys.gateways(partition), "XX", 0, self.lease)
+                for partition in range(self._partitions)
+            )
+        )
 
     async def reap(self) -> int:
         """Free the seats that nobody holds any more, in every partition; returns how many were looked at."""

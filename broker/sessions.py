@@ -215,7 +215,7 @@ class Sessions:
         key = self.key(session_id)
         active = self._link.call("HGET", key, "is_active")
         count = self._link.call("HLEN", key + ":users")
-        is_active, user_count = await active, await count
+        is_active, user_count = await asyncio.gather(active, count)
         if is_active is None:
             raise SessionUnknownError
         return SessionState(is_active == b"1", user_count)

@@ -116,3 +116,14 @@ async def test_created_without_redis(without_redis: Gateway, sound: Rest) -> Non
     path = f"/api/sessions/{created['id']}"
     assert await sound.ask("GET", path, 200) == created
     assert (await sound.ask("POST", f"{path}/messages", 202, {"text": "hi"}, token=token))["seq"] > 0
+
+
+async def test_key_of_a_failed_request(without_database: Gateway, gateway_url: str) -> None:
+    """A creation that failed for want of Postgres succeeds when it is repeated with its key."""
+    headers, body = {"Idempotency-Key": str(uuid4())}, {"name": "Table"}
+    async with httpx.AsyncClient() as client:
+        failed = await client.post(f"{without_database.url}/api/sessions", json=body, headers=headers)
+        assert failed.status_code == 503
+        first, second = [await client.post(f"{gateway_url}/api/sessions", json=body, headers=headers) for _ in range(2)]
+        assert (first.status_code, second.status_code) == (201, 201)
+        assert first.json()["data"]["id"] == second.json()["data"]["id"]

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import Message
 from structlog.testing import capture_logs
 
+from broker.errors import BrokerError
 from gateway.services import Services
 from tests.unit.gateway.rest.conftest import SESSION, application
 
@@ -157,12 +158,28 @@ async def boom_late(_: Request) -> StreamingResponse:
     return StreamingResponse(content())
 
 
+async def out_of_memory(_: Request) -> StreamingResponse:
+    raise BrokerError("OOM command not allowed when used memory > 'maxmemory'")
+
+
 @pytest.fixture
 def faulty(offline: Services) -> Starlette:
-    """The application with two routes that fail."""
+    """The application with routes that fail."""
     app = application(offline)
-    app.router.routes += [Route("/boom", boom), Route("/boom/late", boom_late)]
+    app.router.routes += [Route("/boom", boom), Route("/boom/late", boom_late), Route("/memory", out_of_memory)]
     return app
+
+
+async def test_redis_refuses(faulty: Starlette) -> None:
+    """An error reply of Redis is told as unavailable, and logged with its words."""
+    transport = httpx.ASGITransport(faulty)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        with capture_logs() as lines:
+            response = await client.get("/memory")
+    assert error(response) == (503, "unavailable")
+    assert "OOM" not in response.text
+    assert [line["event"] for line in lines] == ["redis.refused", "request.refused"]
+    assert "OOM" in lines[0]["reason"]
 
 
 async def test_fault(faulty: Starlette) -> None:
