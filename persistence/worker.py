@@ -45,7 +45,7 @@ def run(config: WorkerConfig, worker_id: str) -> int:
     """Work until SIGTERM or SIGINT, then finish the batch; returns the exit code, 1 when something broke."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(config, worker_id))
+            runner.run(_until_signalled(config, worker_id))
     except Exception as error:
         causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
         log.exception("worker.failed", worker_id=worker_id, reason="; ".join(str(cause) for cause in causes))
@@ -53,10 +53,15 @@ def run(config: WorkerConfig, worker_id: str) -> int:
     return 0
 
 
-async def _work(config: WorkerConfig, worker_id: str) -> None:
+async def _until_signalled(config: WorkerConfig, worker_id: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await work(config, worker_id, stop)
+
+
+async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> None:
+    """Work until `stop` is set; the first error of any task ends all of them and is raised, in an ExceptionGroup."""
     # Longer than the longest read waits, or an idle worker would take its own patience for an outage.
     timeout_seconds = config.redis_timeout_seconds + READ_SECONDS
     redis = client.connect(config.redis_url, timeout_seconds=timeout_seconds, name=worker_id)

@@ -24,7 +24,14 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "persistence.sessions",
         "persistence.users",
     ),
-    ("persistence", "broker"): ("broker.events", "broker.errors", "broker.keys", "broker.stream"),
+    ("persistence", "broker"): (
+        "broker.client",
+        "broker.errors",
+        "broker.events",
+        "broker.keys",
+        "broker.ownership",
+        "broker.stream",
+    ),
     ("migrations", "persistence"): ("persistence.tables", "persistence.engine"),
 }
 # Inside the gateway: the wings don't know the composition root, and the codec and the state machine know no I/O.
