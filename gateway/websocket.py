@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 from broker.errors import BrokerUnavailableError
 from gateway.access.admission import address_of
 from gateway.errors import ApiError
-from gateway.rest.envelope import failure
+from gateway.rest.envelope import REQUEST_ID_HEADER, failure, request_id
 from gateway.rest.failures import unavailable
 from gateway.rest.request import path_id
 from gateway.sockets.connection import Connection
@@ -28,7 +28,9 @@ async def join_session(websocket: WebSocket) -> None:
         session_id = await _session_id(edge, websocket)
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
-        await websocket.send_denial_response(failure(websocket, error))
+        answer = failure(websocket, error)
+        answer.headers[REQUEST_ID_HEADER] = request_id(websocket.scope)
+        await websocket.send_denial_response(answer)
         return
     wants_batches = BATCH_SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(subprotocol=BATCH_SUBPROTOCOL if wants_batches else None)
