@@ -1,5 +1,7 @@
 """The events that the partition streams hold, for tests: made, put into Redis, and counted in Postgres."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -9,7 +11,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import keys
+from broker import client, keys
 from broker.events import (
     LeftReason,
     Message,
@@ -22,8 +24,38 @@ from broker.events import (
     UserLeftData,
     instant,
 )
+from persistence.engine import create_engine
+from tests.services import Services
 
 EPOCH = "k3v9"
+
+
+@asynccontextmanager
+async def engine_on(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine of a test."""
+    engine = create_engine(database_url, pool_size=4, max_overflow=0, timeout_seconds=5)
+    yield engine
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def redis_on(url: str) -> AsyncIterator[Redis]:
+    """A client of a test."""
+    redis = client.connect(url, timeout_seconds=5, name="test")
+    yield redis
+    await redis.aclose()
+
+
+async def empty_streams(services: Services) -> str:
+    """The URL of an empty Redis database that no other process of this test run uses.
+
+    The worker that contract tests share drains database 0, and would take what is published there.
+    """
+    url = services.redis_url.removesuffix("/0") + "/1"
+    async with redis_on(url) as redis:
+        await redis.flushdb()
+        await redis.script_flush()
+    return url
 
 
 def message(
