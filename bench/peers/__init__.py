@@ -1,0 +1,1 @@
+"""The servers beside which the product is measured, and how each is started."""

@@ -1,0 +1,125 @@
+"""What every scenario is given, and the measuring they share: CPU of every server in the path, around a checked run."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.load.engine import Plan
+from bench.load.pool import Load, Run
+from bench.peers import catalogue
+from bench.peers.catalogue import Peer, Place, SkippedError
+from bench.processes import Cores, Server, cpu_of
+from bench.product import Backend
+from bench.statistics import Summary, summarise
+
+MICROSECONDS = 1e6
+KEEPS_UP = 0.97
+PROMPT_SECONDS = 0.5
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One scenario's surroundings."""
+
+    folder: Path
+    cores: Cores
+    load: Load
+    is_quick: bool
+    began_at: float
+
+    def say(self, text: str) -> None:
+        """A line of progress."""
+        print(f"  {time.monotonic() - self.began_at:6.1f} s  {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress
+
+    def pick(self, full: Any, quick: Any) -> Any:
+        """The one or the other."""
+        return quick if self.is_quick else full
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """One round of one server; CPU in microseconds, of all its processes and Redis."""
+
+    cpu_us: float
+    messages: int
+    deliveries: int
+    rate: float
+    drain_seconds: float
+    offered: float | None
+
+    @property
+    def per_delivery(self) -> float:
+        """CPU µs for each event at each socket."""
+        return self.cpu_us / self.deliveries
+
+    @property
+    def per_message(self) -> float:
+        """CPU µs for each message published."""
+        return self.cpu_us / self.messages
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether it delivered as fast as was published."""
+        return self.drain_seconds < PROMPT_SECONDS and (self.offered is None or self.rate >= KEEPS_UP * self.offered)
+
+
+class Contender(msgspec.Struct, frozen=True):
+    """A server that takes part, and what counts as its path."""
+
+    peer: Peer
+    dialect: str
+    path: Sequence[Server]
+
+    @property
+    def name(self) -> str:
+        """What it is called in the tables."""
+        return self.peer.name
+
+
+def contender(peer: Peer, backend: Backend) -> Contender:
+    """The peer with Redis in its path, if it uses it."""
+    return Contender(peer, peer.name, (*peer.servers, *((backend.redis,) if peer.uses_redis else ())))
+
+
+@contextmanager
+def started(
+    stage: Stage, backend: Backend, names: Sequence[str], cores: frozenset[int], count: int = 1
+) -> Iterator[tuple[list[Contender], dict[str, str]]]:
+    """These peers, running, and those that can't run with the reasons; ended at the end."""
+    place = Place(stage.folder, cores, backend.redis_url)
+    skipped: dict[str, str] = {}
+    with ExitStack() as stack:
+        peers: list[Peer] = []
+        for name in names:
+            try:
+                peer = catalogue.start(name, place, count)
+            except SkippedError as error:
+                stage.say(f"{name} is skipped: {error}")
+                skipped[name] = str(error)
+            else:
+                stack.callback(peer.stop)
+                peers.append(peer)
+        yield [contender(peer, backend) for peer in peers], skipped
+
+
+def measure(load: Load, one: Contender, plan: Plan) -> tuple[Measured, Run]:
+    """One checked run, and the CPU that it took. Raises CheckFailedError."""
+    before = cpu_of(one.path)
+    run = load.run(one.name, plan)
+    cpu_us = (cpu_of(one.path) - before) * MICROSECONDS
+    rate = run.messages / max(run.seconds, 1e-9)
+    return Measured(cpu_us, run.messages, run.deliveries, rate, run.drain_seconds, plan.rate), run
+
+
+def table(rounds: dict[str, list[Measured]], value: Callable[[Measured], float]) -> dict[str, Summary]:
+    """The summary of one value for each server."""
+    return {name: summarise([value(each) for each in measured]) for name, measured in rounds.items()}
+
+
+def ratio_of(summaries: dict[str, Summary], peer: str) -> float | None:
+    """The product's median ÷ the peer's; None when one of them did not run."""
+    ours, theirs = summaries.get("seance"), summaries.get(peer)
+    return None if ours is None or theirs is None or not theirs.median else ours.median / theirs.median
