@@ -1,6 +1,5 @@
 """The command line: `python -m bench run`, `report` and `check`."""
 
-import os
 import signal
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from bench.processes import divide_cores
 from bench.scenarios.stage import Stage
 from bench.targets import Outcome
 
+LOG_LINES = 8
 SCENARIOS = ("fan-out", "small-rooms", "worker", "memory", "join-storm", "latency", "scaling")
 
 
@@ -52,17 +52,23 @@ def run_scenario(name: str, *, is_quick: bool) -> Outcome:
     cores = divide_cores()
     load_cores = cores.load if getattr(module, "IS_PINNED", True) else cores.every
     began_at = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, running_load(load_cores) as load:
-        outcome: Outcome = module.run(Stage(Path(folder), cores, load, is_quick, began_at))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, running_load(len(cores.load), load_cores) as load:
+        try:
+            outcome: Outcome = module.run(Stage(Path(folder), cores, load, is_quick, began_at))
+        except CheckFailedError:
+            _show_logs(Path(folder))
+            raise
     return outcome
+
+
+def _show_logs(folder: Path) -> None:
+    """What the servers said last: the reason of a failure often stands there."""
+    for log in sorted(folder.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        click.echo("\n".join((f"--- {log.name}", *(line[:500] for line in lines))), err=True)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """SIGTERM ends everything that was started here, in order."""
     del number, frame
     sys.exit(128 + signal.SIGTERM)
-
-
-def environ_is_quick() -> bool:
-    """Whether QUICK is set."""
-    return bool(os.environ.get("QUICK"))

@@ -116,9 +116,7 @@ def _create_session(connection: http.client.HTTPConnection, body: str) -> str:
     return created
 
 
-def _seance(
-    backend: Backend, role: str, name: str, cores: frozenset[int], environment: dict[str, str]
-) -> Server:
+def _seance(backend: Backend, role: str, name: str, cores: frozenset[int], environment: dict[str, str]) -> Server:
     command: Sequence[str] = (sys.executable, "-m", "cluster", role, "--id", name)
     return launch(name, command, backend.folder, cores, environment)
 

@@ -39,5 +39,5 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def ratio(value: float, reference: float) -> float:
-    """value ÷ reference; infinity when the reference is 0."""
+    """`value` ÷ reference; infinity when the reference is 0."""
     return value / reference if reference else float("inf")

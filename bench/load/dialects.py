@@ -94,7 +94,9 @@ DIALECTS: Mapping[str, Dialect] = {
         path=lambda _: "/",
         steps=lambda seat: [
             Step(
-                frames.binary(b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB %b 1\r\nPING\r\n' % seat.room.encode()),
+                frames.binary(
+                    b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB %b 1\r\nPING\r\n' % seat.room.encode()
+                ),
                 b"PONG",
             )
         ],

@@ -77,7 +77,7 @@ class Engine:
     def _carry_out(self, name: str, arguments: tuple[Any, ...], failure: Exception | None) -> object:
         try:
             if failure is not None:
-                raise failure  # noqa: TRY301 - told like one that happens now
+                raise failure
             return getattr(self, name)(*arguments)
         except (CheckFailedError, OSError) as error:
             return error if isinstance(error, CheckFailedError) else CheckFailedError(str(error))
@@ -195,8 +195,12 @@ class Engine:
             data = one.receive(_READ_BYTES)
         except BlockingIOError:
             return
+        except ConnectionError:
+            data = b""
         if not data:
-            raise CheckFailedError(f"{one.group.name}: the server closed {one.seat.name} after {one.carry[-200:]!r}")
+            raise CheckFailedError(
+                f"{one.group.name}: the server closed {one.seat.name} of {one.seat.room} after {one.position} events"
+            )
         if one.opening is not None:
             self._read_opening(one, data)
             return

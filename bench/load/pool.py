@@ -12,6 +12,7 @@ import msgspec
 from bench.load import engine
 from bench.load.dialects import Seat
 from bench.load.engine import Drained, Plan, Sent
+from bench.load.marks import CheckFailedError
 from bench.processes import pinned
 
 MOST_PROCESSES = 4
@@ -34,16 +35,22 @@ class Load:
 
     def __init__(self, controls: Sequence[Connection]) -> None:
         self._controls = controls
+        # How many publishers of each group are in each process.
+        self._publishers: dict[str, list[int]] = {}
 
     def connect(self, name: str, dialect: str, seats: Sequence[Seat]) -> tuple[int, int]:
         """Open sockets; how many were let in, and how many turned away. Raises CheckFailedError."""
         shares = self._shares(seats)
+        before = self._publishers.get(name, [0] * len(shares))
+        self._publishers[name] = [
+            count + sum(seat.is_publisher for seat in share) for count, share in zip(before, shares, strict=True)
+        ]
         replies = self._ask("connect", [(name, dialect, share) for share in shares])
         return sum(let_in for let_in, _ in replies), sum(refused for _, refused in replies)
 
     def run(self, name: str, plan: Plan) -> Run:
         """Publish, and wait until all has arrived. Raises CheckFailedError unless every socket got every event."""
-        sent: list[Sent] = self._ask("publish", [(name, plan)] * len(self._controls))
+        sent: list[Sent] = self._ask("publish", [(name, share) for share in self._divided(name, plan)])
         by_room: dict[str, int] = {}
         for share in sent:
             for room, number in share.by_room.items():
@@ -60,6 +67,7 @@ class Load:
 
     def close(self, name: str) -> None:
         """Close the sockets of one server."""
+        self._publishers.pop(name, None)
         self._ask("close", [(name,)] * len(self._controls))
 
     def _shares(self, seats: Sequence[Seat]) -> list[list[Seat]]:
@@ -71,13 +79,26 @@ class Load:
             shares[turn % len(shares)].append(seat)
         return shares
 
+    def _divided(self, name: str, plan: Plan) -> list[Plan]:
+        """Each process publishes in proportion to its publishers."""
+        counts = self._publishers[name]
+        parts = [count / max(sum(counts), 1) for count in counts]
+        return [
+            msgspec.structs.replace(
+                plan,
+                rate=None if plan.rate is None else plan.rate * part,
+                window=max(round(plan.window * part), 1) if part else 0,
+            )
+            for part in parts
+        ]
+
     def _ask(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         for control, each in zip(self._controls, arguments, strict=True):
             control.send((name, each))
         replies: list[Any] = []
         for control in self._controls:
             if not control.poll(_REPLY_SECONDS):
-                raise engine.CheckFailedError(f"a load process gave no answer to `{name}`")
+                raise CheckFailedError(f"a load process gave no answer to `{name}`")
             replies.append(control.recv())
         for reply in replies:
             if isinstance(reply, Exception):
@@ -86,13 +107,13 @@ class Load:
 
 
 @contextlib.contextmanager
-def running_load(cores: frozenset[int]) -> Iterator[Load]:
-    """Load processes on these cores, one for each; ended at the end."""
+def running_load(count: int, cores: frozenset[int]) -> Iterator[Load]:
+    """So many load processes, but at most 4, on these cores; ended at the end."""
     context = multiprocessing.get_context("spawn")
     controls: list[Connection] = []
     processes = []
     with pinned(cores):
-        for _ in range(min(len(cores), MOST_PROCESSES)):
+        for _ in range(min(count, MOST_PROCESSES)):
             ours, theirs = context.Pipe()
             process = context.Process(target=engine.main, args=(theirs,), daemon=True, name=f"load of {os.getpid()}")
             process.start()

@@ -25,23 +25,26 @@ class Rooms:
 
     def __init__(self, redis_url: str) -> None:
         self._sockets: defaultdict[str, set[WebSocket]] = defaultdict(set)
-        self._redis = redis.from_url(redis_url)
+        # The default pool fails beyond 100 commands at once; this one waits.
+        self._redis = redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(redis_url, max_connections=50))
         self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
-        self._subscribed = asyncio.Event()
+        # Concurrent calls of `subscribe` lose subscriptions.
+        self._subscribing = asyncio.Lock()
 
     async def enter(self, room: str, websocket: WebSocket) -> None:
         """Deliver the room's messages to this socket."""
         self._sockets[room].add(websocket)
         if len(self._sockets[room]) == 1:
-            await self._pubsub.subscribe(f"room:{room}")
-            self._subscribed.set()
+            async with self._subscribing:
+                await self._pubsub.subscribe(f"room:{room}")
 
     async def leave(self, room: str, websocket: WebSocket) -> None:
         """Deliver nothing more."""
         self._sockets[room].discard(websocket)
         if not self._sockets[room]:
             del self._sockets[room]
-            await self._pubsub.unsubscribe(f"room:{room}")
+            async with self._subscribing:
+                await self._pubsub.unsubscribe(f"room:{room}")
 
     async def publish(self, room: str, event: dict[str, Any]) -> None:
         """Send to the room's sockets, on whatever server they are."""
@@ -49,7 +52,7 @@ class Rooms:
 
     async def relay(self) -> None:
         """Deliver until cancelled."""
-        await self._subscribed.wait()
+        await self._pubsub.subscribe("server")  # so that there is a connection to listen on
         async for message in self._pubsub.listen():
             room = message["channel"].decode().removeprefix("room:")
             text = message["data"].decode()

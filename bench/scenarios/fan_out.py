@@ -49,9 +49,7 @@ def run(stage: Stage) -> Outcome:
 
 
 def _seats(one: Contender, session: str) -> list[Seat]:
-    return [
-        Seat(one.peer.ports[0], session, f"user-{number}", is_publisher=number == 0) for number in range(SOCKETS)
-    ]
+    return [Seat(one.peer.ports[0], session, f"user-{number}", is_publisher=number == 0) for number in range(SOCKETS)]
 
 
 def _saturating(stage: Stage, one: Contender) -> Plan:

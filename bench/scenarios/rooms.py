@@ -53,13 +53,11 @@ def fill(stage: Stage, one: Contender, rooms: Rooms) -> None:
 
 
 def seats(names: Sequence[str], sockets: int, ports: Sequence[int]) -> list[Seat]:
-    """The first socket of each room publishes; the rooms begin at different gateways. Timed: those at other gateways."""
+    """The first socket of each room publishes; rooms begin at different gateways. Timed: sockets at another one."""
     found: list[Seat] = []
     for number, room in enumerate(names):
         for place in range(sockets):
             turn = (number + place) % len(ports)
             is_elsewhere = turn != number % len(ports)
-            found.append(
-                Seat(ports[turn], room, f"user-{place}", is_publisher=place == 0, is_timed=is_elsewhere)
-            )
+            found.append(Seat(ports[turn], room, f"user-{place}", is_publisher=place == 0, is_timed=is_elsewhere))
     return found

@@ -61,7 +61,10 @@ def _outcome(stage: Stage, rounds: Rounds, skipped: dict[str, str]) -> Outcome:
 def _keeps_up(rounds: Rounds) -> Target:
     found = rounds[RATES[-1]]["seance"]
     return evaluate(
-        f"{RATES[-1]} messages/s: share of rounds that keep up", sum(each.keeps_up for each in found) / len(found), ">=", 1
+        f"{RATES[-1]} messages/s: share of rounds that keep up",
+        sum(each.keeps_up for each in found) / len(found),
+        ">=",
+        1,
     )
 
 
