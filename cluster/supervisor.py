@@ -160,7 +160,7 @@ class Supervisor:
         self._background.append(tasks.create_task(watch.run(), name="watch"))
         await self._start_balancer(watch, replicas)
         count = settings.gateways if self._haproxy else 1
-        self._report(f"starting {count} gateways and {settings.workers} workers")
+        self._report(f"starting gateways: {count}, workers: {settings.workers}")
         await asyncio.gather(replicas.scale_gateways(count), replicas.scale_workers(settings.workers))
 
     async def _start_balancer(self, watch: Watch, replicas: Replicas) -> None:
