@@ -1,6 +1,6 @@
 """Fixtures of the tests with a real Redis: a link, the scripts, an ear on the channels, one session to drive."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,14 @@ from broker.scripts import Scripts
 from broker.subscriber import Subscriber
 from tests.hot import Ear, Hot, kept
 from tests.redis_server import RedisServer, redis_server
+from tests.services import Services, running_services
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Servers of their own: these tests empty them, which the gateways that other tests share must not feel."""
+    with running_services(tmp_path_factory.mktemp("integration")) as running:
+        yield running
 
 
 @pytest.fixture
