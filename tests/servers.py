@@ -20,10 +20,10 @@ class Server:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, and return when it answers. Call it in a thread where an event loop runs."""
+    async def start(self) -> None:
+        """Start it; it answers now. Not in another thread: the server ends with the thread that began it."""
         self._process = start(self._service.launch, self._log)
-        run_apart(wait_until_answering(self._service, partial(_is_alive, self._process)))
+        await wait_until_answering(self._service, partial(_is_alive, self._process))
 
     def stop(self) -> None:
         """Stop it, if it runs."""
@@ -38,7 +38,7 @@ def running_server(service: Service, log: Path) -> Iterator[Server]:
     """The server, started; stopped at the end."""
     server = Server(service, log)
     try:
-        server.start()
+        run_apart(server.start())
         yield server
     finally:
         server.stop()
