@@ -10,7 +10,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up down status scale restart migrate check test clean-data help
+.PHONY: up down status scale restart migrate check test bench clean-data help
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -48,6 +48,9 @@ test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a par
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
 
+bench: $(VENV)/.bench ## measure beside the peers, 10 minutes; SCENARIO=fan-out for one, QUICK=1 for a short one
+	@exec $(VENV)/bin/python -m bench run $(if $(SCENARIO),--scenario $(SCENARIO))
+
 clean-data: | $(SEANCE) ## remove the data and logs of the stopped cluster
 	@exec $(SEANCE) clean-data
 
@@ -57,6 +60,9 @@ $(VENV)/.cluster: requirements/cluster.txt pyproject.toml
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml
 	@$(PYTHON) cluster/environment.py dev
+
+$(VENV)/.bench: requirements/bench.txt pyproject.toml
+	@$(PYTHON) cluster/environment.py bench
 
 # For commands that are about what runs already: only made when there is none.
 $(SEANCE):

@@ -12,12 +12,16 @@ from typing import NoReturn
 import click
 import msgspec
 
+from bench import regression, report, store
 from bench.load.marks import CheckFailedError
 from bench.load.pool import running_load
+from bench.peers.catalogue import ROOT
 from bench.processes import divide_cores
 from bench.scenarios.stage import Stage
 from bench.targets import Outcome
 
+# Those with a textbook server beside the product.
+CHECKED = ("fan-out", "small-rooms", "memory")
 LOG_LINES = 8
 SCENARIOS = ("fan-out", "small-rooms", "worker", "memory", "join-storm", "latency", "scaling")
 
@@ -42,8 +46,52 @@ def run(scenarios: tuple[str, ...], quick: bool) -> None:
             click.echo(f"{name}: this run does not count: {error}", err=True)
             is_well = False
             continue
+        store.save(outcome, is_quick=quick)
+        click.echo(report.target_table([outcome]))
         click.echo(msgspec.json.encode(outcome))
+    if not scenarios and not quick:
+        write_report()
     raise SystemExit(0 if is_well else 1)
+
+
+@main.command("report")
+def report_command() -> None:
+    """Make the table and the plots anew from the stored results."""
+    write_report()
+
+
+@main.command()
+@click.option(
+    "--tolerance", default=0.3, show_default=True, help="How much a ratio may grow before it is a regression."
+)
+@click.option("--scenario", "scenarios", multiple=True, type=click.Choice(CHECKED), help="Only this one.")
+def check(tolerance: float, scenarios: tuple[str, ...]) -> None:
+    """Compare a short run's ratios to the textbook server with the stored ones; exit code 1 when one is worse."""
+    is_worse = False
+    for name in scenarios or CHECKED:
+        stored = store.load(name)
+        if stored is None:
+            raise click.ClickException(f"there is no stored result of {name}: run `make bench` first")
+        found = msgspec.to_builtins(run_scenario(name, is_quick=True))["results"]["ratios_to_textbook"]
+        for each in regression.compare(found, stored.outcome.results["ratios_to_textbook"], tolerance):
+            verdict = "WORSE" if each.is_worse else "fine"
+            click.echo(
+                f"{name}, {each.name}: {each.now:.3f} of the textbook server's cost, was {each.then:.3f}: {verdict}"
+            )
+            is_worse |= each.is_worse
+    raise SystemExit(1 if is_worse else 0)
+
+
+def write_report() -> None:
+    """The table into docs/performance.md and bench/results/table.md, the plots into docs/plots."""
+    from bench import plots
+
+    outcomes = [stored.outcome for name in SCENARIOS if (stored := store.load(name)) is not None]
+    table = f"{report.target_table(outcomes)}\n\n{report.measurement_tables(outcomes)}"
+    (store.RESULTS / "table.md").write_text(table + "\n", encoding="utf-8")
+    report.update(ROOT / "docs" / "performance.md", table)
+    drawn = plots.draw({outcome.scenario: outcome.results for outcome in outcomes}, ROOT / "docs" / "plots")
+    click.echo(f"wrote the table and {len(drawn)} plots", err=True)
 
 
 def run_scenario(name: str, *, is_quick: bool) -> Outcome:

@@ -1,4 +1,4 @@
-"""Makes the environment `.venv` from the locked requirements: `python3 cluster/environment.py cluster|dev`.
+"""Makes the environment `.venv` from the locked requirements: `python3 cluster/environment.py cluster|dev|bench`.
 
 Runs before anything is installed, so it needs only the standard library, and says in words what is missing.
 """
@@ -16,8 +16,8 @@ NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
 ANOTHER = "Another one is named like this: `make PYTHON=python3.12 up`"
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-# The stamps that each kind leaves; the second contains the first.
-STAMPS = {"cluster": ("cluster",), "dev": ("cluster", "dev")}
+# The stamps that each kind leaves; the others contain the first.
+STAMPS = {"cluster": ("cluster",), "dev": ("cluster", "dev"), "bench": ("cluster", "bench")}
 
 
 class SetupError(Exception):
@@ -27,7 +27,7 @@ class SetupError(Exception):
 def main(arguments: List[str]) -> int:
     """Make or complete the environment; the exit code."""
     if len(arguments) != 1 or arguments[0] not in STAMPS:
-        say("usage: environment.py cluster|dev")
+        say("usage: environment.py cluster|dev|bench")
         return 2
     if sys.version_info[:2] < OLDEST:
         return _run_newer(arguments)
