@@ -177,7 +177,7 @@ async def test_closing_an_unknown_session_is_nothing(engine: AsyncEngine, sessio
 async def test_closing_a_session_empties_it(engine: AsyncEngine, session_id: str) -> None:
     """Whoever was still there left when the session was closed; who had left before keeps that time."""
     closed = SessionClosed("2026-11-22T22:00:00.000Z", Empty())
-    batch = [joined(ANA, "Ana", START), joined(BEN, "Ben", START), left(BEN, "Ben", START), closed]
+    batch: list[Stored] = [joined(ANA, "Ana", START), joined(BEN, "Ben", START), left(BEN, "Ben", START), closed]
     for _ in range(2):
         await Writer(engine).write([Record(session_id, event) for event in batch])
     found = dict(await rows(engine, "SELECT name, left_at FROM users"))
