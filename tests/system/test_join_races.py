@@ -84,3 +84,4 @@ async def test_limit_of_simultaneous_upgrades(services: Services, tmp_path: Path
         assert sorted(status for status, *_ in answers) == [101] * 5 + [503] * 55
         for *_, writer in answers:
             writer.close()
+            await writer.wait_closed()
