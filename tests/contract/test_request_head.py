@@ -9,7 +9,7 @@ from tests.gateways import Gateway
 from tests.raw_client import connected
 from tests.rest import call, create_session
 
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 30.0
 
 
 @pytest.mark.parametrize(
