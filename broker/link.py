@@ -12,6 +12,10 @@ from broker.wire import Reply, Wire
 
 MAX_IN_FLIGHT = 50_000
 
+Command = tuple[str | bytes | int, ...]
+# Who waits, the script's source if it is one, and what was sent.
+_Call = tuple["asyncio.Future[Reply]", str | None, Command]
+
 
 class Link:
     """Commands to Redis over one connection, in order. `keeper.run` must be running."""
@@ -20,7 +24,7 @@ class Link:
         self.keeper = Keeper(url, self, timeout_seconds=timeout_seconds, name=name)
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
-        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._waiting: deque[_Call] = deque()
         self.on_up: list[Callable[[], None]] = []
 
     @property
@@ -35,13 +39,20 @@ class Link:
         or the connection breaks before the answer (then Redis may or may not have carried the command out), and
         BrokerError for any other error reply.
         """
-        future: asyncio.Future[Reply] = self._loop.create_future()
+        return self._send(self._loop.create_future(), None, command)
+
+    def call_script(self, source: str, *command: str | bytes | int) -> "asyncio.Future[Reply]":
+        """The same for EVALSHA: should Redis have forgotten the script, EVAL with its `source` follows."""
+        return self._send(self._loop.create_future(), source, command)
+
+    def _send(self, future: "asyncio.Future[Reply]", source: str | None, command: Command) -> "asyncio.Future[Reply]":
         if self._wire is None:
             future.set_exception(BrokerUnavailableError("Redis is not reachable"))
         elif len(self._waiting) >= MAX_IN_FLIGHT:
             future.set_exception(BrokerUnavailableError(f"{MAX_IN_FLIGHT} commands are waiting for Redis"))
         else:
-            self._waiting.append(future)
+            # One future for a call, scripts too: each in between costs 2 µs and a turn of the loop.
+            self._waiting.append((future, source, command))
             self._wire.send(*command)
         return future
 
@@ -55,19 +66,21 @@ class Link:
         """Handler: fail everything that is unanswered."""
         self._wire = None
         waiting, self._waiting = self._waiting, deque()
-        for future in waiting:
+        for future, _, _ in waiting:
             if not future.done():
                 future.set_exception(BrokerUnavailableError("the connection to Redis broke before it answered"))
 
     def reply(self, reply: Reply) -> None:
         """Handler: settle the oldest future."""
-        future = self._waiting.popleft()
+        future, source, command = self._waiting.popleft()
         if future.done():  # the caller went away
             return
-        if isinstance(reply, hiredis.ReplyError):
-            future.set_exception(refusal(str(reply)))
-        else:
+        if not isinstance(reply, hiredis.ReplyError):
             future.set_result(reply)
+        elif source is not None and str(reply).startswith("NOSCRIPT"):
+            self._send(future, None, ("EVAL", source, *command[2:]))
+        else:
+            future.set_exception(refusal(str(reply)))
 
     def ping(self, wire: Wire) -> None:
         """Handler: PING, as any command."""

@@ -1,7 +1,6 @@
 """Publish: a message gets its seq, is kept and sent in one script; ephemeral events are only sent."""
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import msgspec
 from broker import keys
 from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
+from broker.ids import Ids
 from broker.link import Link
 from broker.scripts import Scripts
 from broker.wire import Reply
@@ -41,6 +41,7 @@ class Publisher:
         self._scripts = scripts
         self._partitions = partitions
         self._max_backlog = max_backlog
+        self._ids = Ids()
 
     def send(
         self,
@@ -54,7 +55,7 @@ class Publisher:
     ) -> tuple["asyncio.Future[Reply]", str]:
         """Send a message now; `published(reply, message_id)` reads the outcome from the future's reply."""
         partition = keys.partition_of(session_id, self._partitions)
-        message_id = str(uuid.uuid4())
+        message_id = self._ids.next()
         ts = instant()
         body = tail(ts, Message(message_id, session_id, user_id, user_name, text, ts, is_spirit))
         # Only what a person wrote sets the spirit thinking.

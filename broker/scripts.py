@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 
-from broker.errors import BrokerError
 from broker.link import Link
 from broker.wire import Reply
 
@@ -36,44 +34,11 @@ class Scripts:
     def call(self, name: str, keys: Sequence[str], *args: str | bytes | int) -> "asyncio.Future[Reply]":
         """Run script `name`; errors as for `Link.call`."""
         script = self._scripts[name]
-        future = self._link.call("EVALSHA", script.digest, len(keys), *keys, *args)
-        if future.done():
-            return future
-        outcome: asyncio.Future[Reply] = future.get_loop().create_future()
-        future.add_done_callback(partial(self._settle, outcome, script, (len(keys), *keys, *args)))
-        return outcome
-
-    def _settle(
-        self,
-        outcome: "asyncio.Future[Reply]",
-        script: Script,
-        rest: tuple[str | bytes | int, ...],
-        future: "asyncio.Future[Reply]",
-    ) -> None:
-        error = future.exception()
-        if outcome.done():  # the caller went away
-            return
-        if error is None:
-            outcome.set_result(future.result())
-        elif isinstance(error, BrokerError) and str(error).startswith("NOSCRIPT"):
-            again = self._link.call("EVAL", script.source, *rest)
-            again.add_done_callback(partial(_copy, outcome))
-        else:
-            outcome.set_exception(error)
+        return self._link.call_script(script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
 
     def _load(self) -> None:
         for script in self._scripts.values():
             self._link.call("SCRIPT", "LOAD", script.source).add_done_callback(_retrieve)
-
-
-def _copy(outcome: "asyncio.Future[Reply]", future: "asyncio.Future[Reply]") -> None:
-    error = future.exception()
-    if outcome.done():
-        return
-    if error is None:
-        outcome.set_result(future.result())
-    else:
-        outcome.set_exception(error)
 
 
 def _retrieve(future: "asyncio.Future[Reply]") -> None:

@@ -23,8 +23,8 @@ local function session_id_of(session)
   return string.match(session, 'session:(.*)$')
 end
 
-local function record(part, session, body)
-  local epoch = redis.call('HGET', session, 'epoch')
+local function record(part, session, body, epoch)
+  epoch = epoch or redis.call('HGET', session, 'epoch')
   redis.call('XADD', part .. 'events', '*', 's', session_id_of(session), 'e', epoch, 'd', body)
 end
 
@@ -38,12 +38,13 @@ local function trim(session, seq)
 end
 
 -- Give an event the next seq; keep it in the log and for the worker, and send it to the channel. Returns its seq.
-local function emit(part, session, kind, subject, head, tail)
+-- `epoch` saves a lookup when the caller knows it.
+local function emit(part, session, kind, subject, head, tail, epoch)
   local seq = redis.call('HINCRBY', session, 'seq', 1)
   local body = head .. seq .. tail
   local payload = seq .. ' ' .. kind .. ' ' .. subject .. '\n' .. body
   redis.call('XADD', session .. ':log', seq .. '-0', 'p', payload)
-  record(part, session, body)
+  record(part, session, body, epoch)
   redis.call('PUBLISH', session, payload)
   if seq % TRIM_EVERY == 0 then
     trim(session, seq)

@@ -21,7 +21,7 @@ end
 if redis.call('XLEN', part .. 'events') >= tonumber(ARGV[5]) then
   return 'backlog'
 end
-local seq = emit(part, session, ARGV[2], ARGV[3], '{"type":"message_received","seq":', ARGV[1])
+local seq = emit(part, session, ARGV[2], ARGV[3], '{"type":"message_received","seq":', ARGV[1], state[1])
 if remembered then
   redis.call('SET', remembered, seq .. ' ' .. ARGV[4], 'EX', ARGV[7])
 end
