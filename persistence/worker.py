@@ -1,6 +1,7 @@
 """The worker process: drains the partition streams into Postgres until it is told to stop."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Coroutine
 from typing import Any, NoReturn
@@ -20,6 +21,9 @@ from persistence.writer import Writer
 
 # While one lane waits for Postgres, the other reads and decodes; measured in docs/decisions/0001-writer.md.
 LANES = 2
+# Objects that are born before the collector looks at the young ones. A batch holds some ten thousand, none of them in a
+# cycle: with Python's 700 the collector took 45 % of the worker's time.
+COLLECT_AFTER = 100_000
 
 log = structlog.get_logger()
 
@@ -43,6 +47,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(config: WorkerConfig, worker_id: str) -> int:
     """Work until SIGTERM or SIGINT, then finish the batch; returns the exit code, 1 when something broke."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_signalled(config, worker_id))
