@@ -12,6 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from broker.client import raise_if_cancelled
 from cluster import postgres
 from cluster.ports import free_port
 from cluster.postgres import ServiceError
@@ -70,14 +71,16 @@ def prepare_postgres(folder: Path, *, port: int | None = None, is_durable: bool 
 
 async def problem_with(probe: Callable[[], Awaitable[None]]) -> str | None:
     """Why the server does not answer, or None when it does."""
+    problem = None
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             await probe()
     except TimeoutError:
-        return f"no answer within {_PROBE_SECONDS:g} s"
+        problem = f"no answer within {_PROBE_SECONDS:g} s"
     except (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return str(error) or type(error).__name__
-    return None
+        problem = str(error) or type(error).__name__
+    raise_if_cancelled()
+    return problem
 
 
 async def wait_until_answering(service: Service, is_alive: Callable[[], bool], timeout_seconds: float = 30) -> None:

@@ -1,6 +1,5 @@
 """A whole local cluster for system tests: `seance up` with a home and ports of its own, as a user would start it."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,11 +8,16 @@ from typing import Any
 
 import psutil
 
-from cluster.state import Status
+from cluster.home import Home
+from cluster.home import is_running as is_running_in
+from cluster.local import status_of
+from cluster.state import Status, read
 from tests.waiting import until
 
 # What the machine's own settings must not change.
-_CLEARED = ("DATABASE_URL", "REDIS_URL", "PORT", "HOST", "GATEWAYS", "WORKERS", "DETACH", "ENVIRONMENT", "SEANCE_HOME")
+_CLEARED = frozenset(
+    {"DATABASE_URL", "REDIS_URL", "PORT", "HOST", "GATEWAYS", "WORKERS", "DETACH", "ENVIRONMENT", "COLUMNS", "LINES"}
+)
 _COMMAND_SECONDS = 120
 
 
@@ -23,13 +27,13 @@ class LocalCluster:
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
         kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
-        self._environ = {**kept, "SEANCE_HOME": str(home), "PORT": "0", **environ}
+        self.environ = {**kept, "SEANCE_HOME": str(home), "PORT": "0", **environ}
 
     def seance(self, *arguments: str, expected: int | None = 0, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end; its exit code has to be the expected one (None: any)."""
         done = subprocess.run(
             [sys.executable, "-m", "cluster", *arguments],
-            env={**self._environ, **environ},
+            env={**self.environ, **environ},
             capture_output=True,
             text=True,
             timeout=_COMMAND_SECONDS,
@@ -44,7 +48,7 @@ class LocalCluster:
         """Start the command and go on, its output in a pipe."""
         return subprocess.Popen(
             [sys.executable, "-m", "cluster", *arguments],
-            env=self._environ,
+            env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -62,23 +66,21 @@ class LocalCluster:
 
     def is_running(self) -> bool:
         """Whether a cluster runs in this home."""
-        return self.seance("status", expected=None).returncode == 0
+        return is_running_in(Home(self.home))
 
     def status(self) -> dict[str, Any]:
-        """The object of `seance status --json`; that of no cluster when none runs."""
-        found: dict[str, Any] = json.loads(self.seance("status", "--json", expected=None).stdout)
-        assert found.keys() == Status().public().keys()
-        return found
+        """What `seance status --json` prints, without starting a process for it; that of no cluster when none runs."""
+        return (status_of(Home(self.home)) or Status()).public()
 
     def pids(self) -> dict[str, int | None]:
         """The process of each gateway, worker and service, and of the supervisor, by name."""
         status = self.status()
-        record = json.loads((self.home / "state.json").read_text())
+        record = read(Home(self.home).state)
         replicas = [*status["gateways"], *status["workers"]]
         return {
             **{one["id"]: one["pid"] for one in replicas},
             **{one["name"]: one["pid"] for one in status["services"]},
-            "supervisor": record["supervisor"]["pid"],
+            "supervisor": record.supervisor.pid if record else None,
         }
 
     def wait_ready(self) -> dict[str, Any]:

@@ -306,7 +306,7 @@ class Connection(asyncio.Protocol):
         """Take the seat: no await from here to the room, so that no event is missed or repeated."""
         seat, room = admitted.seat, admitted.room
         if self._close_code:  # the client went while its seat was being taken
-            self._edge.departures.leave(self.session_id, admitted.user, self.id, is_lost=True)
+            self._edge.admission.withdraw(self.session_id, admitted.user, join, self.id)
             return
         if self._closer is not None:
             self._closer.cancel()

@@ -1,0 +1,61 @@
+"""Fixtures of the tests with a real Redis: a link, the scripts, an ear on the channels, one session to drive."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.link import Link
+from broker.scripts import Scripts
+from broker.subscriber import Subscriber
+from tests.hot import Ear, Hot, kept
+from tests.redis_server import RedisServer, redis_server
+from tests.services import Services, running_services
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Servers of their own: these tests empty them, which the gateways that other tests share must not feel."""
+    with running_services(tmp_path_factory.mktemp("integration")) as running:
+        yield running
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[Link]:
+    """A link to an empty Redis."""
+    link = Link(redis_url)
+    async with kept(link.keeper):
+        yield link
+
+
+@pytest.fixture
+async def subscriber(redis_url: str) -> AsyncIterator[Subscriber]:
+    """A subscriber to the same Redis."""
+    subscriber = Subscriber(redis_url)
+    async with kept(subscriber.keeper):
+        yield subscriber
+
+
+@pytest.fixture
+def scripts(link: Link) -> Scripts:
+    """The scripts, over that link."""
+    return Scripts(link)
+
+
+@pytest.fixture
+def ear(link: Link, subscriber: Subscriber) -> Ear:
+    """Hears channels."""
+    return Ear(link, subscriber)
+
+
+@pytest.fixture
+def hot(link: Link, scripts: Scripts, ear: Ear) -> Hot:
+    """One session, not opened yet."""
+    return Hot(link, scripts, ear)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A Redis that the test may pause, kill, empty and start again."""
+    async with redis_server(tmp_path) as server:
+        yield server
