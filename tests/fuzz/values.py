@@ -29,8 +29,19 @@ _objects = st.fixed_dictionaries(
     },
 )
 
+# One field at the edge of what it may be, the rest right: what a whole object of random fields rarely reaches.
+_spaces = st.text(alphabet=" \t\n\u2003\u00a0", max_size=4)
+_edges = st.builds(lambda left, middle, right: left + middle + right, _spaces, _texts | _long, _spaces)
+_nearly_right = (
+    st.fixed_dictionaries({"type": st.just("message"), "text": _edges}, optional={"id": st.integers(), "key": _edges})
+    | st.fixed_dictionaries({"type": st.just("join"), "name": _edges}, optional={"id": st.text(max_size=66)})
+    | st.fixed_dictionaries({"type": st.sampled_from(["ping", "typing", "leave"])}, optional={"id": _ids})
+)
+
 commands: st.SearchStrategy[bytes] = (
-    st.builds(lambda value: json.dumps(value).encode(), _objects | _json)
-    | st.builds(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"), _objects)
+    st.builds(lambda value: json.dumps(value).encode(), _nearly_right | _objects | _json)
+    | st.builds(
+        lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"), _nearly_right | _objects
+    )
     | st.binary(max_size=100)
 )
