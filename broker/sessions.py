@@ -62,6 +62,7 @@ class Seat(msgspec.Struct, frozen=True):
 
 class _StoredSeat(msgspec.Struct):
     u: str
+    c: str
 
 
 _decode_seat = msgspec.json.Decoder(_StoredSeat).decode
@@ -224,6 +225,11 @@ class Sessions:
         """Everyone who holds a seat now, on any gateway."""
         seats = await self._link.call("HVALS", self.key(session_id) + ":users")
         return [_decode_user(_decode_seat(raw).u) for raw in seats]
+
+    async def holder(self, session_id: str, user_id: str) -> str | None:
+        """The connection that holds the user's seat now, or held it when it was lost."""
+        raw = await self._link.call("HGET", self.key(session_id) + ":users", user_id)
+        return None if raw is None else _decode_seat(raw).c
 
     async def remember(self, digest: str, fingerprint: str, session_id: str) -> tuple[str, str]:
         """Keep what an Idempotency-Key stands for, for 24 h; returns what was kept first: (fingerprint, session id)."""

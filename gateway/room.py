@@ -6,7 +6,7 @@ repeated one is dropped, a gap is first filled from the log while newer events a
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -68,6 +68,7 @@ class Room:
         "_desk",
         "_fill_attempts",
         "_held",
+        "_is_behind",
         "_is_filling",
         "_loop",
         "_out",
@@ -97,6 +98,7 @@ class Room:
         self._waiting: list[tuple[int, Member]] = []
         self._held: list[Payload] = []
         self._is_filling = False
+        self._is_behind = False
         self._fill_attempts = 0
         self._user_count = 0
         self._presence_timer: asyncio.TimerHandle | None = None
@@ -108,7 +110,9 @@ class Room:
 
     def attach(self, member: Member, seq: int, epoch: str) -> None:
         """From now on the member gets every event after `seq`."""
-        if epoch != self.epoch:
+        if self.epoch is None:
+            self.epoch = epoch  # what was heard since the subscription stays
+        elif epoch != self.epoch:
             self._renew(epoch)
         older = self.users.get(member.user_id)
         self.users[member.user_id] = member
@@ -116,6 +120,8 @@ class Room:
             older.end(closes.REPLACED)
         if self.last_seq is None:
             self.last_seq = seq
+            if self._is_behind:
+                self.catch_up()
         if self.last_seq < seq:  # its own join has not come round yet
             self._waiting.append((seq, member))
             return
@@ -126,6 +132,9 @@ class Room:
             member.end(closes.RESYNC)
         elif late:
             member.write(b"".join(text_frame(event.body) for event in late))
+            ending = _ended_by(late, member.user_id)
+            if ending is not None:
+                member.end(ending)
 
     def _since(self, seq: int) -> list[Payload]:
         """The recent events after `seq`, in order; fewer when there were too many to keep."""
@@ -157,10 +166,10 @@ class Room:
 
     def _renew(self, epoch: str) -> None:
         # Redis lost the session's state and it was made anew: what older members have no longer fits.
-        if self.epoch is not None:
-            self.end_all(closes.RESYNC)
+        self.end_all(closes.RESYNC)
         self.epoch = epoch
         self.last_seq = None
+        self._is_behind = True
         self._recent.clear()
 
     def end_all(self, ending: Ending) -> None:
@@ -182,16 +191,34 @@ class Room:
 
     def catch_up(self) -> None:
         """Events may have been missed: fetch from the log whatever came after the last one."""
-        if self.last_seq is not None and not self._is_filling:
+        # When nobody is here yet the next socket asks; when the log is being asked, it is asked again afterwards.
+        self._is_behind = self.last_seq is None or self._is_filling
+        if not self._is_behind:
             self._is_filling = True
-            self._desk.ask_epoch(self.info.id).add_done_callback(self._compared)
+            self._compare()
+
+    def _compare(self) -> None:
+        self._desk.ask_epoch(self.info.id).add_done_callback(self._compared)
 
     def _compared(self, answer: "asyncio.Future[Reply]") -> None:
+        if self._is_unanswered(answer, self._compare):
+            return
         # After Redis lost data the numbers start anew, and nothing here fits them.
-        if answer.exception() is None and (answer.result() or b"").decode() != self.epoch:
+        if (answer.result() or b"").decode() != self.epoch:
             self._give_up()
         else:
             self._fill()
+
+    def _is_unanswered(self, answer: "asyncio.Future[Reply]", ask: Callable[[], None]) -> bool:
+        """Whether Redis could not be asked: then ask again soon, and not for ever."""
+        if not isinstance(answer.exception(), BrokerError):
+            return False
+        self._fill_attempts += 1
+        if self._fill_attempts < FILL_ATTEMPTS:
+            self._loop.call_later(FILL_RETRY_SECONDS, ask)
+        else:
+            self._give_up()
+        return True
 
     def _take(self, events: Iterable[Payload]) -> None:
         """Hand out events that came in order; at the first gap, fetch what is missing and hold the rest."""
@@ -210,13 +237,7 @@ class Room:
         self._desk.ask_log(self.info.id, self.last_seq + 1).add_done_callback(self._filled)
 
     def _filled(self, answer: "asyncio.Future[Reply]") -> None:
-        error = answer.exception()
-        if isinstance(error, BrokerError):
-            self._fill_attempts += 1
-            if self._fill_attempts < FILL_ATTEMPTS:
-                self._loop.call_later(FILL_RETRY_SECONDS, self._fill)
-                return
-            self._give_up()
+        if self._is_unanswered(answer, self._fill):
             return
         events = read(answer.result())
         self._fill_attempts = 0
@@ -230,10 +251,14 @@ class Room:
         # What the log lacks can't be had here any more; say so rather than ask again.
         for event in held:
             self._deliver_from_log(event)
+        if self._is_behind:
+            self.catch_up()
 
     def _give_up(self) -> None:
         """Let everyone come back and resume."""
         self._is_filling = False
+        self._is_behind = True
+        self._fill_attempts = 0
         self._held.clear()
         self.last_seq = None
         self.end_all(closes.RESYNC)
@@ -264,9 +289,13 @@ class Room:
     def _admit_waiting(self) -> None:
         self.flush()
         assert self.last_seq is not None
-        ready = [member for seq, member in self._waiting if seq <= self.last_seq]
+        ready = [(seq, member) for seq, member in self._waiting if seq <= self.last_seq]
         self._waiting = [(seq, member) for seq, member in self._waiting if seq > self.last_seq]
-        self.members.update(ready)
+        for seq, member in ready:
+            if seq == self.last_seq:
+                self.members.add(member)
+            else:  # the log lacks what it should get first
+                member.end(closes.RESYNC)
 
     def _heard_unsequenced(self, event: Payload) -> None:
         match event.kind:
@@ -334,3 +363,13 @@ class Room:
             for member in members:
                 member.write(frames)
         self._desk.count(len(bodies), len(bodies) * len(members))
+
+
+def _ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:
+    """How the connection of a user ends to whom these events come late, if it does."""
+    for event in late:
+        if event.kind == b"c":
+            return closes.SESSION_CLOSED
+        if event.kind == b"r" and event.subject.decode() == user_id:
+            return closes.REMOVED
+    return None

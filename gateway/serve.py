@@ -1,6 +1,7 @@
 """Composition root of one gateway: builds everything once, supervises the named tasks, drains, exit code."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Coroutine
@@ -248,7 +249,9 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*supervised, return_exceptions=True)
         self._passwords.close()
-        await self._engine.dispose()
+        with contextlib.suppress(TimeoutError):  # a Postgres that hangs would hold up the end, connection by connection
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._engine.dispose()
 
 
 async def _ping(engine: AsyncEngine) -> None:

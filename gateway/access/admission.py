@@ -167,6 +167,8 @@ class Admission:
         try:
             seat = await self._join(room.info, user, connection_id)
             missed = await self._missed(room.info.id, seat, join.resume)
+            if missed:
+                await self._check_holder(room.info.id, user, connection_id)
         except (BrokerUnavailableError, asyncio.CancelledError):
             # Redis may have given the seat before the answer was lost.
             self.withdraw(room.info.id, user, join, connection_id)
@@ -191,6 +193,13 @@ class Admission:
         if resume is None or resume.epoch != seat.epoch or not 0 <= resume.seq <= seat.seq:
             return None
         return await self._log.missed(session_id, resume.seq, seat.seq)
+
+    async def _check_holder(self, session_id: str, user: User, connection_id: str) -> None:
+        """While the log was read, the user may have come back elsewhere, or lost the seat; the room did not see it."""
+        assert user.id is not None
+        holder = await self._sessions.holder(session_id, user.id)
+        if holder != connection_id:
+            raise RefusedError(closes.RESYNC if holder is None else closes.REPLACED)
 
     async def _identify(self, info: SessionInfo, join: Join) -> User:
         """Whom the token or the password proves, or a new user by name."""

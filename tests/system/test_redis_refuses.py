@@ -10,7 +10,7 @@ from broker import keys
 from broker.sessions import now_ms
 from tests.gateways import running_gateways
 from tests.raw_client import connected
-from tests.rest import create_session, eventually, users
+from tests.rest import call, create_session, eventually, users
 from tests.services import Services
 from tests.system.test_redis_away import redis_in
 
@@ -86,3 +86,34 @@ async def test_answer_to_a_join_is_lost(services: Services, tmp_path: Path) -> N
                 assert seen == ["user_joined", "user_left"]
                 async with connected(gateway.url, session["id"]) as again:
                     assert (await again.join("Ana"))["data"]["user_count"] == 2
+
+
+async def test_slow_join(services: Services, tmp_path: Path) -> None:
+    """A join that came in time but takes too long here is the gateway's fault: the client is told to come back."""
+    with redis_in(tmp_path) as redis:
+        await redis.start()
+        own = Services(redis_url=redis.url, database_url=services.database_url)
+        with running_gateways(own, tmp_path, join_timeout_seconds=1) as [gateway]:
+            session = await create_session(gateway.url)
+            async with connected(gateway.url, session["id"]) as ana:
+                redis.signal(signal.SIGSTOP)
+                await ana.say({"type": "join", "name": "Ana"})
+                assert (await ana.event())["data"]["code"] == "unavailable"
+                assert await ana.closed() == (4002, "unavailable")
+                redis.signal(signal.SIGCONT)
+
+
+async def test_refused_subscription(services: Services, tmp_path: Path) -> None:
+    """A gateway that may not hear a session's channel refuses the join, and keeps nothing of it."""
+    with redis_in(tmp_path) as redis:
+        await redis.start()
+        own = Services(redis_url=redis.url, database_url=services.database_url)
+        with running_gateways(own, tmp_path) as [gateway]:
+            session = await create_session(gateway.url)
+            async with Client.from_url(redis.url) as client:
+                await client.acl_setuser("default", enabled=True, reset_channels=True)
+            async with connected(gateway.url, session["id"]) as ana:
+                await ana.say({"type": "join", "name": "Ana"})
+                assert (await ana.event())["data"]["code"] == "unavailable"
+                assert await ana.closed() == (4002, "unavailable")
+            assert (await call(gateway.url, "GET", "/health")).json()["sessions"] == 0
