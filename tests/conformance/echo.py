@@ -31,6 +31,7 @@ from gateway.sockets.frames import (
     pong_frame,
     text_frame,
 )
+from gateway.sockets.hangup import hang_up
 from gateway.sockets.upgrade import UpgradeProtocol
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024  # the suite's largest message has 16 MiB
@@ -95,8 +96,7 @@ class Echo(asyncio.Protocol):
                 self._transport.close()
             case Violation(code, reason):
                 self._end(code, reason)
-                if self._transport.can_write_eof():
-                    self._transport.write_eof()
+                hang_up(self._transport)
 
     def _end(self, code: int, reason: str = "") -> None:
         if self._closer is None:

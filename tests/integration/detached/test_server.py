@@ -12,7 +12,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.conformance.echo import Echo, echo_app, serving
+from gateway.sockets.frames import close_frame
+from tests.conformance.echo import CLOSE_SECONDS, Echo, echo_app, serving
+from tests.frames import client_frame, text
 from tests.raw_client import HEADERS, request
 
 DEADLINE_SECONDS = 10.0
@@ -119,6 +121,24 @@ async def test_tls(certificate: tuple[Path, Path]) -> None:
         assert await ended(client) == 1012
         await ending
         assert server.server_state.connections == set()
+
+
+@pytest.mark.parametrize("is_encrypted", [True, False], ids=["TLS", "plain"])
+async def test_end_after_a_violation(*, is_encrypted: bool, certificate: tuple[Path, Path]) -> None:
+    """A client that broke a rule reads the close frame and then the end, without having to close first."""
+    options = {"ssl_certfile": certificate[0], "ssl_keyfile": certificate[1]} if is_encrypted else {}
+    trusting = ssl.create_default_context(cafile=certificate[0]) if is_encrypted else None
+    async with serving(echo_app(), **options) as (server, port), asyncio.timeout(CLOSE_SECONDS / 2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        writer.write(f"GET / HTTP/1.1\r\n{lines}\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(client_frame(3) + text("x" * 100_000))
+        assert await reader.read() == close_frame(1002, "reserved opcode")
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        await until(lambda: not server.server_state.connections)
 
 
 @pytest.mark.parametrize(
