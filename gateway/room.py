@@ -51,8 +51,8 @@ class Desk(Protocol):
     def ask_log(self, session_id: str, first: int) -> "asyncio.Future[Reply]":
         """Events from `first` on, at most a page."""
 
-    def ask_epoch(self, session_id: str) -> "asyncio.Future[Reply]":
-        """The epoch of the session's hot state."""
+    def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
+        """The epoch and the last seq of the session's hot state."""
 
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
@@ -198,13 +198,15 @@ class Room:
             self._compare()
 
     def _compare(self) -> None:
-        self._desk.ask_epoch(self.info.id).add_done_callback(self._compared)
+        self._desk.ask_position(self.info.id).add_done_callback(self._compared)
 
     def _compared(self, answer: "asyncio.Future[Reply]") -> None:
         if self._is_unanswered(answer, self._compare):
             return
-        # After Redis lost data the numbers start anew, and nothing here fits them.
-        if (answer.result() or b"").decode() != self.epoch:
+        assert self.last_seq is not None
+        epoch, seq = answer.result()
+        # After Redis lost data the numbers start anew, or some are given again: nothing here fits them.
+        if (epoch or b"").decode() != self.epoch or int(seq) < self.last_seq:
             self._give_up()
         else:
             self._fill()

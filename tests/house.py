@@ -1,5 +1,6 @@
 """The part of a gateway between Redis and its sockets, for tests: real connections, sockets that only remember."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from typing import Any
 
 from broker import keys
 from broker.events import User
+from broker.keeper import Keeper
 from broker.link import Link
 from broker.log import Log
 from broker.publisher import Publisher
@@ -204,3 +206,15 @@ async def house(url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 
     async with kept(house.link.keeper), kept(house.subscriber.keeper):
         await house.sessions.open(info)
         yield house
+
+
+@contextlib.asynccontextmanager
+async def without(keeper: Keeper) -> AsyncIterator[None]:
+    """Without this connection; it is back at the end."""
+    url, keeper._url = keeper._url, "redis://127.0.0.1:1/0"
+    assert keeper._wire is not None
+    keeper._wire.abort()
+    await eventually(lambda: not keeper.is_up)
+    yield
+    keeper._url = url
+    await asyncio.wait_for(keeper.wait_up(), 10)

@@ -6,19 +6,19 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from tests.certificates import self_signed
 from tests.conformance import environment
 from tests.conformance.verdict import GROUPS, Case, summarize, table
 
-AGENT = "seance"
-RUN_SECONDS = 900.0  # it takes about 15
+RUN_SECONDS = 900.0  # it takes about 30
 FOLDER = environment.ROOT / ".seance" / "conformance"
 _TOTAL = re.compile(r"will run (\d+) test cases")
-_CASE = re.compile(r"Running test case ID (\d+)\.(\S+)")
+_CASE = re.compile(r"Running test case ID (\d+)\.\S+ for agent (\S+)")
 
 
 def main() -> int:
@@ -35,25 +35,29 @@ def main() -> int:
         return 1
     reports = FOLDER / "reports"
     shutil.rmtree(reports, ignore_errors=True)
-    with _echo_server() as port:
-        expected = _run(wstest, _specification(reports, port))
+    certificate, key = self_signed(FOLDER)
+    with _echo_server() as plain, _echo_server(str(certificate), str(key)) as encrypted:
+        servers = {"plain": f"ws://127.0.0.1:{plain}/", "TLS": f"wss://127.0.0.1:{encrypted}/"}
+        expected = _run(wstest, _specification(reports, servers))
     index = reports / "index.json"
     if not index.exists():
         _say(f"error: the suite left no report; its words are in {FOLDER / 'wstest.log'}")
         return 1
-    summary = summarize(msgspec.json.decode(index.read_bytes(), type=dict[str, dict[str, Case]])[AGENT], expected)
+    found = msgspec.json.decode(index.read_bytes(), type=dict[str, dict[str, Case]])
+    summaries = {name: summarize(found.get(name, {}), expected) for name in servers}
     kept = FOLDER / "summary.json"
-    kept.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    kept.write_bytes(msgspec.json.format(msgspec.json.encode(summaries), indent=2))
     root = environment.ROOT
-    _say(f"\n{table(summary)}\n")
-    _say(f"kept in {kept.relative_to(root)}; each case: {reports.relative_to(root)}/index.html")
-    return 0 if summary.is_good else 1
+    for name, summary in summaries.items():
+        _say(f"\n{name}:\n\n{table(summary)}")
+    _say(f"\nkept in {kept.relative_to(root)}; each case: {reports.relative_to(root)}/index.html")
+    return 0 if all(summary.is_good for summary in summaries.values()) else 1
 
 
 @contextlib.contextmanager
-def _echo_server() -> Iterator[int]:
+def _echo_server(*certificate: str) -> Iterator[int]:
     """The echo server in a process of its own, and its port; it ends with our end of its standard input."""
-    command = [sys.executable, "-m", "tests.conformance.echo"]
+    command = [sys.executable, "-m", "tests.conformance.echo", *certificate]
     with subprocess.Popen(
         command, cwd=environment.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -65,12 +69,12 @@ def _echo_server() -> Iterator[int]:
             server.stdin.close()
 
 
-def _specification(reports: Path, port: int) -> Path:
-    """The suite's own configuration: our server, all groups but compression (12 and 13), which is never offered."""
+def _specification(reports: Path, servers: Mapping[str, str]) -> Path:
+    """The suite's own configuration: our servers, all groups but compression (12 and 13), which is never offered."""
     path = FOLDER / "fuzzingclient.json"
     specification = {
         "outdir": str(reports),
-        "servers": [{"agent": AGENT, "url": f"ws://127.0.0.1:{port}/"}],
+        "servers": [{"agent": name, "url": url} for name, url in servers.items()],
         "cases": [f"{group}.*" for group in GROUPS],
         "exclude-cases": [],
         "exclude-agent-cases": {},
@@ -80,8 +84,8 @@ def _specification(reports: Path, port: int) -> Path:
 
 
 def _run(wstest: Path, specification: Path) -> int:
-    """Run the suite, a line of progress for each group; returns how many cases it announced."""
-    total, done, group = 0, 0, ""
+    """Run the suite, a line of progress for each group; returns how many cases it announced for each server."""
+    total, done, group = 0, 0, ("", "")
     command = [str(wstest), "--mode", "fuzzingclient", "--spec", str(specification)]
     with (
         (FOLDER / "wstest.log").open("w", encoding="utf-8") as log,
@@ -95,12 +99,13 @@ def _run(wstest: Path, specification: Path) -> int:
             if announced := _TOTAL.search(line):
                 total = int(announced[1])
             elif case := _CASE.search(line):
-                if case[1] != group:
-                    group = case[1]
-                    _say(f"conformance: [{done:3}/{total}] cases {group}.*: {GROUPS.get(group, '')}")
+                if case.group(1, 2) != group:
+                    done = done if case[2] == group[1] else 0
+                    group = case[1], case[2]
+                    _say(f"conformance: {case[2]:5} [{done:3}/{total}] cases {case[1]}.*: {GROUPS.get(case[1], '')}")
                 done += 1
         watchdog.cancel()
-    _say(f"conformance: [{done:3}/{total}] done")
+    _say(f"conformance: {group[1]:5} [{done:3}/{total}] done")
     return total
 
 

@@ -1,6 +1,7 @@
 """An echo server for tests: uvicorn and the product's upgrade, detached into an echo built on the product's codec.
 
-`python -m tests.conformance.echo` listens on a free port of the loopback, prints it, and serves until its input ends.
+`python -m tests.conformance.echo [CERTIFICATE KEY]` listens on a free port of the loopback, over TLS if it is given a
+certificate, prints the port, and serves until its input ends.
 """
 
 import asyncio
@@ -140,9 +141,10 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[tuple[uvicorn.Serve
             await server.shutdown([listener])
 
 
-async def main() -> None:
+async def main(certificate: str | None = None, key: str | None = None) -> None:
     """Serve until the standard input ends, so that the server never outlives whoever started it."""
-    async with serving(echo_app(), access_log=False, timeout_graceful_shutdown=1) as (_server, port):
+    options = {"access_log": False, "timeout_graceful_shutdown": 1, "ssl_certfile": certificate, "ssl_keyfile": key}
+    async with serving(echo_app(), **options) as (_server, port):
         sys.stdout.write(f"{port}\n")
         sys.stdout.flush()
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -150,4 +152,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.run(main(*sys.argv[1:]))

@@ -1,16 +1,14 @@
 """What a room does when events do not come as they should: twice, late, never, or while Redis is away."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 
-from broker.keeper import Keeper
 from gateway import room as room_module
 from gateway.sockets import closes
 from tests.hot import ANA, BEN, eventually
-from tests.house import INFO, House, house
+from tests.house import INFO, House, house, without
 from tests.redis_server import RedisServer, redial
 
 
@@ -26,18 +24,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the log again soon, and not often."""
     monkeypatch.setattr(room_module, "FILL_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(room_module, "FILL_ATTEMPTS", 5)
-
-
-@contextlib.asynccontextmanager
-async def without(keeper: Keeper) -> AsyncIterator[None]:
-    """Without this connection; it is back at the end."""
-    url, keeper._url = keeper._url, "redis://127.0.0.1:1/0"
-    assert keeper._wire is not None
-    keeper._wire.abort()
-    await eventually(lambda: not keeper.is_up)
-    yield
-    keeper._url = url
-    await asyncio.wait_for(keeper.wait_up(), 10)
 
 
 async def test_repeated_events_are_dropped(home: House) -> None:

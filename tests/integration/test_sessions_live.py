@@ -40,7 +40,7 @@ async def join(sessions: Sessions, user: User, connection: str = "c-1") -> Seat:
 async def test_unknown(sessions: Sessions) -> None:
     """Nothing can be had of a session that is not hot; every call says so."""
     assert await sessions.info(SESSION) is None
-    assert await sessions.send_epoch(SESSION) is None
+    assert (await sessions.send_position(SESSION))[0] is None
     assert await sessions.users(SESSION) == []
     assert await sessions.holder(SESSION, ANA) is None
     for call in (
@@ -66,7 +66,7 @@ async def test_what_never_changes(sessions: Sessions, link: Link, info: SessionI
     assert await sessions.info(SESSION) == info
     stored = await link.call("HMGET", sessions.key(SESSION), "log_events", "idle_seconds", "is_active", "seq", "epoch")
     assert stored[:4] == [b"99", b"600", b"1", b"0"]
-    assert stored[4] == await sessions.send_epoch(SESSION)
+    assert stored[4] == (await sessions.send_position(SESSION))[0]
     assert len(stored[4]) == 8
 
 
@@ -83,9 +83,9 @@ async def test_no_seq_is_given_twice(sessions: Sessions, max_seq: int | None, fi
 async def test_opened_at_once_by_several(sessions: Sessions) -> None:
     """Whoever opens first decides about the epoch; the others change nothing."""
     await asyncio.gather(*(sessions.open(INFO) for _ in range(10)))
-    epoch = await sessions.send_epoch(SESSION)
+    epoch = (await sessions.send_position(SESSION))[0]
     await sessions.open(INFO, is_active=False, removed_user_ids=[ANA])
-    assert await sessions.send_epoch(SESSION) == epoch
+    assert (await sessions.send_position(SESSION))[0] == epoch
     assert (await join(sessions, ANA_USER)).epoch == epoch.decode()
 
 
@@ -102,7 +102,7 @@ async def test_opened_closed(sessions: Sessions) -> None:
 async def test_join(sessions: Sessions) -> None:
     """A seat tells whether it is new, where the session stands, and who is there."""
     await sessions.open(INFO)
-    epoch = (await sessions.send_epoch(SESSION)).decode()
+    epoch = (await sessions.send_position(SESSION))[0].decode()
     first = await join(sessions, ANA_USER)
     assert (first.is_new, first.seq, first.epoch, first.user_count) == (True, 1, epoch, 1)
     assert [msgspec.json.decode(user, type=User) for user in first.users] == [ANA_USER]

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from broker import dead, keys
 from broker.events import Empty, SessionClosed, instant
 from broker.stream import CONSUMER, lag
+from persistence import drain
 from persistence.sessions import Sessions
 from persistence.worker import WorkerConfig
 from tests.services import Services
@@ -83,7 +84,7 @@ async def test_what_is_published_becomes_rows(redis: Redis, engine: AsyncEngine,
         left(bob, "Bob", reason="removed", seq=4),
         SessionClosed(instant(), Empty(), 5),
     )
-    await publish(redis, PARTITIONS, other, joined(ana, "Ana"), left(ana, "Ana"))
+    await publish(redis, PARTITIONS, other, joined(ana, "Ana"), left(ana, "Ana"), joined(bob, "Bob"))
     async with working(settings):
         await drained(redis)
         await until(lambda: _is_trimmed(redis), what="empty streams")
@@ -91,9 +92,10 @@ async def test_what_is_published_becomes_rows(redis: Redis, engine: AsyncEngine,
     assert await rows(engine, "SELECT seq, user_id::text, text FROM messages") == [(3, ana, "hi")]
     users = await rows(engine, "SELECT session_id::text, id::text, left_at IS NULL, is_removed FROM users")
     assert set(users) == {
-        (session_id, ana, True, False),
+        (session_id, ana, False, False),
         (session_id, bob, False, True),
         (other, ana, False, False),
+        (other, bob, True, False),
     }
     assert set(await rows(engine, "SELECT id::text, is_active FROM sessions")) == {(session_id, False), (other, True)}
 
@@ -271,3 +273,22 @@ async def test_another_number_of_partitions_ends_the_worker(redis: Redis, settin
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(Working(settings, "worker-1").task, 10)
     assert "PARTITIONS=16" in str(caught.value.exceptions[0])
+
+
+async def test_what_nobody_knows_of_is_found(
+    redis: Redis, engine: AsyncEngine, settings: WorkerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that were delivered to a process that is gone are found while the worker runs, without a takeover."""
+    monkeypatch.setattr(drain, "SWEEP_SECONDS", 0.2)
+    (session_id,) = await add_sessions(engine, 1)
+    key = keys.events(keys.partition_of(session_id, PARTITIONS))
+    async with working(settings):
+        await owned_by(redis, *["worker-1"] * 4)
+        pipeline = redis.pipeline(transaction=True)
+        put(
+            pipeline, keys.partition_of(session_id, PARTITIONS), session_id, msgspec.json.encode(message(session_id, 1))
+        )
+        pipeline.xreadgroup(keys.GROUP, "gone", {key: ">"}, count=1)
+        await pipeline.execute()
+        await drained(redis)
+    assert await stored(engine) == {session_id: [1]}

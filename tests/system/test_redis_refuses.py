@@ -1,4 +1,4 @@
-"""Redis answers late, or refuses to work for a while (a failover): nobody alive loses a seat, nobody else keeps one."""
+"""Redis answers late, refuses, or forgets the newest (a failover): nobody alive loses a seat or misses an event."""
 
 import asyncio
 import signal
@@ -10,6 +10,7 @@ from broker import keys
 from broker.sessions import now_ms
 from tests.gateways import running_gateways
 from tests.raw_client import connected
+from tests.redis_server import cut
 from tests.rest import call, create_session, eventually, users
 from tests.services import Services
 from tests.system.test_redis_away import redis_in
@@ -117,3 +118,28 @@ async def test_refused_subscription(services: Services, tmp_path: Path) -> None:
                 assert (await ana.event())["data"]["code"] == "unavailable"
                 assert await ana.closed() == (4002, "unavailable")
             assert (await call(gateway.url, "GET", "/health")).json()["sessions"] == 0
+
+
+async def test_newest_events_lost(services: Services, tmp_path: Path) -> None:
+    """After a Redis that lost its newest events, sockets are sent to resume: its next events repeat their numbers."""
+    with redis_in(tmp_path) as redis:
+        await redis.start()
+        own = Services(redis_url=redis.url, database_url=services.database_url)
+        with running_gateways(own, tmp_path) as [gateway]:
+            session = await create_session(gateway.url)
+            async with connected(gateway.url, session["id"]) as ana:
+                welcome = (await ana.join("Ana"))["data"]
+                for _ in range(5):
+                    await ana.say({"type": "message", "text": "hi"})
+                    await ana.event_of("ack")
+                async with Client.from_url(redis.url) as client:
+                    [key] = [key async for key in client.scan_iter(f"seance:*:session:{session['id']}")]
+                    await client.hincrby(key, "seq", -2)
+                    await client.xtrim(key + b":log", maxlen=0)
+                cut(redis.url, "pubsub")
+                assert (await ana.event_of("error"))["data"]["code"] == "resync"
+                assert await ana.closed() == (4003, "resync")
+            async with connected(gateway.url, session["id"]) as ana:
+                resume = {"epoch": welcome["epoch"], "seq": welcome["seq"] + 5}
+                back = await ana.join("x", token=welcome["token"], resume=resume)
+                assert back["data"]["resumed"]["recovered"] is False

@@ -29,6 +29,7 @@ USED = {
     "headers",
     "limit_concurrency",
     "loop",
+    "parser",
     "root_path",
     "scheme",
     "scope",
@@ -37,8 +38,20 @@ USED = {
     "transport",
     "url",
     "_get_upgrade",
+    "_should_upgrade",
 }
-OWN = {"opening", "answer", "answered", "_is_full", "_websocket_scope"}
+OWN = {
+    "opening",
+    "answer",
+    "answered",
+    "_await_head",
+    "_end_with",
+    "_head_bytes",
+    "_head_is_here",
+    "_head_timer",
+    "_is_full",
+    "_websocket_scope",
+}
 SIGNATURES: dict[str, tuple[Callable[..., object], str]] = {
     "HttpToolsProtocol": (
         HttpToolsProtocol.__init__,
@@ -50,6 +63,13 @@ SIGNATURES: dict[str, tuple[Callable[..., object], str]] = {
     "_should_upgrade": (HttpToolsProtocol._should_upgrade, "(self) -> 'bool'"),
     "_get_upgrade": (HttpToolsProtocol._get_upgrade, "(self) -> 'bytes | None'"),
     "handle_websocket_upgrade": (HttpToolsProtocol.handle_websocket_upgrade, "(self) -> 'None'"),
+    "connection_made": (
+        HttpToolsProtocol.connection_made,
+        "(self, transport: 'asyncio.Transport') -> 'None'",
+    ),
+    "data_received": (HttpToolsProtocol.data_received, "(self, data: 'bytes') -> 'None'"),
+    "on_message_begin": (HttpToolsProtocol.on_message_begin, "(self) -> 'None'"),
+    "on_headers_complete": (HttpToolsProtocol.on_headers_complete, "(self) -> 'None'"),
     "connection_lost": (HttpToolsProtocol.connection_lost, "(self, exc: 'Exception | None') -> 'None'"),
     "protocol's shutdown": (HttpToolsProtocol.shutdown, "(self) -> 'None'"),
     "get_client_addr": (get_client_addr, "(scope: 'WWWScope') -> 'str'"),
