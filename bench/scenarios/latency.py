@@ -42,7 +42,7 @@ def run(stage: Stage) -> Outcome:
 
 
 def _half_of_saturation(stage: Stage, one: Contender) -> float:
-    measure(stage.load, one, Plan(0.3, rate=500))
+    measure(stage.load, one, Plan(stage.pick(1.5, 0.4), rate=1500))
     rates = [measure(stage.load, one, Plan(stage.pick(2.0, 0.6), window=WINDOW))[0].rate for _ in range(2)]
     stage.say(f"{one.name}: saturated at {max(rates):,.0f} messages/s")
     return max(rates) / 2

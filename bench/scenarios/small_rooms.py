@@ -22,7 +22,7 @@ def run(stage: Stage) -> Outcome:
     names = PEERS if stage.is_quick else PEERS + MORE
     with running_rivals(stage, ROOMS, names) as rivals:
         for one in rivals.contenders:
-            measure(stage.load, one, Plan(0.3, rate=RATES[0]))
+            measure(stage.load, one, Plan(stage.pick(1.5, 0.4), rate=RATES[1]))
         for number in range(stage.pick(5, 3)):
             for rate in RATES:
                 for one in rivals.contenders:
