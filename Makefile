@@ -10,11 +10,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-<<<<<<< HEAD
-.PHONY: up down status scale restart migrate check test bench clean-data help
-=======
-.PHONY: up down status scale restart migrate check test conformance fuzz clean-data help
->>>>>>> main
+.PHONY: up down status scale restart migrate check test bench conformance fuzz clean-data help
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -52,16 +48,14 @@ test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a par
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
 
-<<<<<<< HEAD
-bench: $(VENV)/.bench ## measure beside the peers, 10 minutes; SCENARIO=fan-out for one, QUICK=1 for a short one
+bench: $(VENV)/.bench ## measure beside the peers, 12 minutes; SCENARIO=fan-out for one, QUICK=1 for a short one
 	@exec $(VENV)/bin/python -m bench run $(if $(SCENARIO),--scenario $(SCENARIO))
-=======
+
 conformance: $(VENV)/.dev ## the Autobahn test suite against the WebSocket codec; needs Python 2.7
 	@$(VENV)/bin/python -m tests.conformance
 
 fuzz: $(VENV)/.dev ## random input against the WebSocket codec and the commands; FUZZ_SECONDS=60
 	@$(VENV)/bin/python -m tests.fuzz
->>>>>>> main
 
 clean-data: | $(SEANCE) ## remove the data and logs of the stopped cluster
 	@exec $(SEANCE) clean-data

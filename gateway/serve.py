@@ -46,8 +46,6 @@ from persistence.sessions import Sessions as StoredSessions
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 SETTLE_SECONDS = 3.0
-# Objects that are born before the collector looks at the young ones; Python's 700 is for programs that hold little.
-COLLECT_AFTER = 10_000
 CHECK_AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
@@ -58,7 +56,6 @@ def run(settings: Settings, gateway_id: str) -> int:
     logs.configure(settings, gateway_id=gateway_id)
     # What was imported stays; looking it through in every full collection would stop all sockets for 10 ms and more.
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Gateway(settings, gateway_id).serve())
 
