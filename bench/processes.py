@@ -63,7 +63,8 @@ class Server:
             if is_ready():
                 return
             time.sleep(0.02)
-        raise RuntimeError(f"{self.name} did not start:\n{self._log.read_text(errors='replace')[-2000:]}")
+        said = self._log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{self.name} did not start (exit code {self._popen.poll()}): {said}")
 
     def stop(self) -> None:
         """End it, by force if need be."""

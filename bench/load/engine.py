@@ -203,12 +203,17 @@ class Engine:
             )
         if one.opening is not None:
             self._read_opening(one, data)
-            return
+        else:
+            self._read_events(one, data)
+
+    def _read_events(self, one: Socket, data: bytes) -> None:
         if one.carry:
             data = one.carry + data
         group = one.group
         if group.is_timed:
             self._note_delays(one, data)
+        if group.ping and group.ping in data:
+            one.send(group.dialect.pong)
         found = marks.NUMBERS.findall(data)
         one.carry = marks.unfinished(data)
         if found:
@@ -217,7 +222,7 @@ class Engine:
             except CheckFailedError as error:
                 raise CheckFailedError(f"{group.name}, {one.seat.name}: {error}") from error
             group.received += len(found)
-        elif not one.carry:
+        elif not one.carry and data != group.ping:
             one.answer(data)
 
     def _read_opening(self, one: Socket, data: bytes) -> None:

@@ -62,6 +62,14 @@ def start(name: str, place: Place, count: int = 1) -> Peer:
     """Start `count` servers of this kind. Raises SkippedError."""
     kind = _KINDS[name]
     kind.prepare()
+    try:
+        return _start(name, kind, place, count)
+    except SkippedError:
+        # Another process may have taken a port between choosing it and listening on it.
+        return _start(name, kind, place, count)
+
+
+def _start(name: str, kind: _Kind, place: Place, count: int) -> Peer:
     servers: list[Server] = []
     ports: list[int] = []
     try:
