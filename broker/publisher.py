@@ -24,6 +24,7 @@ class Published(msgspec.Struct, frozen=True):
 
     seq: int
     message_id: str
+    is_persisted: bool = False
 
 
 _ERRORS: dict[bytes, Callable[[], Exception]] = {
@@ -51,8 +52,12 @@ class Publisher:
         text: str,
         is_spirit: bool = False,
         key: str | None = None,
+        is_awaited: bool = False,
     ) -> tuple["asyncio.Future[Reply]", str]:
-        """Send a message now; `published(reply, message_id)` reads the outcome from the future's reply."""
+        """Send a message now; `published(reply, message_id)` reads the outcome from the future's reply.
+
+        `is_awaited` says that somebody waits until it is committed: the channel will be told.
+        """
         partition = keys.partition_of(session_id, self._partitions)
         message_id = str(uuid.uuid4())
         ts = instant()
@@ -69,6 +74,7 @@ class Publisher:
             self._max_backlog,
             f"{user_id or '-'} {key}" if key else "",
             KEY_SECONDS,
+            int(is_awaited),
         )
         return future, message_id
 
@@ -102,5 +108,5 @@ def published(reply: Reply, message_id: str) -> Published:
     error = _ERRORS.get(reply)
     if error is not None:
         raise error()
-    seq, first_id = reply.split(b" ")
-    return Published(int(seq), first_id.decode())
+    seq, first_id, persisted = reply.split(b" ")
+    return Published(int(seq), first_id.decode(), is_persisted=int(persisted) >= int(seq))

@@ -179,9 +179,9 @@ class Sessions:
         users = tuple(msgspec.Raw(_decode_seat(raw).u.encode()) for raw in reply[4:])
         return Seat(outcome == b"joined", reply[1], reply[2].decode(), reply[3], users)
 
-    def send_epoch(self, session_id: str) -> "asyncio.Future[Reply]":
-        """Ask for the epoch of the hot state: bytes, or None when there is none."""
-        return self._link.call("HGET", self.key(session_id), "epoch")
+    def send_state(self, session_id: str) -> "asyncio.Future[Reply]":
+        """Ask for epoch and persisted watermark of the hot state, both bytes, or None when there is none."""
+        return self._link.call("HMGET", self.key(session_id), "epoch", "persisted")
 
     def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
         """Give up the seat that this connection holds: at once, or after the grace time when it `is_lost`."""

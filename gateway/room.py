@@ -16,6 +16,7 @@ from broker.events import Empty, ephemeral, instant
 from broker.log import PAGE, Payload, read
 from broker.sessions import SessionInfo
 from broker.wire import Reply
+from gateway.commits import Commits
 from gateway.sockets import closes, replies
 from gateway.sockets.closes import Ending
 from gateway.sockets.frames import text_frame
@@ -33,6 +34,7 @@ class Member(Protocol):
 
     id: str
     wants_batches: bool
+    wants_persisted: bool
 
     @property
     def user_id(self) -> str:
@@ -51,8 +53,8 @@ class Desk(Protocol):
     def ask_log(self, session_id: str, first: int) -> "asyncio.Future[Reply]":
         """Events from `first` on, at most a page."""
 
-    def ask_epoch(self, session_id: str) -> "asyncio.Future[Reply]":
-        """The epoch of the session's hot state."""
+    def ask_state(self, session_id: str) -> "asyncio.Future[Reply]":
+        """Epoch and persisted watermark of the session's hot state."""
 
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
@@ -75,6 +77,7 @@ class Room:
         "_recent",
         "_user_count",
         "_waiting",
+        "commits",
         "epoch",
         "info",
         "joining",
@@ -88,6 +91,7 @@ class Room:
         self.members: set[Member] = set()
         self.users: dict[str, Member] = {}
         self.joining = 0
+        self.commits = Commits()
         self.epoch: str | None = None
         self.last_seq: int | None = None
         self._desk = desk
@@ -182,13 +186,16 @@ class Room:
 
     def catch_up(self) -> None:
         """Events may have been missed: fetch from the log whatever came after the last one."""
-        if self.last_seq is not None and not self._is_filling:
+        if not self._is_filling and (self.last_seq is not None or self.commits.is_awaited):
             self._is_filling = True
-            self._desk.ask_epoch(self.info.id).add_done_callback(self._compared)
+            self._desk.ask_state(self.info.id).add_done_callback(self._compared)
 
     def _compared(self, answer: "asyncio.Future[Reply]") -> None:
+        epoch, persisted = answer.result() if answer.exception() is None else (None, None)
+        if persisted is not None:
+            self.commits.committed(int(persisted))
         # After Redis lost data the numbers start anew, and nothing here fits them.
-        if answer.exception() is None and (answer.result() or b"").decode() != self.epoch:
+        if answer.exception() is None and (epoch or b"").decode() != self.epoch:
             self._give_up()
         else:
             self._fill()
@@ -278,6 +285,10 @@ class Room:
                 self._presence(int(event.body))
             case b"r":
                 self._remove(event.subject)
+            case b"w":
+                self._committed(int(event.body))
+            case b"d":
+                self.commits.refused(int(event.body))
             case _:
                 self._queue(event.body)
 
@@ -289,6 +300,12 @@ class Room:
             if member is not own:
                 member.write(frame)
         self._desk.count(1, len(self.members))
+
+    def _committed(self, seq: int) -> None:
+        self.commits.committed(seq)
+        frame = text_frame(replies.persisted(seq))
+        for member in [member for member in self.members if member.wants_persisted]:
+            member.write(frame)
 
     def _replace(self, event: Payload) -> None:
         member = self.users.get(event.subject.decode())
