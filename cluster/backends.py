@@ -17,7 +17,7 @@ from cluster.services import (
     problem_with,
     wait_until_answering,
 )
-from cluster.watch import GIVE_UP_ENDS, StartError
+from cluster.watch import StartError
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
@@ -63,7 +63,7 @@ class Backends:
         child = self._roster.add(service.launch.name, lambda: service.launch)
         self.children.append(child)
         try:
-            await wait_until_answering(service, lambda: child.quick_ends < GIVE_UP_ENDS, _START_SECONDS)
+            await wait_until_answering(service, lambda: not child.is_hopeless, _START_SECONDS)
         except ServiceError as error:
             raise StartError(f"{title}: {error}; its log {child.log} ends with\n{child.last_lines()}") from error
         child.set_state("ready")

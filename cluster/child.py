@@ -14,6 +14,9 @@ from cluster.state import ProcessState
 
 # A log is put aside when it has grown beyond this; one older file is kept.
 _LOG_BYTES = 50_000_000
+# A process that ends this often without becoming ready will not become it.
+_HOPELESS_ENDS = 3
+_EXIT_CONFIGURATION = 2
 
 
 class Child:
@@ -36,11 +39,14 @@ class Child:
         self.state: ProcessState = "starting"
         self.starts = 0
         self.quick_ends = 0
-        """Ends since it was last ready; a start-up gives up after a few."""
+        """Ends since it was last ready."""
+        self.started_at = 0.0
+        """When it was last started, in seconds since the epoch."""
         self._make_launch = make_launch
         self._report = report
         self._changed = changed
         self._backoff = Backoff()
+        self._last_code = 0
         self._process: asyncio.subprocess.Process | None = None
         self._stop_signal = signal.SIGTERM
         self._is_stopping = asyncio.Event()
@@ -55,6 +61,11 @@ class Child:
     def is_running(self) -> bool:
         """Whether a process runs now."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it ended often, or said that its configuration is wrong, without having been ready."""
+        return self.quick_ends >= _HOPELESS_ENDS or (self.quick_ends > 0 and self._last_code == _EXIT_CONFIGURATION)
 
     @property
     def restarts(self) -> int:
@@ -127,6 +138,7 @@ class Child:
         started = time.monotonic()
         self.state = "starting"
         self.starts += 1
+        self.started_at = time.time()
         try:
             launch = self._make_launch()
             self._stop_signal = launch.stop_signal
@@ -143,6 +155,7 @@ class Child:
 
     async def _wait_before_restart(self, ended: tuple[int, float]) -> None:
         code, ran_seconds = ended
+        self._last_code = code
         self.state = "stopped"
         self.quick_ends += 1
         self._changed()

@@ -2,12 +2,14 @@
 
 Runs before anything is installed, so it needs only the standard library, and says in words what is missing.
 """
+# ruff: noqa: UP006, UP035 - a Python that is too old must be able to read this, to say so
 
 import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import List
 
 OLDEST = (3, 11)
 NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
@@ -22,7 +24,7 @@ class SetupError(Exception):
     """The environment can't be made; the message says what to do."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: List[str]) -> int:
     """Make or complete the environment; the exit code."""
     if len(arguments) != 1 or arguments[0] not in STAMPS:
         say("usage: environment.py cluster|dev")
@@ -49,7 +51,7 @@ def make(kind: str) -> None:
         (VENV / f".{stamp}").touch()
 
 
-def _pip() -> list[str]:
+def _pip() -> List[str]:
     """The command that installs into the environment, which is made when it is missing or broken."""
     python = VENV / "bin" / "python"
     inside = [str(python), "-m", "pip"]
@@ -74,19 +76,19 @@ def _pip() -> list[str]:
     )
 
 
-def _call(command: list[str], *arguments: str) -> None:
+def _call(command: List[str], *arguments: str) -> None:
     if subprocess.run([*command, *arguments], cwd=ROOT, check=False).returncode != 0:  # noqa: S603 - our own command
         raise SetupError(f"`{' '.join(('pip', *arguments[:1]))}` failed; its words are above")
 
 
-def _works(command: list[str]) -> bool:
+def _works(command: List[str]) -> bool:
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603 - our own command
     except OSError:
         return False
 
 
-def _run_newer(arguments: list[str]) -> int:
+def _run_newer(arguments: List[str]) -> int:
     """Start over with a newer Python from the PATH, if there is one."""
     for name in NEWER:
         found = shutil.which(name)

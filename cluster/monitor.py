@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -11,6 +11,7 @@ import msgspec
 from broker import keys, stream
 from broker.client import connect, mapped
 from broker.errors import BrokerError
+from broker.ownership import LEASE_MS
 
 POLL_SECONDS = 2.0
 # Rates over a shorter time jump about.
@@ -86,17 +87,22 @@ class WorkerMonitor:
         self._redis = connect(redis_url, timeout_seconds=POLL_SECONDS, name="supervisor")
         self._partitions = partitions
 
-    async def poll(self, worker_ids: Iterable[str]) -> Mapping[str, int] | None:
-        """The lag of each present worker of these, in entries; None when Redis does not answer."""
+    async def poll(self, started_at: Mapping[str, float]) -> Mapping[str, int] | None:
+        """The lag of each present worker of these, in entries; None when Redis does not answer.
+
+        `started_at` has the start of each worker's process, in seconds since the epoch: a lease that its predecessor
+        left behind is no presence.
+        """
         try:
             with mapped():
-                leased: Any = await self._redis.zrangebyscore(keys.WORKERS, time.time() * 1000, "+inf")
+                leases: Any = await self._redis.zrange(keys.WORKERS, 0, -1, withscores=True)
                 owners = await self._owners()
             lags = await stream.lag(self._redis, self._partitions)
         except BrokerError:
             return None
-        present = {name.decode() for name in leased}
-        return share_lag([one for one in worker_ids if one in present], lags, owners)
+        ends = {name.decode(): end_ms / 1000 for name, end_ms in leases}
+        present = [one for one, start in started_at.items() if ends.get(one, 0) >= start + LEASE_MS / 1000]
+        return share_lag(present, lags, owners)
 
     async def close(self) -> None:
         """Close its connections."""

@@ -25,6 +25,7 @@ __all__ = [
     "probe_postgres",
     "probe_redis",
     "problem_with",
+    "raise_if_cancelled",
     "wait_until_answering",
 ]
 
@@ -70,14 +71,16 @@ def prepare_postgres(folder: Path, *, port: int | None = None, is_durable: bool 
 
 async def problem_with(probe: Callable[[], Awaitable[None]]) -> str | None:
     """Why the server does not answer, or None when it does."""
+    problem = None
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             await probe()
     except TimeoutError:
-        return f"no answer within {_PROBE_SECONDS:g} s"
+        problem = f"no answer within {_PROBE_SECONDS:g} s"
     except (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return str(error) or type(error).__name__
-    return None
+        problem = str(error) or type(error).__name__
+    raise_if_cancelled()
+    return problem
 
 
 async def wait_until_answering(service: Service, is_alive: Callable[[], bool], timeout_seconds: float = 30) -> None:
@@ -89,6 +92,13 @@ async def wait_until_answering(service: Service, is_alive: Callable[[], bool], t
         if time.monotonic() > deadline:
             raise ServiceError(f"{service.launch.name} did not answer within {timeout_seconds:g} s")
         await asyncio.sleep(_INTERVAL_SECONDS)
+
+
+def raise_if_cancelled() -> None:
+    """Raise the CancelledError that redis-py swallows when it is cancelled while it connects."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _redis_config(data: Path, port: int, password: str, *, is_durable: bool) -> str:

@@ -23,7 +23,7 @@ from cluster.services import ServiceError
 from cluster.spawn import start_async
 from cluster.state import ServiceStatus, Status
 from cluster.views import View
-from cluster.watch import GIVE_UP_ENDS, StartError, Watch
+from cluster.watch import StartError, Watch
 
 # More open files cost the balancer memory, and nobody needs them here.
 _MOST_OPEN_FILES = 200_000
@@ -72,6 +72,8 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._assemble(tasks)
+                server = await control.serve(self._roster.token, self._operations.handle)
+                self._roster.announce(control_port=server.sockets[0].getsockname()[1])
                 try:
                     await self._until_stopped(tasks)
                 except (StartError, ServiceError) as error:
@@ -79,6 +81,7 @@ class Supervisor:
                     code = 1
                 finally:
                     await self._shut_down()
+                    server.close()
         finally:
             self._roster.send_all(signal.SIGKILL)
             self._plan.home.state.unlink(missing_ok=True)
@@ -113,16 +116,11 @@ class Supervisor:
 
     async def _until_stopped(self, tasks: asyncio.TaskGroup) -> None:
         """Start everything, show it, and return when told to stop, during the start too."""
-        server = await control.serve(self._roster.token, self._operations.handle)
-        self._roster.announce(control_port=server.sockets[0].getsockname()[1])
-        try:
-            if await self._unless_stopped(tasks, self._start(tasks)):
-                self._roster.announce(is_ready=True)
-                self._report(f"ready: {self._plan.url}")
-                self._background.append(tasks.create_task(self._show(), name="view"))
-                await self._stop.wait()
-        finally:
-            server.close()
+        if await self._unless_stopped(tasks, self._start(tasks)):
+            self._roster.announce(is_ready=True)
+            self._report(f"ready: {self._plan.url}")
+            self._background.append(tasks.create_task(self._show(), name="view"))
+            await self._stop.wait()
 
     async def _unless_stopped(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> bool:
         """Do the work, or break it off when told to stop; whether it was done."""
@@ -162,7 +160,7 @@ class Supervisor:
         self._background.append(tasks.create_task(watch.run(), name="watch"))
         await self._start_balancer(watch, replicas)
         count = settings.gateways if self._haproxy else 1
-        self._report(f"starting {count} gateways and {settings.workers} workers")
+        self._report(f"starting gateways: {count}, workers: {settings.workers}")
         await asyncio.gather(replicas.scale_gateways(count), replicas.scale_workers(settings.workers))
 
     async def _start_balancer(self, watch: Watch, replicas: Replicas) -> None:
@@ -180,7 +178,7 @@ class Supervisor:
         )
         child = self._balancer = self._roster.add("balancer", watch.balancer.launch)
         while not is_listening(self._plan.settings.host, self._plan.port):
-            if child.quick_ends >= GIVE_UP_ENDS:
+            if child.is_hopeless:
                 raise StartError(f"HAProxy does not start; its log {child.log} ends with\n{child.last_lines()}")
             await asyncio.sleep(_BALANCER_POLL_SECONDS)
         child.set_state("ready")

@@ -1,5 +1,7 @@
 """The live table of `seance up` on a terminal."""
 
+from collections.abc import Mapping
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -7,31 +9,56 @@ from rich.text import Text
 from cluster.state import Status
 
 _STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining": "yellow"}
+_LEFT = ("process", "state", "address", "pid")
+_NARROW = (*_LEFT, "sockets", "events/s", "lag")
+_WIDE = (*_LEFT, "sockets", "sessions", "events/s", "deliveries/s", "lag", "restarts")
+# What the wide table takes with the longest usual contents.
+_WIDE_COLUMNS = 110
 
 
-def table(status: Status) -> Table:
-    """Replicas, health, sockets, events per second and lag, as they are now."""
+def table(status: Status, width: int) -> Table:
+    """Replicas, health, sockets, events per second and lag, as they are now; fewer columns on a narrow terminal."""
     shown = Table(
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
         title=f"{status.url}   Ctrl-C drains and stops",
         title_justify="left",
-        caption_justify="left",
         caption=_totals(status),
+        caption_justify="left",
     )
-    for title in ("process", "state", "address", "pid"):
-        shown.add_column(title)
-    for title in ("sockets", "sessions", "events/s", "deliveries/s", "lag", "restarts"):
-        shown.add_column(title, justify="right")
-    for one in status.gateways:
-        counts = (one.sockets, one.sessions, round(one.events_rate), round(one.deliveries_rate))
-        shown.add_row(one.id, _state(one.state), one.url, _pid(one.pid), *map(str, counts), "", _count(one.restarts))
-    for worker in status.workers:
-        cells = ("", _pid(worker.pid), "", "", "", "", str(worker.lag), _count(worker.restarts))
-        shown.add_row(worker.id, _state(worker.state), *cells)
-    for service in status.services:
-        cells = ("", _pid(service.pid), "", "", "", "", "", _count(service.restarts))
-        shown.add_row(service.name, _state("running" if service.pid else "stopped"), *cells)
+    titles = _WIDE if width >= _WIDE_COLUMNS else _NARROW
+    for title in titles:
+        shown.add_column(title, justify="left" if title in _LEFT else "right", no_wrap=True)
+    for row in _rows(status):
+        shown.add_row(*(row.get(title, "") for title in titles))
     return shown
+
+
+def _rows(status: Status) -> list[Mapping[str, str | Text]]:
+    rows: list[Mapping[str, str | Text]] = [
+        {
+            **_process(one.id, one.state, one.pid, one.restarts),
+            "address": one.url.removeprefix("http://"),
+            "sockets": str(one.sockets),
+            "sessions": str(one.sessions),
+            "events/s": f"{one.events_rate:.0f}",
+            "deliveries/s": f"{one.deliveries_rate:.0f}",
+        }
+        for one in status.gateways
+    ]
+    rows += [{**_process(one.id, one.state, one.pid, one.restarts), "lag": str(one.lag)} for one in status.workers]
+    rows += [_process(one.name, "running" if one.pid else "stopped", one.pid, one.restarts) for one in status.services]
+    return rows
+
+
+def _process(name: str, state: str, pid: int | None, restarts: int) -> dict[str, str | Text]:
+    return {
+        "process": name,
+        "state": Text(state, style=_STYLES.get(state, "red")),
+        "pid": "-" if pid is None else str(pid),
+        "restarts": str(restarts) if restarts else "",
+    }
 
 
 def _totals(status: Status) -> str:
@@ -39,15 +66,3 @@ def _totals(status: Status) -> str:
     events = sum(one.events_rate for one in status.gateways)
     lag = sum(one.lag for one in status.workers)
     return f"{sockets} sockets, {events:.0f} events/s, lag {lag}"
-
-
-def _state(state: str) -> Text:
-    return Text(state, style=_STYLES.get(state, "red"))
-
-
-def _pid(pid: int | None) -> str:
-    return "-" if pid is None else str(pid)
-
-
-def _count(restarts: int) -> str:
-    return str(restarts) if restarts else ""

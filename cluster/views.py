@@ -77,7 +77,7 @@ class LiveView:
 
         from cluster.table import table
 
-        with Live(table(look()), console=self._console, auto_refresh=False, transient=True) as live:
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
+                live.update(table(look(), self._console.width), refresh=True)
                 await asyncio.sleep(_REFRESH_SECONDS)
-                live.update(table(look()), refresh=True)

@@ -9,12 +9,11 @@ from cluster.balancer import Balancer
 from cluster.child import Child
 from cluster.monitor import GatewayMonitor, WorkerMonitor
 from cluster.replicas import Gateway, Replicas, Worker
+from cluster.services import raise_if_cancelled
 
 _READY_SECONDS = 60.0
 _STARTING_POLL_SECONDS = 0.1
 _POLL_SECONDS = 1.0
-# A process that ends this often without becoming ready will not become it.
-GIVE_UP_ENDS = 3
 
 
 class StartError(Exception):
@@ -38,6 +37,7 @@ class Watch:
         """Look until cancelled: often while something starts, else once a second and whenever a process changed."""
         while True:
             await self.look()
+            raise_if_cancelled()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval()):
                     await self._changed.wait()
@@ -62,7 +62,7 @@ class Watch:
         deadline = time.monotonic() + _READY_SECONDS
         for child in children:
             while child.state != "ready":
-                if child.quick_ends >= GIVE_UP_ENDS:
+                if child.is_hopeless:
                     raise StartError(
                         f"{child.name} does not start; its log {child.log} ends with\n{child.last_lines()}"
                     )
@@ -85,7 +85,8 @@ class Watch:
 
     async def _look_at_workers(self, replicas: Replicas) -> None:
         workers = list(replicas.workers.values())
-        lags = await self._workers.poll(worker.id for worker in workers)
+        running = {worker.id: worker.child.started_at for worker in workers if worker.child.is_running}
+        lags = await self._workers.poll(running)
         for worker in workers:
             if worker.observe(lags):
                 self._say(worker, "")

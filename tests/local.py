@@ -13,7 +13,9 @@ from cluster.state import Status
 from tests.waiting import until
 
 # What the machine's own settings must not change.
-_CLEARED = ("DATABASE_URL", "REDIS_URL", "PORT", "HOST", "GATEWAYS", "WORKERS", "DETACH", "ENVIRONMENT", "SEANCE_HOME")
+_CLEARED = frozenset(
+    {"DATABASE_URL", "REDIS_URL", "PORT", "HOST", "GATEWAYS", "WORKERS", "DETACH", "ENVIRONMENT", "COLUMNS", "LINES"}
+)
 _COMMAND_SECONDS = 120
 
 
@@ -23,13 +25,13 @@ class LocalCluster:
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
         kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
-        self._environ = {**kept, "SEANCE_HOME": str(home), "PORT": "0", **environ}
+        self.environ = {**kept, "SEANCE_HOME": str(home), "PORT": "0", **environ}
 
     def seance(self, *arguments: str, expected: int | None = 0, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end; its exit code has to be the expected one (None: any)."""
         done = subprocess.run(
             [sys.executable, "-m", "cluster", *arguments],
-            env={**self._environ, **environ},
+            env={**self.environ, **environ},
             capture_output=True,
             text=True,
             timeout=_COMMAND_SECONDS,
@@ -44,7 +46,7 @@ class LocalCluster:
         """Start the command and go on, its output in a pipe."""
         return subprocess.Popen(
             [sys.executable, "-m", "cluster", *arguments],
-            env=self._environ,
+            env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

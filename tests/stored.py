@@ -1,9 +1,10 @@
 """The events that the partition streams hold, for tests: made, put into Redis, and counted in Postgres."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -28,6 +29,8 @@ from persistence.engine import create_engine
 from tests.services import Services
 
 EPOCH = "k3v9"
+
+Result = TypeVar("Result")
 
 
 @asynccontextmanager
@@ -111,3 +114,13 @@ async def rows(engine: AsyncEngine, query: str, **parameters: Any) -> list[tuple
     """What the database answers."""
     async with engine.connect() as connection:
         return [tuple(row) for row in await connection.execute(text(query), parameters)]
+
+
+async def until(look: Callable[[], Awaitable[Result]], *, seconds: float = 20, what: str = "the condition") -> Result:
+    """The first result of `look` that is true. Raises AssertionError when the time is over."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not (found := await look()):
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"{what} did not come true within {seconds:g} s; last seen: {found!r}")
+        await asyncio.sleep(0.01)  # between two looks
+    return found

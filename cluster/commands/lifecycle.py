@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Longest silence of a supervisor: a draining process may take SHUTDOWN_TIMEOUT_SECONDS, up to 600.
 _SILENCE_SECONDS = 700.0
 _END_SECONDS = 30.0
+_ENDING_SECONDS = 3.0
 GATEWAYS = click.IntRange(1, 64)
 WORKERS = click.IntRange(1, 16)
 
@@ -77,26 +78,44 @@ def down(home: Path) -> None:
     from cluster.home import Home, is_running
 
     place = Home(home.resolve())
-    record = state.read(place.state)
     if not is_running(place):
-        # Its supervisor was killed: end what is left.
-        if record is None or not state.kill_all(record.processes, _END_SECONDS):
-            raise NotRunningError
-        place.state.unlink(missing_ok=True)
-        click.echo("ended what a killed supervisor had left behind")
+        _end_leftovers(place)
         return
-    if record is None:
-        raise FailedError(f"a cluster runs here, but {place.state} can't be read; end it with Ctrl-C where it runs")
-    try:
-        _ask(record, Stop(record.token), _SILENCE_SECONDS)
-    except ControlError as error:
-        click.echo(f"{error}; killing it", err=True)
-        state.kill_all((record.supervisor, *record.processes), _END_SECONDS)
-    deadline = time.monotonic() + _END_SECONDS
-    while is_running(place) or state.is_alive(record.supervisor):
+    record = state.read(place.state)
+    if record is not None:
+        try:
+            _ask(record, Stop(record.token), _SILENCE_SECONDS)
+        except ControlError as error:
+            # At the very end of its life it does not answer either.
+            if not _has_ended(place, record, _ENDING_SECONDS):
+                click.echo(f"{error}; killing it", err=True)
+                state.kill_all((record.supervisor, *record.processes), _END_SECONDS)
+    if not _has_ended(place, record, _END_SECONDS):
+        raise FailedError("the supervisor does not end; stop it with Ctrl-C where it runs")
+
+
+def _end_leftovers(place: "Home") -> None:
+    """End what is left of a cluster whose supervisor was killed. Raises NotRunningError when there is nothing."""
+    from cluster import state
+
+    record = state.read(place.state)
+    if record is None or not state.kill_all(record.processes, _END_SECONDS):
+        raise NotRunningError
+    place.state.unlink(missing_ok=True)
+    click.echo("ended what a killed supervisor had left behind")
+
+
+def _has_ended(place: "Home", record: "Record | None", timeout_seconds: float) -> bool:
+    """Whether the supervisor is gone, as soon as it is, or when the time is over."""
+    from cluster import state
+    from cluster.home import is_running
+
+    deadline = time.monotonic() + timeout_seconds
+    while is_running(place) or (record is not None and state.is_alive(record.supervisor)):
         if time.monotonic() > deadline:
-            raise FailedError(f"the supervisor (pid {record.supervisor.pid}) does not end")
+            return False
         time.sleep(0.02)
+    return True
 
 
 @click.command()
