@@ -58,9 +58,7 @@ class PublishQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     ack: Annotated[
         Literal["accepted", "persisted"],
-        Meta(
-            description="`accepted`: in Redis, ordered, on its way (202). `persisted`: committed in Postgres (201)."
-        ),
+        Meta(description="`accepted`: in Redis, ordered, on its way (202). `persisted`: committed in Postgres (201)."),
     ] = "accepted"
 
 
