@@ -1,5 +1,6 @@
 """Redis through redis-py, for what is not on the hot path: a client with explicit timeouts, and its errors mapped."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -53,6 +54,16 @@ def mapped() -> Iterator[None]:
         if isinstance(exc, errors.ResponseError) and str(exc).startswith("NOGROUP"):
             raise BrokerUnavailableError("Redis lost its data: a consumer group is gone") from exc
         raise BrokerError(str(exc)) from exc
+
+
+def raise_if_cancelled() -> None:
+    """Raise the CancelledError that redis-py 8.1 swallows when a task is cancelled while it connects.
+
+    For loops that end by cancellation: without this they would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def script(redis: Redis, name: str) -> AsyncScript:

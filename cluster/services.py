@@ -12,6 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from broker.client import raise_if_cancelled
 from cluster import postgres
 from cluster.ports import free_port
 from cluster.postgres import ServiceError
@@ -25,7 +26,6 @@ __all__ = [
     "probe_postgres",
     "probe_redis",
     "problem_with",
-    "raise_if_cancelled",
     "wait_until_answering",
 ]
 
@@ -92,13 +92,6 @@ async def wait_until_answering(service: Service, is_alive: Callable[[], bool], t
         if time.monotonic() > deadline:
             raise ServiceError(f"{service.launch.name} did not answer within {timeout_seconds:g} s")
         await asyncio.sleep(_INTERVAL_SECONDS)
-
-
-def raise_if_cancelled() -> None:
-    """Raise the CancelledError that redis-py swallows when it is cancelled while it connects."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _redis_config(data: Path, port: int, password: str, *, is_durable: bool) -> str:

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from broker.client import raise_if_cancelled
 from cluster.balancer import Balancer
 from cluster.child import Child
 from cluster.monitor import GatewayMonitor, WorkerMonitor
 from cluster.replicas import Gateway, Replicas, Worker
-from cluster.services import raise_if_cancelled
 
 _READY_SECONDS = 60.0
 _STARTING_POLL_SECONDS = 0.1

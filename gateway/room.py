@@ -296,7 +296,7 @@ class Room:
         self.flush()
         frame = text_frame(event.body)
         own = self.users.get(event.subject.decode())
-        for member in self.members:
+        for member in list(self.members):  # a full buffer may end, and so detach, a member on the way
             if member is not own:
                 member.write(frame)
         self._desk.count(1, len(self.members))

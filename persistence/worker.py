@@ -119,10 +119,12 @@ async def _keep_leases(ownership: Ownership, renew_seconds: float, outage: Outag
             await ownership.renew()
         except BrokerUnavailableError as error:
             outage.begin(str(error))
-            await asyncio.sleep(backoff.next_seconds())
+            delay = backoff.next_seconds()
         else:
             backoff.reset()
-            await asyncio.sleep(renew_seconds)
+            delay = renew_seconds
+        client.raise_if_cancelled()
+        await asyncio.sleep(delay)
 
 
 async def _leave(ownership: Ownership) -> None:

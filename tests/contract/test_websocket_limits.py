@@ -3,12 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tests.frames import text
 from tests.gateways import Gateway, running_gateways
 from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected, request
 from tests.rest import call, create_session, eventually
@@ -77,10 +79,10 @@ async def test_slow_consumer(services: Services, tmp_path: Path) -> None:
             async def sockets() -> int:
                 return int((await call(gateway.url, "GET", "/health")).json()["sockets"])
 
-            text = "\N{GHOST}" * 500
+            ghosts = "\N{GHOST}" * 500
             for _ in range(400):
                 for number in range(50):
-                    await ana.say({"type": "message", "id": number, "text": text})
+                    await ana.say({"type": "message", "id": number, "text": ghosts})
                 for _ in range(50):
                     await ana.event_of("ack")
                 if await sockets() == 1:
@@ -88,6 +90,25 @@ async def test_slow_consumer(services: Services, tmp_path: Path) -> None:
             assert await sockets() == 1
             log = gateway.log.read_text()
             assert "code=4000" in log
+
+
+async def test_slow_consumers_of_typing(services: Services, tmp_path: Path) -> None:
+    """Clients whose buffers `typing` alone has filled are closed; the gateway goes on hearing Redis for the others."""
+    with running_gateways(services, tmp_path, max_buffer_bytes=16_384) as [gateway]:
+        session = await create_session(gateway.url)
+        async with AsyncExitStack() as stack:
+            ana, *slow = [await stack.enter_async_context(connected(gateway.url, session["id"])) for _ in range(4)]
+            for number, client in enumerate((ana, *slow)):
+                await client.join("\N{GHOST}" * 49 + str(number))
+            for number in count():
+                await ana.send(text('{"type": "typing"}') * 500)
+                await ana.say({"type": "ping", "id": number})
+                await ana.event_of("pong")
+                if (await call(gateway.url, "GET", "/health")).json()["sockets"] == 1:
+                    break
+        log = gateway.log.read_text()
+        assert log.count("code=4000") == 3
+        assert "redis.disconnected" not in log
 
 
 async def test_forbidden_origin(strict: Gateway) -> None:

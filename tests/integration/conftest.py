@@ -1,6 +1,7 @@
-"""Fixtures of the script tests: a link, the scripts, an ear on the channels, one session to drive."""
+"""Fixtures of the tests with a real Redis: a link, the scripts, an ear on the channels, one session to drive."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,15 @@ from broker.link import Link
 from broker.scripts import Scripts
 from broker.subscriber import Subscriber
 from tests.hot import Ear, Hot, kept
+from tests.redis_server import RedisServer, redis_server
+from tests.services import Services, running_services
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Servers of their own: these tests empty them, which the gateways that other tests share must not feel."""
+    with running_services(tmp_path_factory.mktemp("integration")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -19,24 +29,33 @@ async def link(redis_url: str) -> AsyncIterator[Link]:
 
 
 @pytest.fixture
-async def scripts(redis_url: str) -> AsyncIterator[Scripts]:
-    """The scripts, over a link of their own that loads them when it comes up."""
-    link = Link(redis_url)
-    scripts = Scripts(link)
-    async with kept(link.keeper):
-        yield scripts
+async def subscriber(redis_url: str) -> AsyncIterator[Subscriber]:
+    """A subscriber to the same Redis."""
+    subscriber = Subscriber(redis_url)
+    async with kept(subscriber.keeper):
+        yield subscriber
 
 
 @pytest.fixture
-async def ear(redis_url: str, link: Link) -> AsyncIterator[Ear]:
+def scripts(link: Link) -> Scripts:
+    """The scripts, over that link."""
+    return Scripts(link)
+
+
+@pytest.fixture
+def ear(link: Link, subscriber: Subscriber) -> Ear:
     """Hears channels."""
-    subscriber = Subscriber(redis_url)
-    ear = Ear(link, subscriber)
-    async with kept(subscriber.keeper):
-        yield ear
+    return Ear(link, subscriber)
 
 
 @pytest.fixture
 def hot(link: Link, scripts: Scripts, ear: Ear) -> Hot:
     """One session, not opened yet."""
     return Hot(link, scripts, ear)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A Redis that the test may pause, kill, empty and start again."""
+    async with redis_server(tmp_path) as server:
+        yield server

@@ -1,0 +1,77 @@
+"""A Redis server of its own that a test may pause, kill, empty and start again under the same address."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+from redis import Redis
+
+from broker.keeper import Keeper
+from cluster.services import prepare_redis, wait_until_answering
+from cluster.spawn import start
+from tests.hot import eventually
+
+
+def cut(url: str, kind: Literal["normal", "pubsub"] = "normal") -> int:
+    """Have the server close every connection of this kind; returns how many there were."""
+    with Redis.from_url(url) as redis:
+        return int(redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"))
+
+
+async def redial(url: str, keeper: Keeper, kind: Literal["normal", "pubsub"] = "normal") -> None:
+    """Have the server close the keeper's connection; return once there is a new one."""
+    old = keeper._wire
+    cut(url, kind)
+    await eventually(lambda: keeper._wire not in (None, old), what="a new connection")
+
+
+class RedisServer:
+    """One server; its data survives a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._service = prepare_redis(folder, is_durable=False)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = self._service.url
+
+    async def start(self) -> None:
+        """Start it, or start it again; it answers now."""
+        process = self._process = start(self._service.launch, self._folder / "redis.log")
+        await wait_until_answering(self._service, lambda: process.poll() is None)
+
+    def pause(self) -> None:
+        """Let it hold its connections and say nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def forget(self) -> None:
+        """Lose its data; only while it does not run."""
+        shutil.rmtree(self._folder / "redis" / "appendonlydir")
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+@contextlib.asynccontextmanager
+async def redis_server(folder: Path) -> AsyncIterator[RedisServer]:
+    """A server that runs; it is killed at the end."""
+    server = RedisServer(folder)
+    await server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
