@@ -43,10 +43,10 @@ async def retry(redis: Redis, partitions: int, names: Collection[str] | None = N
     count = 0
     for entry in await _chosen(redis, partitions, names):
         with mapped():
-            pipeline = redis.pipeline(transaction=True)
-            pipeline.xadd(keys.events(entry.partition), entry.fields)
-            pipeline.xdel(keys.dead(entry.partition), entry.id)
-            await pipeline.execute()
+            async with redis.pipeline(transaction=True) as pipeline:
+                pipeline.xadd(keys.events(entry.partition), entry.fields)
+                pipeline.xdel(keys.dead(entry.partition), entry.id)
+                await pipeline.execute()
         count += 1
     return count
 

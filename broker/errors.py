@@ -6,7 +6,7 @@ class BrokerError(Exception):
 
 
 class BrokerUnavailableError(BrokerError):
-    """Redis can't be reached, or the link broke before the answer came. Retry with backoff."""
+    """Redis can't be reached, refuses to work for now, or the link broke before it answered. Retry with backoff."""
 
 
 class BacklogFullError(BrokerError):
@@ -39,3 +39,20 @@ class NotSeatedError(BrokerError):
 
 class PartitionsMismatchError(BrokerError):
     """Redis holds data made with another number of partitions. Set PARTITIONS to that number."""
+
+
+# The first words of error replies that will pass or be mended: Redis loads its data, is no longer the master, has no
+# memory left or no disk to write to, or runs a script.
+_PASSING = frozenset(
+    {
+        *("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF"),
+        *("NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNBLOCKED"),
+    }
+)
+
+
+def refusal(reply: str) -> BrokerError:
+    """The error that an error reply of Redis stands for."""
+    if reply.partition(" ")[0] in _PASSING:
+        return BrokerUnavailableError(f"Redis refuses to work: {reply}")
+    return BrokerError(reply)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import hiredis
 
-from broker.errors import BrokerError, BrokerUnavailableError
+from broker.errors import BrokerUnavailableError, refusal
 from broker.keeper import Keeper
 from broker.wire import Reply, Wire
 
@@ -31,8 +31,9 @@ class Link:
     def call(self, *command: str | bytes | int) -> "asyncio.Future[Reply]":
         """Send a command; the future gives its reply.
 
-        It raises BrokerUnavailableError when Redis is not reachable, too much is unanswered, or the connection breaks
-        before the answer (then Redis may or may not have carried the command out), and BrokerError for an error reply.
+        It raises BrokerUnavailableError when Redis is not reachable or refuses to work for now, too much is unanswered,
+        or the connection breaks before the answer (then Redis may or may not have carried the command out), and
+        BrokerError for any other error reply.
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
         if self._wire is None:
@@ -64,7 +65,7 @@ class Link:
         if future.done():  # the caller went away
             return
         if isinstance(reply, hiredis.ReplyError):
-            future.set_exception(BrokerError(str(reply)))
+            future.set_exception(refusal(str(reply)))
         else:
             future.set_result(reply)
 

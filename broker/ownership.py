@@ -79,9 +79,9 @@ class Ownership:
     async def _each(self, lua: AsyncScript, partitions: Collection[int], *, refused: bool = False) -> set[int]:
         """Run a script for each partition, in one round trip; returns those it accepted, or those it refused."""
         with mapped():
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition in partitions:
-                await lua(keys=[keys.owner(partition)], args=[self.worker_id, self._lease_ms], client=pipeline)
-            answers = await pipeline.execute()
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for partition in partitions:
+                    await lua(keys=[keys.owner(partition)], args=[self.worker_id, self._lease_ms], client=pipeline)
+                answers = await pipeline.execute()
         wanted = 0 if refused else 1
         return {partition for partition, answer in zip(partitions, answers, strict=True) if answer == wanted}

@@ -62,6 +62,7 @@ class Seat(msgspec.Struct, frozen=True):
 
 class _StoredSeat(msgspec.Struct):
     u: str
+    c: str
 
 
 _decode_seat = msgspec.json.Decoder(_StoredSeat).decode
@@ -179,9 +180,9 @@ class Sessions:
         users = tuple(msgspec.Raw(_decode_seat(raw).u.encode()) for raw in reply[4:])
         return Seat(outcome == b"joined", reply[1], reply[2].decode(), reply[3], users)
 
-    def send_state(self, session_id: str) -> "asyncio.Future[Reply]":
-        """Ask for epoch and persisted watermark of the hot state, both bytes, or None when there is none."""
-        return self._link.call("HMGET", self.key(session_id), "epoch", "persisted")
+    def send_position(self, session_id: str) -> "asyncio.Future[Reply]":
+        """Ask for epoch, last seq and persisted watermark of the hot state: bytes each, or None when there is none."""
+        return self._link.call("HMGET", self.key(session_id), "epoch", "seq", "persisted")
 
     def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
         """Give up the seat that this connection holds: at once, or after the grace time when it `is_lost`."""
@@ -224,6 +225,11 @@ class Sessions:
         """Everyone who holds a seat now, on any gateway."""
         seats = await self._link.call("HVALS", self.key(session_id) + ":users")
         return [_decode_user(_decode_seat(raw).u) for raw in seats]
+
+    async def holder(self, session_id: str, user_id: str) -> str | None:
+        """The connection that holds the user's seat now, or held it when it was lost."""
+        raw = await self._link.call("HGET", self.key(session_id) + ":users", user_id)
+        return None if raw is None else _decode_seat(raw).c
 
     async def remember(self, digest: str, fingerprint: str, session_id: str) -> tuple[str, str]:
         """Keep what an Idempotency-Key stands for, for 24 h; returns what was kept first: (fingerprint, session id)."""

@@ -68,12 +68,12 @@ class Stream:
                     f"Redis holds data in {int(first)} partitions, PARTITIONS is {self._partitions};"
                     f" set PARTITIONS={int(first)}"
                 )
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition in range(self._partitions):
-                pipeline.xgroup_create(keys.events(partition), keys.GROUP, id=_FROM_START, mkstream=True)
-            for answer in await pipeline.execute(raise_on_error=False):
-                if isinstance(answer, Exception) and not str(answer).startswith("BUSYGROUP"):
-                    raise answer
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for partition in range(self._partitions):
+                    pipeline.xgroup_create(keys.events(partition), keys.GROUP, id=_FROM_START, mkstream=True)
+                for answer in await pipeline.execute(raise_on_error=False):
+                    if isinstance(answer, Exception) and not str(answer).startswith("BUSYGROUP"):
+                        raise answer
 
     async def claim(self, partitions: Iterable[int]) -> None:
         """Make pending what other consumers left pending; `pending` then gives it.
@@ -108,16 +108,16 @@ class Stream:
         for mark in persisted:
             marks[mark.partition].append(mark)
         with mapped():
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition, acknowledged in ids.items():
-                pipeline.xack(keys.events(partition), keys.GROUP, *acknowledged)
-            for partition, moved in marks.items():
-                await self._persisted(
-                    keys=[keys.session(partition, mark.session_id) for mark in moved],
-                    args=[part for mark in moved for part in (mark.epoch, mark.seq)],
-                    client=pipeline,
-                )
-            await pipeline.execute()
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for partition, acknowledged in ids.items():
+                    pipeline.xack(keys.events(partition), keys.GROUP, *acknowledged)
+                for partition, moved in marks.items():
+                    await self._persisted(
+                        keys=[keys.session(partition, mark.session_id) for mark in moved],
+                        args=[part for mark in moved for part in (mark.epoch, mark.seq)],
+                        client=pipeline,
+                    )
+                await pipeline.execute()
 
     async def bury(self, entry: Entry, reason: str, seq: int) -> None:
         """Move an entry that can't be written to the partition's dead stream, with the reason.
@@ -125,20 +125,20 @@ class Stream:
         Whoever waits until the message with this `seq` is committed is told that it will not be (0: nobody can wait).
         """
         with mapped():
-            pipeline = self._redis.pipeline(transaction=True)
-            pipeline.xadd(keys.dead(entry.partition), {**entry.fields, b"reason": reason, b"entry": entry.id})
-            pipeline.xack(keys.events(entry.partition), keys.GROUP, entry.id)
-            if seq:
-                pipeline.publish(keys.session(entry.partition, entry.session_id), f"0 d -\n{seq}")
-            await pipeline.execute()
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.xadd(keys.dead(entry.partition), {**entry.fields, b"reason": reason, b"entry": entry.id})
+                pipeline.xack(keys.events(entry.partition), keys.GROUP, entry.id)
+                if seq:
+                    pipeline.publish(keys.session(entry.partition, entry.session_id), f"0 d -\n{seq}")
+                await pipeline.execute()
 
     async def trim(self, partitions: Collection[int]) -> int:
         """Drop what every consumer group has acknowledged; returns how many entries that were."""
         with mapped():
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition in partitions:
-                await self._trim(keys=[keys.events(partition)], client=pipeline)
-            return sum(await pipeline.execute())
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for partition in partitions:
+                    await self._trim(keys=[keys.events(partition)], client=pipeline)
+                return sum(await pipeline.execute())
 
     async def _read(self, partitions: Collection[int], start: str, count: int, wait_ms: int | None) -> list[Entry]:
         with mapped():
@@ -170,11 +170,11 @@ def _entry(partition: int, entry_id: bytes, fields: dict[bytes, bytes]) -> Entry
 async def lag(redis: Redis, partitions: int) -> dict[int, int]:
     """For each partition, how many entries are not acknowledged yet. Raises BrokerUnavailableError."""
     with mapped():
-        pipeline = redis.pipeline(transaction=False)
-        for partition in range(partitions):
-            pipeline.xlen(keys.events(partition))
-            pipeline.xinfo_groups(keys.events(partition))
-        answers = await pipeline.execute(raise_on_error=False)
+        async with redis.pipeline(transaction=False) as pipeline:
+            for partition in range(partitions):
+                pipeline.xlen(keys.events(partition))
+                pipeline.xinfo_groups(keys.events(partition))
+            answers = await pipeline.execute(raise_on_error=False)
         return {partition: _lag(*answers[2 * partition : 2 * partition + 2]) for partition in range(partitions)}
 
 

@@ -3,13 +3,17 @@
 import asyncio
 from typing import Protocol
 
+import hiredis
 import msgspec
+import structlog
 
 from broker.errors import BrokerUnavailableError
 from broker.keeper import Keeper
 from broker.wire import Reply, Wire
 
 RESUBSCRIBE_AT_ONCE = 500
+
+log = structlog.get_logger()
 
 
 class Listener(Protocol):
@@ -85,9 +89,7 @@ class Subscriber:
             if waiting is None:
                 del self._subscriptions[channel]
             elif not waiting.done():
-                waiting.set_exception(BrokerUnavailableError("the connection to Redis broke"))
-                waiting.exception()  # there may be nobody waiting
-                del self._subscriptions[channel]
+                self._fail(channel, waiting, BrokerUnavailableError("the connection to Redis broke"))
 
     def reply(self, reply: Reply) -> None:
         """Handler: a message, a confirmation, or a pong."""
@@ -97,8 +99,22 @@ class Subscriber:
                 self.listener.heard(channel, payload)
             case [b"subscribe", channel, _]:
                 self._confirmed(channel)
+            case hiredis.ReplyError():
+                self._refused(str(reply))
             case _:  # unsubscribed, or a pong: only the silence would have meant something
                 pass
+
+    def _refused(self, reply: str) -> None:
+        # It does not say which channel was meant, so everyone who waits is refused.
+        log.error("subscription.refused", reason=reply)
+        for channel, subscription in list(self._subscriptions.items()):
+            if subscription.confirmed is not None and not subscription.confirmed.done():
+                self._fail(channel, subscription.confirmed, BrokerUnavailableError(f"Redis refuses to work: {reply}"))
+
+    def _fail(self, channel: bytes, waiting: "asyncio.Future[None]", error: BrokerUnavailableError) -> None:
+        waiting.set_exception(error)
+        waiting.exception()  # there may be nobody waiting
+        del self._subscriptions[channel]
 
     def _confirmed(self, channel: bytes) -> None:
         subscription = self._subscriptions.get(channel)

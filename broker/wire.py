@@ -12,6 +12,7 @@ import hiredis
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import RedisError
 
+from broker.client import raise_if_cancelled
 from broker.errors import BrokerUnavailableError
 
 INCOMPLETE = object()
@@ -79,5 +80,12 @@ async def dial(url: str, on_reply: Callable[[Reply], None], *, timeout_seconds: 
     try:
         await connection.connect()
     except (RedisError, OSError, TimeoutError) as exc:
+        raise_if_cancelled()
         raise BrokerUnavailableError(f"can't connect to Redis: {exc}") from exc
-    return Wire(connection, on_reply)
+    wire = Wire(connection, on_reply)
+    try:
+        raise_if_cancelled()
+    except asyncio.CancelledError:
+        wire.abort()
+        raise
+    return wire

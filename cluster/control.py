@@ -10,7 +10,7 @@ import msgspec
 from cluster.state import Record, Status
 
 # A supervisor that is there at all accepts and answers at once.
-_HEAR_SECONDS = 5.0
+_HEAR_SECONDS = 3.0
 _LINE_BYTES = 65_536
 
 

@@ -2,10 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Self
 
 import msgspec
+
+# Whoever only looks whether the lock is free holds it for a moment.
+_PATIENCE_SECONDS = 0.2
 
 
 def checkout() -> Path:
@@ -67,12 +71,13 @@ class Lock:
 
     def __enter__(self) -> Self:
         """Take the lock. Raises AlreadyRunningError."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._descriptor)
-            raise AlreadyRunningError(str(self._path.parent)) from error
+        while not _try_lock(self._descriptor):
+            if time.monotonic() > deadline:
+                os.close(self._descriptor)
+                raise AlreadyRunningError(str(self._path.parent))
+            time.sleep(_PATIENCE_SECONDS / 20)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,10 +86,19 @@ class Lock:
 
 def is_running(home: Home) -> bool:
     """Whether a supervisor holds the lock of this home."""
-    if not (home.root / "lock").exists():
+    try:
+        descriptor = os.open(home.root / "lock", os.O_RDWR)
+    except FileNotFoundError:
         return False
     try:
-        with Lock(home):
-            return False
-    except AlreadyRunningError:
-        return True
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

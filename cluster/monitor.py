@@ -109,10 +109,10 @@ class WorkerMonitor:
         await self._redis.aclose()
 
     async def _owners(self) -> dict[int, str]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for partition in range(self._partitions):
-            pipeline.get(keys.owner(partition))
-        found = await pipeline.execute()
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for partition in range(self._partitions):
+                pipeline.get(keys.owner(partition))
+            found = await pipeline.execute()
         return {partition: owner.decode() for partition, owner in enumerate(found) if owner is not None}
 
 

@@ -74,7 +74,7 @@ def before_exec(identity: Identity, orphan_signal: signal.Signals, folder: Path)
     parent = os.getpid()
     nobody = pwd.getpwnam("nobody") if identity == "nobody" else None
 
-    def prepare() -> None:
+    def prepare() -> None:  # pragma: no cover - runs between fork and exec
         if identity == "namespace":
             _enter_namespace(libc)
         elif nobody is not None:
@@ -92,7 +92,7 @@ def before_exec(identity: Identity, orphan_signal: signal.Signals, folder: Path)
     return prepare
 
 
-def _enter_namespace(libc: ctypes.CDLL) -> None:
+def _enter_namespace(libc: ctypes.CDLL) -> None:  # pragma: no cover - runs between fork and exec
     if libc.unshare(_CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare was refused")
     Path("/proc/self/setgroups").write_text("deny")

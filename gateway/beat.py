@@ -43,6 +43,7 @@ class Beat:
                         await self._leases.reap()
                 except BrokerError as error:
                     log.warning("beat.missed", reason=str(error))
+                    reap_from = loop.time() + LEASE_MS / 1000  # nor could the others renew
                 await asyncio.sleep(REAP_SECONDS)
 
     async def give_up(self) -> None:

@@ -96,9 +96,9 @@ class Hub:
         """Events from `first` on, at most a page."""
         return self._log.send_range(session_id, first)
 
-    def ask_state(self, session_id: str) -> "asyncio.Future[Reply]":
-        """Epoch and persisted watermark of the session's hot state."""
-        return self._sessions.send_state(session_id)
+    def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
+        """Epoch, last seq and persisted watermark of the session's hot state."""
+        return self._sessions.send_position(session_id)
 
     def schedule(self, room: Room) -> None:
         """Flush the room at the end of this loop tick."""

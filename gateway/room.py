@@ -6,7 +6,7 @@ repeated one is dropped, a gap is first filled from the log while newer events a
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -53,8 +53,8 @@ class Desk(Protocol):
     def ask_log(self, session_id: str, first: int) -> "asyncio.Future[Reply]":
         """Events from `first` on, at most a page."""
 
-    def ask_state(self, session_id: str) -> "asyncio.Future[Reply]":
-        """Epoch and persisted watermark of the session's hot state."""
+    def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
+        """Epoch, last seq and persisted watermark of the session's hot state."""
 
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
@@ -70,6 +70,7 @@ class Room:
         "_desk",
         "_fill_attempts",
         "_held",
+        "_is_behind",
         "_is_filling",
         "_loop",
         "_out",
@@ -101,6 +102,7 @@ class Room:
         self._waiting: list[tuple[int, Member]] = []
         self._held: list[Payload] = []
         self._is_filling = False
+        self._is_behind = False
         self._fill_attempts = 0
         self._user_count = 0
         self._presence_timer: asyncio.TimerHandle | None = None
@@ -112,7 +114,9 @@ class Room:
 
     def attach(self, member: Member, seq: int, epoch: str) -> None:
         """From now on the member gets every event after `seq`."""
-        if epoch != self.epoch:
+        if self.epoch is None:
+            self.epoch = epoch  # what was heard since the subscription stays
+        elif epoch != self.epoch:
             self._renew(epoch)
         older = self.users.get(member.user_id)
         self.users[member.user_id] = member
@@ -120,6 +124,8 @@ class Room:
             older.end(closes.REPLACED)
         if self.last_seq is None:
             self.last_seq = seq
+            if self._is_behind:
+                self.catch_up()
         if self.last_seq < seq:  # its own join has not come round yet
             self._waiting.append((seq, member))
             return
@@ -130,6 +136,9 @@ class Room:
             member.end(closes.RESYNC)
         elif late:
             member.write(b"".join(text_frame(event.body) for event in late))
+            ending = _ended_by(late, member.user_id)
+            if ending is not None:
+                member.end(ending)
 
     def _since(self, seq: int) -> list[Payload]:
         """The recent events after `seq`, in order; fewer when there were too many to keep."""
@@ -161,10 +170,10 @@ class Room:
 
     def _renew(self, epoch: str) -> None:
         # Redis lost the session's state and it was made anew: what older members have no longer fits.
-        if self.epoch is not None:
-            self.end_all(closes.RESYNC)
+        self.end_all(closes.RESYNC)
         self.epoch = epoch
         self.last_seq = None
+        self._is_behind = True
         self._recent.clear()
 
     def end_all(self, ending: Ending) -> None:
@@ -186,19 +195,47 @@ class Room:
 
     def catch_up(self) -> None:
         """Events may have been missed: fetch from the log whatever came after the last one."""
-        if not self._is_filling and (self.last_seq is not None or self.commits.is_awaited):
+        self._ask_persisted()
+        # When nobody is here yet the next socket asks; when the log is being asked, it is asked again afterwards.
+        self._is_behind = self.last_seq is None or self._is_filling
+        if not self._is_behind:
             self._is_filling = True
-            self._desk.ask_state(self.info.id).add_done_callback(self._compared)
+            self._compare()
+
+    def _compare(self) -> None:
+        self._desk.ask_position(self.info.id).add_done_callback(self._compared)
 
     def _compared(self, answer: "asyncio.Future[Reply]") -> None:
-        epoch, persisted = answer.result() if answer.exception() is None else (None, None)
-        if persisted is not None:
-            self.commits.committed(int(persisted))
-        # After Redis lost data the numbers start anew, and nothing here fits them.
-        if answer.exception() is None and (epoch or b"").decode() != self.epoch:
+        if self._is_unanswered(answer, self._compare):
+            return
+        assert self.last_seq is not None
+        epoch, seq, _ = answer.result()
+        # After Redis lost data the numbers start anew, or some are given again: nothing here fits them.
+        if (epoch or b"").decode() != self.epoch or int(seq) < self.last_seq:
             self._give_up()
         else:
             self._fill()
+
+    def _ask_persisted(self) -> None:
+        if self.commits.is_awaited:
+            self._desk.ask_position(self.info.id).add_done_callback(self._told_persisted)
+
+    def _told_persisted(self, answer: "asyncio.Future[Reply]") -> None:
+        if answer.exception() is not None:
+            self._loop.call_later(FILL_RETRY_SECONDS, self._ask_persisted)
+        elif (persisted := answer.result()[2]) is not None:
+            self.commits.committed(int(persisted))
+
+    def _is_unanswered(self, answer: "asyncio.Future[Reply]", ask: Callable[[], None]) -> bool:
+        """Whether Redis could not be asked: then ask again soon, and not for ever."""
+        if not isinstance(answer.exception(), BrokerError):
+            return False
+        self._fill_attempts += 1
+        if self._fill_attempts < FILL_ATTEMPTS:
+            self._loop.call_later(FILL_RETRY_SECONDS, ask)
+        else:
+            self._give_up()
+        return True
 
     def _take(self, events: Iterable[Payload]) -> None:
         """Hand out events that came in order; at the first gap, fetch what is missing and hold the rest."""
@@ -217,13 +254,7 @@ class Room:
         self._desk.ask_log(self.info.id, self.last_seq + 1).add_done_callback(self._filled)
 
     def _filled(self, answer: "asyncio.Future[Reply]") -> None:
-        error = answer.exception()
-        if isinstance(error, BrokerError):
-            self._fill_attempts += 1
-            if self._fill_attempts < FILL_ATTEMPTS:
-                self._loop.call_later(FILL_RETRY_SECONDS, self._fill)
-                return
-            self._give_up()
+        if self._is_unanswered(answer, self._fill):
             return
         events = read(answer.result())
         self._fill_attempts = 0
@@ -237,10 +268,14 @@ class Room:
         # What the log lacks can't be had here any more; say so rather than ask again.
         for event in held:
             self._deliver_from_log(event)
+        if self._is_behind:
+            self.catch_up()
 
     def _give_up(self) -> None:
         """Let everyone come back and resume."""
         self._is_filling = False
+        self._is_behind = True
+        self._fill_attempts = 0
         self._held.clear()
         self.last_seq = None
         self.end_all(closes.RESYNC)
@@ -271,9 +306,13 @@ class Room:
     def _admit_waiting(self) -> None:
         self.flush()
         assert self.last_seq is not None
-        ready = [member for seq, member in self._waiting if seq <= self.last_seq]
+        ready = [(seq, member) for seq, member in self._waiting if seq <= self.last_seq]
         self._waiting = [(seq, member) for seq, member in self._waiting if seq > self.last_seq]
-        self.members.update(ready)
+        for seq, member in ready:
+            if seq == self.last_seq:
+                self.members.add(member)
+            else:  # the log lacks what it should get first
+                member.end(closes.RESYNC)
 
     def _heard_unsequenced(self, event: Payload) -> None:
         match event.kind:
@@ -351,3 +390,13 @@ class Room:
             for member in members:
                 member.write(frames)
         self._desk.count(len(bodies), len(bodies) * len(members))
+
+
+def _ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:
+    """How the connection of a user ends to whom these events come late, if it does."""
+    for event in late:
+        if event.kind == b"c":
+            return closes.SESSION_CLOSED
+        if event.kind == b"r" and event.subject.decode() == user_id:
+            return closes.REMOVED
+    return None

@@ -1,6 +1,7 @@
 """Composition root of one gateway: builds everything once, supervises the named tasks, drains, exit code."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Coroutine
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import installation
-from broker.errors import BrokerUnavailableError, PartitionsMismatchError
+from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
 from broker.leases import Leases
 from broker.link import Link
 from broker.log import Log
@@ -44,6 +45,7 @@ from persistence.sessions import Sessions as StoredSessions
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 SETTLE_SECONDS = 3.0
+CHECK_AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -202,6 +204,7 @@ class Gateway:
                 for problem in await installation.problems(self._link):
                     log.warning("redis.unsafe", problem=problem.what, mend=problem.mend)
             except BrokerUnavailableError:
+                await asyncio.sleep(CHECK_AGAIN_SECONDS)  # it may be there and still load its data
                 continue
             self._is_checked = True
 
@@ -241,13 +244,15 @@ class Gateway:
             async with asyncio.timeout(SETTLE_SECONDS):
                 await edge.departures.settle()
                 await beat.give_up()
-        except (TimeoutError, BrokerUnavailableError):
+        except (TimeoutError, BrokerError):
             log.warning("gateway.seats_left_behind")
         for task in supervised:
             task.cancel()
         await asyncio.gather(*supervised, return_exceptions=True)
         self._passwords.close()
-        await self._engine.dispose()
+        with contextlib.suppress(TimeoutError):  # a Postgres that hangs would hold up the end, connection by connection
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._engine.dispose()
 
 
 async def _ping(engine: AsyncEngine) -> None:

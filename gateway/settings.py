@@ -132,6 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SECRETS = frozenset({"jwt_secret"})
+_UNSHOWN = SECRETS | {"database_url", "redis_url"}  # a URL may hold a password, a wrong one too
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -155,7 +156,7 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
 
     An empty variable counts as not set. Raises SettingsError with every problem found.
     """
-    from_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    from_file = dotenv_values(env_file, interpolate=False) if env_file is not None and env_file.is_file() else {}
     values: dict[str, Any] = {}
     sources: list[Source] = []
     problems: list[str] = []
@@ -169,7 +170,7 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
                 try:
                     value = msgspec.convert(text, field.type, strict=False)
                 except msgspec.ValidationError as error:
-                    shown = "the value" if field.name in SECRETS else repr(text)
+                    shown = "the value" if field.name in _UNSHOWN else repr(text)
                     problems.append(f"{variable}: {shown} ({origin}) is wrong: {error}")
                 break
         values[field.name] = value

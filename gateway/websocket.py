@@ -26,6 +26,7 @@ async def join_session(websocket: WebSocket) -> None:
     try:
         edge.door.check(websocket)
         session_id = await _session_id(edge, websocket)
+        edge.door.check(websocket)  # others came in meanwhile; from here to the detach nothing waits
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
         answer = failure(websocket, error)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import structlog
 
+from broker.client import raise_if_cancelled
 from broker.errors import BrokerUnavailableError
 from broker.events import decode_stored
 from broker.ownership import Ownership
@@ -87,6 +88,7 @@ class Drain:
                 backoff.reset()
 
     async def _turn(self) -> None:
+        raise_if_cancelled()
         if not self._is_prepared:
             await self._stream.prepare()
             self._is_prepared = True
@@ -146,6 +148,7 @@ class Drain:
             await self._persist(entries[start : start + self._batching.entries])
 
     async def _persist(self, entries: Sequence[Entry]) -> None:
+        raise_if_cancelled()
         began_at = time.monotonic()
         decoded, records, dead = _decode(entries)
         refused = await write_all_but_bad(records, self._write_patiently) if records else []

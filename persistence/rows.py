@@ -41,16 +41,16 @@ class UserChange(msgspec.Struct):
 
 
 class Rows(NamedTuple):
-    """Everything that a batch changes. Users are keyed by (session id, user id)."""
+    """Everything that a batch changes. Users are keyed by (session id, user id), closed sessions hold when."""
 
     messages: MessageColumns
     users: dict[tuple[str, str], UserChange]
-    closed: set[str]
+    closed: dict[str, datetime]
 
 
 def rows_of(records: Sequence[Record]) -> Rows:
     """Sort a batch by table. Raises DataError for an event that no row can be made of."""
-    rows = Rows(MessageColumns([], [], [], [], [], [], [], [], []), {}, set())
+    rows = Rows(MessageColumns([], [], [], [], [], [], [], [], []), {}, {})
     for index, record in enumerate(records):
         match record.event:
             case MessageReceived() as event:
@@ -62,8 +62,8 @@ def rows_of(records: Sequence[Record]) -> Rows:
                 change = _change(rows, record.session_id, event)
                 change.left_at = _latest(change.left_at, _moment(event.ts))
                 change.is_removed = change.is_removed or event.data.reason == "removed"
-            case SessionClosed():
-                rows.closed.add(record.session_id)
+            case SessionClosed() as event:
+                rows.closed.setdefault(record.session_id, _moment(event.ts))
     return rows
 
 

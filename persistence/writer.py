@@ -4,6 +4,7 @@ Every statement may be repeated: a batch that was committed but not acknowledged
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import asyncpg
@@ -43,6 +44,12 @@ ON CONFLICT (session_id, id) DO UPDATE SET
     is_removed = known.is_removed OR excluded.is_removed
 """
 _CLOSE_SESSIONS = "UPDATE sessions SET is_active = false WHERE id = ANY($1::uuid[]) AND is_active"
+# Nobody leaves a closed session one by one.
+_EMPTY_SESSIONS = """
+UPDATE users SET left_at = given.closed_at
+FROM unnest($1::uuid[], $2::timestamptz[]) AS given (session_id, closed_at)
+WHERE users.session_id = given.session_id AND users.left_at IS NULL
+"""
 
 
 class Writer:
@@ -86,7 +93,7 @@ async def _write(connection: "asyncpg.Connection[Any]", rows: Rows) -> tuple[int
         if rows.users:
             await _merge_users(connection, rows.users)
         if rows.closed:
-            await connection.execute(_CLOSE_SESSIONS, sorted(rows.closed))
+            await _close_sessions(connection, rows.closed)
     return displaced
 
 
@@ -97,6 +104,12 @@ async def _write_messages(connection: "asyncpg.Connection[Any]", columns: Messag
         return ()
     displaced = await connection.fetch(_FIND_DISPLACED, columns.session_id, columns.seq, columns.id)
     return tuple(place[found[0]] for found in displaced)
+
+
+async def _close_sessions(connection: "asyncpg.Connection[Any]", closed: dict[str, datetime]) -> None:
+    session_ids = sorted(closed)
+    await connection.execute(_CLOSE_SESSIONS, session_ids)
+    await connection.execute(_EMPTY_SESSIONS, session_ids, [closed[session_id] for session_id in session_ids])
 
 
 async def _merge_users(connection: "asyncpg.Connection[Any]", users: dict[tuple[str, str], UserChange]) -> None:

@@ -1,6 +1,5 @@
 """A whole local cluster for system tests: `seance up` with a home and ports of its own, as a user would start it."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,10 @@ from typing import Any
 
 import psutil
 
-from cluster.state import Status
+from cluster.home import Home
+from cluster.home import is_running as is_running_in
+from cluster.local import status_of
+from cluster.state import Status, read
 from tests.waiting import until
 
 # What the machine's own settings must not change.
@@ -64,23 +66,21 @@ class LocalCluster:
 
     def is_running(self) -> bool:
         """Whether a cluster runs in this home."""
-        return self.seance("status", expected=None).returncode == 0
+        return is_running_in(Home(self.home))
 
     def status(self) -> dict[str, Any]:
-        """The object of `seance status --json`; that of no cluster when none runs."""
-        found: dict[str, Any] = json.loads(self.seance("status", "--json", expected=None).stdout)
-        assert found.keys() == Status().public().keys()
-        return found
+        """What `seance status --json` prints, without starting a process for it; that of no cluster when none runs."""
+        return (status_of(Home(self.home)) or Status()).public()
 
     def pids(self) -> dict[str, int | None]:
         """The process of each gateway, worker and service, and of the supervisor, by name."""
         status = self.status()
-        record = json.loads((self.home / "state.json").read_text())
+        record = read(Home(self.home).state)
         replicas = [*status["gateways"], *status["workers"]]
         return {
             **{one["id"]: one["pid"] for one in replicas},
             **{one["name"]: one["pid"] for one in status["services"]},
-            "supervisor": record["supervisor"]["pid"],
+            "supervisor": record.supervisor.pid if record else None,
         }
 
     def wait_ready(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Longest silence of a supervisor: a draining process may take SHUTDOWN_TIMEOUT_SECONDS, up to 600.
 _SILENCE_SECONDS = 700.0
 _END_SECONDS = 30.0
-_ENDING_SECONDS = 3.0
+_ENDING_SECONDS = 1.0
 GATEWAYS = click.IntRange(1, 64)
 WORKERS = click.IntRange(1, 16)
 

@@ -1,5 +1,6 @@
 """Who may come in: before the upgrade (origin, limits), and at the join (token, password, seat, what was missed)."""
 
+import asyncio
 import resource
 import uuid
 from collections import Counter
@@ -155,36 +156,50 @@ class Admission:
             user = await self._identify(info, join)
             room = await self._hub.enter(info)
             try:
-                return await self._seat(room, user, join.resume, connection_id)
+                return await self._seat(room, user, join, connection_id)
             except BaseException:
                 self._hub.left(room)
                 raise
         except tuple(_ENDINGS) as error:
             raise RefusedError(_ENDINGS[type(error)]) from error
 
-    async def _seat(self, room: Room, user: User, resume: Resume | None, connection_id: str) -> Admitted:
+    async def _seat(self, room: Room, user: User, join: Join, connection_id: str) -> Admitted:
         try:
             seat = await self._join(room.info, user, connection_id)
-        except SessionUnknownError:
-            await self._directory.open(room.info.id)
-            seat = await self._join(room.info, user, connection_id)
-        try:
-            missed = await self._missed(room.info.id, seat, resume)
-        except BaseException:
-            self._departures.leave(room.info.id, user, connection_id, is_lost=True)
+            missed = await self._missed(room.info.id, seat, join.resume)
+            if missed:
+                await self._check_holder(room.info.id, user, connection_id)
+        except (BrokerUnavailableError, asyncio.CancelledError):
+            # Redis may have given the seat before the answer was lost.
+            self.withdraw(room.info.id, user, join, connection_id)
             raise
         if missed is None:
             return Admitted(room, user, seat, Resumed(), [])
         return Admitted(room, user, seat, Resumed(recovered=True, source="log", missed=len(missed)), missed)
 
     async def _join(self, info: SessionInfo, user: User, connection_id: str) -> Seat:
-        return await self._sessions.join(info.id, user, gateway=self._lease, connection=connection_id)
+        try:
+            return await self._sessions.join(info.id, user, gateway=self._lease, connection=connection_id)
+        except SessionUnknownError:
+            await self._directory.open(info.id)
+            return await self._sessions.join(info.id, user, gateway=self._lease, connection=connection_id)
+
+    def withdraw(self, session_id: str, user: User, join: Join, connection_id: str) -> None:
+        """Give up a seat whose welcome did not reach the client: without a token nobody can come back to it."""
+        self._departures.leave(session_id, user, connection_id, is_lost=join.token is not None)
 
     async def _missed(self, session_id: str, seat: Seat, resume: Resume | None) -> list[Payload] | None:
         """What came after the client's last event, or None when it can't be told without a hole."""
         if resume is None or resume.epoch != seat.epoch or not 0 <= resume.seq <= seat.seq:
             return None
         return await self._log.missed(session_id, resume.seq, seat.seq)
+
+    async def _check_holder(self, session_id: str, user: User, connection_id: str) -> None:
+        """While the log was read, the user may have come back elsewhere, or lost the seat; the room did not see it."""
+        assert user.id is not None
+        holder = await self._sessions.holder(session_id, user.id)
+        if holder != connection_id:
+            raise RefusedError(closes.RESYNC if holder is None else closes.REPLACED)
 
     async def _identify(self, info: SessionInfo, join: Join) -> User:
         """Whom the token or the password proves, or a new user by name."""

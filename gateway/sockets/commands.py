@@ -81,7 +81,7 @@ class _Answerable(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(Command).decode
 _decode_answerable = msgspec.json.Decoder(_Answerable).decode
-_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$")
+_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)  # it may quote what the client sent
 _MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
 
 

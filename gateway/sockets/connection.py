@@ -34,7 +34,7 @@ from gateway.sockets.frames import (
     pong_frame,
     text_frame,
 )
-from gateway.sockets.participant import Announce, Effect, End, Participant, Publish, Refuse
+from gateway.sockets.participant import Announce, Effect, End, Participant, Phase, Publish, Refuse
 from gateway.sockets.participant import Pong as PongEffect
 from gateway.sockets.replies import ErrorData, Welcome
 
@@ -216,7 +216,8 @@ class Connection(asyncio.Protocol):
             case Binary():
                 self._do(self._participant.heard_binary())
             case Ping(payload):
-                self.write(pong_frame(payload))
+                if not self._close_code:
+                    self.write(pong_frame(payload))
             case Pong():
                 self._is_alive = False  # an answer to us is no traffic: an idle connection goes on being pinged
             case Close(code):
@@ -231,6 +232,7 @@ class Connection(asyncio.Protocol):
         if not self._close_code:
             self._stop(code or 1005, is_lost=True)
             self.write(close_frame(code))
+            self._expect_close()  # closing waits for what is unsent, which the client may never read
         self._transport.close()
 
     def _do(self, effect: Effect) -> None:
@@ -329,7 +331,10 @@ class Connection(asyncio.Protocol):
 
     def _join_is_late(self) -> None:
         seconds = self._edge.join_timeout_seconds
-        self.end(closes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
+        if self._participant.phase is Phase.JOINING:
+            self.end(closes.UNAVAILABLE.saying(f"the join took longer than {seconds} seconds"))
+        else:
+            self.end(closes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
 
     async def _join(self, join: Join) -> None:
         try:
@@ -347,7 +352,7 @@ class Connection(asyncio.Protocol):
         """Take the seat: no await from here to the room, so that no event is missed or repeated."""
         seat, room = admitted.seat, admitted.room
         if self._close_code:  # the client went while its seat was being taken
-            self._edge.departures.leave(self.session_id, admitted.user, self.id, is_lost=True)
+            self._edge.admission.withdraw(self.session_id, admitted.user, join, self.id)
             return
         if self._closer is not None:
             self._closer.cancel()
@@ -367,7 +372,8 @@ class Connection(asyncio.Protocol):
         )
         bodies = [replies.welcome(join.id, welcome), *(event.body for event in admitted.missed)]
         self._write_widely(b"".join(map(text_frame, bodies)))
-        room.attach(self, seat.seq, seat.epoch)
+        if self._room is room:  # its buffer may have been full already: then it has ended
+            room.attach(self, seat.seq, seat.epoch)
         log.info("connection.opened", session_id=self.session_id, user_id=self._user.id, is_new=seat.is_new)
 
     def _write_widely(self, data: bytes) -> None:

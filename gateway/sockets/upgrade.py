@@ -15,6 +15,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.sockets import handshake
 
+HEAD_SECONDS = 10.0
+MAX_HEAD_BYTES = 65_536
+
 log = structlog.get_logger()
 
 Message = dict[str, Any]
@@ -22,15 +25,53 @@ Detach = Callable[[Callable[[set[Any]], asyncio.Protocol]], None]
 
 
 class UpgradeProtocol(HttpToolsProtocol):
-    """HTTP by uvicorn; WebSocket by `_Opening`."""
+    """HTTP by uvicorn; WebSocket by `_Opening`. The head of a request is bounded, which uvicorn's is not."""
 
     opening: "_Opening | None" = None
+    _head_timer: asyncio.TimerHandle | None = None  # set while a head is awaited, or an upgrade's body
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """A client connected; its first request must come in time."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._head_is_here()
+                _answer(self.transport, 431, (), b"")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request came."""
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is here."""
+        super().on_headers_complete()
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self._head_is_here()
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _head_is_here(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _should_upgrade(self) -> bool:
         return bool(self._get_upgrade() == b"websocket")
 
     def handle_websocket_upgrade(self) -> None:
         """The request's head is complete, and asks for a WebSocket."""
+        self._head_is_here()
         refusal = handshake.check_request(self.scope["method"], self.scope["http_version"], self.headers)
         if refusal is not None:
             _answer(self.transport, refusal.status, refusal.headers, refusal.reason.encode())
@@ -44,6 +85,7 @@ class UpgradeProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went, before the upgrade was done."""
+        self._head_is_here()
         if self.opening is not None:
             self.opening.gone.set()
         super().connection_lost(exc)

@@ -203,7 +203,7 @@ TABLE = {
     "no JWT": unauthorized(lambda _: "abc"),
     "long token": unauthorized(lambda _: "x" * 5000),
     "another secret": unauthorized(lambda session_id: token(session_id, secret="x" * 40)),
-    "unsigned": unauthorized(lambda session_id: jwt.encode({"scope": "host", "sid": session_id}, None, "none")),
+    "unsigned": unauthorized(lambda session_id: jwt.encode({"scope": "host", "sid": session_id}, "", "none")),
     "expired": unauthorized(lambda session_id: token(session_id, exp=int(time.time()) - 60)),
     "without expiry": unauthorized(lambda session_id: token(session_id, exp=None)),
     "another issuer": unauthorized(lambda session_id: token(session_id, iss="elsewhere")),

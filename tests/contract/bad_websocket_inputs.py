@@ -260,11 +260,11 @@ BAD_FIRST: dict[str, tuple[bytes, Json]] = {
     "name of 51 emoji": (say(type="join", name=EMOJI * 51), bad_join(NAME_LENGTH.format(51), field="name")),
     "NUL in a name": (
         say(type="join", name="E\0ve"),
-        bad_join("name must not contain control characters", field="name"),
+        bad_join("name must not contain control characters or direction overrides", field="name"),
     ),
     "line break in a name": (
         say(type="join", name="E\nve"),
-        bad_join("name must not contain control characters", field="name"),
+        bad_join("name must not contain control characters or direction overrides", field="name"),
     ),
     "invisible name": (
         say(type="join", name="\u200b\u2060"),

@@ -1,6 +1,7 @@
 """How a gateway protects itself and its clients: timeouts, heartbeat, buffers, admission, drain."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.frames import text
+from tests.frames import close, text
 from tests.gateways import Gateway, running_gateways
 from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected, request
 from tests.rest import call, create_session, eventually
@@ -109,6 +110,26 @@ async def test_slow_consumers_of_typing(services: Services, tmp_path: Path) -> N
         log = gateway.log.read_text()
         assert log.count("code=4000") == 3
         assert "redis.disconnected" not in log
+
+
+async def test_deaf_client_that_closes(services: Services, tmp_path: Path) -> None:
+    """A client that sends a close frame while it reads nothing is gone after a few seconds."""
+    with running_gateways(services, tmp_path, max_buffer_bytes=16_777_216) as [gateway]:
+        session = await create_session(gateway.url)
+        async with connected(gateway.url, session["id"]) as deaf, connected(gateway.url, session["id"]) as ana:
+            await deaf.join("Deaf")
+            await ana.join("Ana")
+            ghosts = {"type": "message", "text": "\N{GHOST}" * 500}
+            for _ in range(60):  # 7 MB, more than the sockets themselves take
+                await ana.send(text(json.dumps(ghosts, ensure_ascii=False)) * 50)
+                for _ in range(50):
+                    await ana.event_of("ack")
+            await deaf.send(close(1000))
+
+            async def is_gone() -> bool:
+                return bool((await call(gateway.url, "GET", "/health")).json()["sockets"] == 1)
+
+            await eventually(is_gone)
 
 
 async def test_forbidden_origin(strict: Gateway) -> None:

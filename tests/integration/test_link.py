@@ -95,6 +95,14 @@ async def test_a_call_cancelled_before_the_connection_breaks(link: Link, redis_u
     assert await link.call("PING") == b"PONG"
 
 
+@pytest.mark.parametrize(("reply", "is_passing"), [("LOADING it", True), ("OOM no", True), ("LOADINGS", False)])
+async def test_what_will_pass(link: Link, reply: str, is_passing: bool) -> None:
+    """A reply by which Redis refuses to work for now counts as Redis being unavailable."""
+    with pytest.raises(BrokerError, match=reply) as caught:
+        await link.call("EVAL", f"return redis.error_reply('{reply}')", 0)
+    assert isinstance(caught.value, BrokerUnavailableError) == is_passing
+
+
 async def test_its_own_name(link: Link) -> None:
     """Redis shows the connection under the name that it was given."""
     assert await link.call("CLIENT", "GETNAME") == b"seance-link"
@@ -162,6 +170,22 @@ async def test_wrong_password(server: RedisServer) -> None:
     dialling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await dialling
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_cancelled_while_dialling(redis_url: str, is_there: bool) -> None:
+    """Whatever the dialling has come to, its task ends when it is cancelled, and leaves no connection behind."""
+    for ticks in range(40):
+        link = Link(redis_url if is_there else "redis://127.0.0.1:1/0")
+        dialling = asyncio.create_task(link.keeper.run())
+        for _ in range(ticks):
+            await asyncio.sleep(0)  # one loop tick
+        dialling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(dialling, 3)
+        assert not link.is_up
+    with Redis.from_url(redis_url) as redis:
+        await eventually(lambda: "seance-link" not in [client["name"] for client in redis.client_list()])
 
 
 async def test_nonsense_from_the_server() -> None:

@@ -238,6 +238,21 @@ async def test_dropped_while_it_is_asked_for_again(
     assert list(subscriber._subscriptions) == [b"two"]
 
 
+async def test_not_allowed(server: RedisServer) -> None:
+    """Redis may refuse a channel: whoever waits for it is told, and what was confirmed before is still heard."""
+    async with _link(server) as link:
+        await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "resetchannels", "&mine")
+        url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
+        subscriber = Subscriber(url)
+        ear = Ear(link, subscriber)
+        async with kept(subscriber.keeper):
+            await ear.listen("mine")
+            with pytest.raises(BrokerUnavailableError, match="refuses to work: NOPERM"):
+                await subscriber.subscribe(b"another")
+            assert await ear.latest("mine") == []
+            assert list(subscriber._subscriptions) == [b"mine"]
+
+
 async def test_an_idle_subscriber_stays(own: Subscriber) -> None:
     """A connection on which nothing is published is asked for a sign of life, and kept."""
     loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ from persistence.writer import Writer
 from tests.stored import add_sessions, engine_on, joined, left, message, rows, until
 
 ANA = "7c0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a03"
+BEN = "8d1c2e4f-1a66-4a5f-8e8d-1b8a4b4b7b14"
 START = datetime(2026, 11, 22, 21, 5, tzinfo=UTC)
 
 
@@ -171,6 +172,17 @@ async def test_closing_an_unknown_session_is_nothing(engine: AsyncEngine, sessio
     await Writer(engine).write([Record(str(uuid4()), closed), Record(other, closed)])
     found = await rows(engine, "SELECT id::text, is_active FROM sessions")
     assert set(found) == {(session_id, True), (other, False)}
+
+
+async def test_closing_a_session_empties_it(engine: AsyncEngine, session_id: str) -> None:
+    """Whoever was still there left when the session was closed; who had left before keeps that time."""
+    closed = SessionClosed("2026-11-22T22:00:00.000Z", Empty())
+    batch: list[Stored] = [joined(ANA, "Ana", START), joined(BEN, "Ben", START), left(BEN, "Ben", START), closed]
+    for _ in range(2):
+        await Writer(engine).write([Record(session_id, event) for event in batch])
+    found = dict(await rows(engine, "SELECT name, left_at FROM users"))
+    assert found["Ana"] == datetime(2026, 11, 22, 22, tzinfo=UTC)
+    assert found["Ben"] == START
 
 
 async def test_a_cut_in_the_middle_leaves_nothing_half_written(engine: AsyncEngine, session_id: str) -> None:

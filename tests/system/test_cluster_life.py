@@ -1,5 +1,6 @@
 """The local cluster as its users see it: up, kills, scale, restart, down, up again."""
 
+import json
 import os
 import signal
 import socket
@@ -50,7 +51,8 @@ def test_everything_is_ready_when_up_returns(cluster: LocalCluster) -> None:
 
 
 def test_status_in_words_names_every_replica(cluster: LocalCluster) -> None:
-    """`seance status` prints the replicas with their own addresses, and no password."""
+    """`seance status` prints the replicas with their own addresses and no password, or with --json all of it."""
+    assert json.loads(cluster.seance("status", "--json").stdout) == cluster.status()
     said = cluster.seance("status").stdout
     for one in cluster.status()["gateways"]:
         assert f"{one['id']} " in said

@@ -108,6 +108,7 @@ def test_a_gateway_that_can_not_start_ends_up(local: LocalCluster) -> None:
     failed = local.seance("up", "--detach", expected=1, PARTITIONS="8")
     assert "does not start; its log" in failed.stdout
     assert "PARTITIONS=16" in failed.stdout
+    assert "is killed" not in failed.stdout
     local.seance("status", expected=3)
 
 

@@ -35,10 +35,15 @@ class Redis:
         self._process = process = start(self._service.launch, self._folder / "redis.log")
         await wait_until_answering(self._service, lambda: process.poll() is None)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """Kill -9."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._process.wait()
 
 

@@ -53,9 +53,9 @@ def test_users_are_folded_to_the_latest_join_and_leave() -> None:
 
 
 def test_closed_sessions_are_collected() -> None:
-    """A session that was closed is named once."""
+    """A session that was closed is named once, with when."""
     closed = Record(SESSION, SessionClosed("2026-11-22T21:05:00.000Z", Empty(), 3))
-    assert rows_of([closed, closed]).closed == {SESSION}
+    assert rows_of([closed, closed]).closed == {SESSION: datetime(2026, 11, 22, 21, 5, tzinfo=UTC)}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_another_algorithm(algorithm: str) -> None:
 
 def test_unsigned(tokens: Tokens) -> None:
     """The algorithm `none` is refused."""
-    token = jwt.encode({"iss": "seance", "scope": "host", "sid": SESSION}, None, algorithm="none")
+    token = jwt.encode({"iss": "seance", "scope": "host", "sid": SESSION}, "", algorithm="none")
     with pytest.raises(TokenSignatureError, match="HS256"):
         tokens.verify_token(token)
 

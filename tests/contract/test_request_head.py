@@ -1,0 +1,62 @@
+"""Requests whose head does not end: neither memory nor sockets are held for them."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from tests.gateways import Gateway
+from tests.raw_client import connected
+from tests.rest import call, create_session
+
+DEADLINE_SECONDS = 30.0
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET /live HTTP/1.1\r\nHost: x\r\n", id="half a head"),
+        pytest.param(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\nGET /live", id="half a second head"),
+        pytest.param(
+            b"GET /ws/x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 9\r\n\r\n",
+            id="an upgrade without its body",
+        ),
+    ],
+)
+async def test_unfinished_request(gateways: list[Gateway], start: bytes) -> None:
+    """A connection on which no whole request comes is closed after some seconds."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateways[0].port)
+    writer.write(start)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])
+async def test_endless_head(gateways: list[Gateway], start: bytes) -> None:
+    """A head that grows and grows is refused with 431 and the connection closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateways[0].port)
+    writer.write(start)
+    with contextlib.suppress(ConnectionError):
+        for _ in range(1000):
+            writer.write(b"X-Header: value\r\n" * 100 if start.endswith(b"\r\n") else b"x" * 1000)
+            await writer.drain()
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        answer = await asyncio.wait_for(reader.read(), DEADLINE_SECONDS)
+    assert answer[:12] in {b"HTTP/1.1 431", b""}
+    assert writer.is_closing() or reader.at_eof()
+    writer.close()
+
+
+async def test_large_body_is_no_head(gateway_url: str) -> None:
+    """What follows a head does not count for it, and a socket that was upgraded stays."""
+    session = await create_session(gateway_url)
+    answer = await call(gateway_url, "POST", "/api/sessions", body={"name": "x" * 200_000})
+    assert answer.status_code == 413
+    async with connected(gateway_url, session["id"]) as ana:
+        await ana.join("Ana")
+        for number in range(100):
+            await ana.say({"type": "ping", "id": f"{number}", "padding": "x" * 10_000})
+            assert (await ana.event())["id"] == f"{number}"
