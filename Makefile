@@ -10,7 +10,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up down status scale restart migrate check test clean-data help
+.PHONY: up down status scale restart migrate check test conformance fuzz clean-data help
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -47,6 +47,12 @@ test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a par
 	$(VENV)/bin/coverage run -m pytest $(PYTEST_FLAGS) $(TESTS)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)
+
+conformance: $(VENV)/.dev ## the Autobahn test suite against the WebSocket codec; needs Python 2.7
+	@$(VENV)/bin/python -m tests.conformance
+
+fuzz: $(VENV)/.dev ## random input against the WebSocket codec and the commands; FUZZ_SECONDS=60
+	@$(VENV)/bin/python -m tests.fuzz
 
 clean-data: | $(SEANCE) ## remove the data and logs of the stopped cluster
 	@exec $(SEANCE) clean-data

@@ -6,7 +6,6 @@ from broker import keys
 from broker.events import instant
 from broker.link import Link
 from broker.scripts import Scripts
-from broker.sessions import now_ms
 
 BEAT_SECONDS = 3.0
 LEASE_MS = 10_000
@@ -28,7 +27,7 @@ class Leases:
 
         After the first time that means: it had expired, and others have freed the seats that were held under it.
         """
-        expiry = now_ms() + LEASE_MS
+        expiry = await self._now_ms() + LEASE_MS
         answers = [
             self._link.call("ZADD", keys.gateways(partition), "XX", "CH", expiry, self.lease)
             for partition in range(self._partitions)
@@ -39,13 +38,18 @@ class Leases:
         return lost
 
     async def _set(self) -> None:
-        expiry = now_ms() + LEASE_MS
+        expiry = await self._now_ms() + LEASE_MS
         await asyncio.gather(
             *(
                 self._link.call("ZADD", keys.gateways(partition), expiry, self.lease)
                 for partition in range(self._partitions)
             )
         )
+
+    async def _now_ms(self) -> int:
+        # Redis' clock: a gateway whose own runs ahead would free the seats of all others, again and again.
+        seconds, microseconds = await self._link.call("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def give_up(self) -> None:
         """Let the leases end now; seats that are still held are freed by whoever reaps next."""
@@ -59,9 +63,10 @@ class Leases:
     async def reap(self) -> int:
         """Free the seats that nobody holds any more, in every partition; returns how many were looked at."""
         total = 0
+        now = await self._now_ms()
         for partition in range(self._partitions):
             while True:
-                seen = await self._scripts.call("reap", (keys.prefix(partition),), now_ms(), instant(), REAP_AT_ONCE)
+                seen = await self._scripts.call("reap", (keys.prefix(partition),), now, instant(), REAP_AT_ONCE)
                 total += seen
                 if seen < REAP_AT_ONCE:
                     break

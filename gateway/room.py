@@ -190,8 +190,11 @@ class Room:
             self._heard_unsequenced(event)
         elif self._is_filling:
             self._held.append(event)
-        else:
-            self._take((event,))
+        elif self.last_seq is None or event.seq == self.last_seq + 1:
+            self._deliver(event)
+        elif event.seq > self.last_seq:  # at a gap, fetch what is missing and hold the rest
+            self._held.append(event)
+            self._fill()
 
     def catch_up(self) -> None:
         """Events may have been missed: fetch from the log whatever came after the last one."""
@@ -236,17 +239,6 @@ class Room:
         else:
             self._give_up()
         return True
-
-    def _take(self, events: Iterable[Payload]) -> None:
-        """Hand out events that came in order; at the first gap, fetch what is missing and hold the rest."""
-        for event in events:
-            if self._is_filling:
-                self._held.append(event)
-            elif self.last_seq is None or event.seq == self.last_seq + 1:
-                self._deliver(event)
-            elif event.seq > self.last_seq:
-                self._held.append(event)
-                self._fill()
 
     def _fill(self) -> None:
         self._is_filling = True

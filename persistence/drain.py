@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 import msgspec
 import structlog
@@ -26,6 +27,8 @@ TAKE_SECONDS = 0.5
 TRIM_SECONDS = 1.0
 # An entry that was delivered to nobody who knows of it (a stopped process that was killed) is found after this.
 SWEEP_SECONDS = 60.0
+# Redis counts per partition: what a read may bring at most, when all of them suddenly have entries.
+READ_BATCHES = 8
 
 log = structlog.get_logger()
 
@@ -65,6 +68,8 @@ class Drain:
         self._redis_outage = redis_outage
         self._database_outage = database_outage
         self._is_prepared = False
+        # Partitions that gave something at the last read: one busy session fills a batch as fast as many.
+        self._busy = 1
         # Partitions whose pending entries have to be looked at before new ones.
         self._unsettled: set[int] = set()
         self._due_at = {"take": 0.0, "trim": 0.0, "sweep": time.monotonic() + SWEEP_SECONDS}
@@ -130,16 +135,22 @@ class Drain:
         self._unsettled -= partitions
 
     async def _collect(self, partitions: frozenset[int]) -> list[Entry]:
-        """New entries: a batch, or what came within its time; at most two, since Redis counts per partition."""
-        count, wanted = self._count(partitions), self._batching.entries
-        entries = await self._stream.read(partitions, count, round(READ_SECONDS * 1000))
+        """New entries: a batch, or what came within its time; more when it came all at once."""
+        entries = await self._read(partitions, READ_SECONDS)
         full_at = time.monotonic() + self._batching.milliseconds / 1000
-        while entries and len(entries) < wanted and (left_seconds := full_at - time.monotonic()) > 0:
-            entries += await self._stream.read(partitions, count, round(left_seconds * 1000))
+        while entries and len(entries) < self._batching.entries and (left_seconds := full_at - time.monotonic()) > 0:
+            entries += await self._read(partitions, left_seconds)
+        return entries
+
+    async def _read(self, partitions: frozenset[int], wait_seconds: float) -> list[Entry]:
+        entries = await self._stream.read(partitions, self._count(partitions), round(wait_seconds * 1000))
+        self._busy = max(1, len({entry.partition for entry in entries}))
         return entries
 
     def _count(self, partitions: frozenset[int]) -> int:
-        return -(-self._batching.entries // len(partitions))
+        """How many entries to ask of each partition."""
+        wanted = self._batching.entries
+        return min(ceil(wanted / self._busy), ceil(READ_BATCHES * wanted / len(partitions)))
 
     async def _persist_all(self, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), self._batching.entries):

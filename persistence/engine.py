@@ -23,7 +23,12 @@ def create_engine(url: str, *, pool_size: int, max_overflow: int, timeout_second
         pool_timeout=timeout_seconds,
         # A connection that Postgres closed meanwhile (a restart) is replaced unseen.
         pool_pre_ping=True,
-        connect_args={"timeout": timeout_seconds, "command_timeout": timeout_seconds},
+        connect_args={
+            "timeout": timeout_seconds,
+            "command_timeout": timeout_seconds,
+            # A process that is stopped in the middle of a transaction must not lock others out of its rows for ever.
+            "server_settings": {"idle_in_transaction_session_timeout": str(round(timeout_seconds * 1000))},
+        },
         # Errors of SQLAlchemy otherwise quote what was being written: texts and password hashes.
         hide_parameters=True,
     )

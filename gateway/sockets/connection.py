@@ -34,6 +34,7 @@ from gateway.sockets.frames import (
     pong_frame,
     text_frame,
 )
+from gateway.sockets.hangup import hang_up
 from gateway.sockets.participant import Announce, Effect, End, Participant, Phase, Publish, Refuse
 from gateway.sockets.participant import Pong as PongEffect
 from gateway.sockets.replies import ErrorData, Welcome
@@ -225,8 +226,7 @@ class Connection(asyncio.Protocol):
             case Violation(code, reason):
                 self.end(Ending(code, reason, reason))
                 # Nothing can be read any more, the client's close frame neither: it ends by closing its side.
-                if self._transport.can_write_eof():
-                    self._transport.write_eof()
+                hang_up(self._transport)
 
     def _closed_by_client(self, code: int | None) -> None:
         if not self._close_code:

@@ -1,6 +1,7 @@
 """Gateway leases: proof of life, and the end of whoever gives none."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -128,3 +129,19 @@ async def test_given_up(link: Link, scripts: Scripts) -> None:
     assert await expiries(link) == [0] * PARTITIONS
     await leases(link, scripts, "another").reap()
     assert await expiries(link) == [None] * PARTITIONS
+
+
+async def test_own_clock_does_not_matter(link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway whose clock is wrong frees no seat of a gateway that lives, and lives itself."""
+    sessions = Sessions(link, scripts, partitions=PARTITIONS)
+    ours, theirs = leases(link, scripts), leases(link, scripts, "gw-2")
+    await theirs.renew()
+    session_id = await seated(sessions, 1, "gw-2")
+    for skew_seconds in (60, -60):
+        skewed_ns = time.time_ns() + skew_seconds * 1_000_000_000
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time_ns", lambda skewed_ns=skewed_ns: skewed_ns)
+            await ours.renew()
+            await ours.reap()
+        assert (await sessions.state(session_id)).user_count == 1
+        assert min(expiry or 0 for expiry in await expiries(link)) > now_ms()

@@ -94,6 +94,56 @@ async def test_several_whose_joins_come_late(home: House) -> None:
     assert [member.seqs for member in members] == [[2, 3, 4], [3, 4], [4]]
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_events_on_both_sides_of_the_own_join(home: House, is_first: bool) -> None:
+    """Of what came while the user joined, what the welcome contains is not repeated."""
+    if not is_first:
+        await home.join(CAT)
+    room = await home.hub.enter(INFO)
+    await home.say()
+    seat = await home.seat(ANA)
+    last = await home.say()
+    await eventually(lambda: room.last_seq == last)
+    ana = home.recorder(room, ANA)
+    room.attach(ana, seat.seq, seat.epoch)
+    home.hub.left(room)
+    await home.mark(ana)
+    assert ana.seqs == [last] == [seat.seq + 1]
+
+
+@pytest.mark.parametrize("what", ["closed", "removed", "another removed"])
+async def test_the_end_came_before_the_socket(home: House, what: str) -> None:
+    """Whoever was removed, or whose session was closed, before the socket was attached, is told and ended at once."""
+    cat = await home.join(CAT)
+    room = await home.hub.enter(INFO)
+    seat = await home.seat(ANA)
+    await home.say()
+    if what == "closed":
+        await home.sessions.close(INFO.id)
+    else:
+        await home.sessions.remove(INFO.id, CAT if what == "another removed" else ANA)
+    await eventually(lambda: room.last_seq == seat.seq + 2)
+    ana = home.recorder(room, ANA)
+    room.attach(ana, seat.seq, seat.epoch)
+    home.hub.left(room)
+    endings = {"closed": closes.SESSION_CLOSED, "removed": closes.REMOVED, "another removed": None}
+    assert ana.ending == endings[what]
+    assert ana.seqs == [seat.seq + 1, seat.seq + 2]
+    assert (cat.ending is None) == (what == "removed")
+
+
+async def test_replaced_by_a_socket_that_is_attached_first(home: House) -> None:
+    """The new socket ends the old one, even when the news of it comes later, and is not ended by it."""
+    first = await home.join(ANA, connection="first")
+    await home.shut(first)
+    second = await home.join(ANA, connection="second")
+    assert (first.ending, second.ending) == (closes.REPLACED, None)
+    await home.gate.holds(1)
+    home.gate.open()
+    await home.mark(second)
+    assert second.ending is None
+
+
 async def test_gone_before_the_own_join_came(home: House) -> None:
     """A socket that ends while it waits gets nothing, and keeps no room."""
     cat = await home.join(CAT)

@@ -241,7 +241,7 @@ async def test_dropped_while_it_is_asked_for_again(
 async def test_not_allowed(server: RedisServer) -> None:
     """Redis may refuse a channel: whoever waits for it is told, and what was confirmed before is still heard."""
     async with _link(server) as link:
-        await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "resetchannels", "&mine")
+        await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "resetchannels", "&mine*")
         url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
         subscriber = Subscriber(url)
         ear = Ear(link, subscriber)
@@ -249,6 +249,12 @@ async def test_not_allowed(server: RedisServer) -> None:
             await ear.listen("mine")
             with pytest.raises(BrokerUnavailableError, match="refuses to work: NOPERM"):
                 await subscriber.subscribe(b"another")
+            both = (subscriber.subscribe(name) for name in (b"another", b"mine too"))
+            answers = await asyncio.gather(*both, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [BrokerUnavailableError] * 2  # it does not say which
+            await ear.listen("mine too")
+            assert await ear.latest("mine too") == []
+            subscriber.unsubscribe(b"mine too")
             assert await ear.latest("mine") == []
             assert list(subscriber._subscriptions) == [b"mine"]
 

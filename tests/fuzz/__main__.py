@@ -1,0 +1,120 @@
+"""`make fuzz`: random input for FUZZ_SECONDS (60); exit code 1 with the input that broke a property.
+
+FUZZ_SEED repeats a run: it is printed first. Mutated bytes come fast and in masses; hypothesis adds structure, and
+makes what it finds small.
+"""
+
+import os
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from random import Random
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.fuzz import mutations
+from tests.fuzz.properties import check_command, check_stream
+from tests.fuzz.values import commands
+from tests.streams import streams
+
+ROUND = 500
+REPORT_SECONDS = 5.0
+
+
+class Fuzzer:
+    """Rounds of random input until the time is over; everything in round n follows from the seed and n."""
+
+    def __init__(self, number: int, seconds: float) -> None:
+        self._seed = number
+        self._begun = self._reported = time.monotonic()
+        self._ends = self._begun + seconds
+        self._done = {"streams": 0, "commands": 0, "hypothesis": 0}
+
+    def run(self) -> int:
+        """The exit code; what was found is printed."""
+        for number in range(sys.maxsize):
+            for part in (self._streams, self._commands, self._examples):
+                part(number)
+                if time.monotonic() >= self._ends:
+                    self._report()
+                    return 0
+                if time.monotonic() - self._reported >= REPORT_SECONDS:
+                    self._report()
+        raise AssertionError("there is always another round")
+
+    def _streams(self, number: int) -> None:
+        random = Random(f"streams {self._seed} {number}")  # noqa: S311 - repeatable, no secret
+        for _ in range(ROUND):
+            data = mutations.stream(random)
+            cuts = mutations.cuts(random, len(data))
+            _try(lambda: check_stream(data, cuts), f"check_stream({data!r}, {cuts})")  # noqa: B023 - called at once
+            self._done["streams"] += 1
+
+    def _commands(self, number: int) -> None:
+        random = Random(f"commands {self._seed} {number}")  # noqa: S311 - repeatable, no secret
+        for _ in range(4 * ROUND):
+            payload = mutations.command(random)
+            _try(lambda: check_command(payload), f"check_command({payload!r})")  # noqa: B023 - called at once
+            self._done["commands"] += 1
+
+    def _examples(self, number: int) -> None:
+        """Let hypothesis try; it prints what it found, made small."""
+        quiet = settings(max_examples=ROUND // 5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+        @seed(f"{self._seed} {number}")
+        @quiet
+        @given(streams, st.lists(st.integers(0, 5000), max_size=12))
+        def stream_holds(data: bytes, cuts: list[int]) -> None:
+            self._done["hypothesis"] += 1
+            check_stream(data, cuts)
+
+        @seed(f"{self._seed} {number}")
+        @quiet
+        @given(commands)
+        def command_holds(payload: bytes) -> None:
+            self._done["hypothesis"] += 1
+            check_command(payload)
+
+        stream_holds()
+        command_holds()
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        counts = ", ".join(f"{count} {name}" for name, count in self._done.items())
+        _say(f"fuzz: {self._reported - self._begun:4.0f} s: {counts}")
+
+
+class FoundError(Exception):
+    """A property does not hold; the message is the call that shows it."""
+
+
+def _try(check: Callable[[], None], call: str) -> None:
+    try:
+        check()
+    except Exception as error:
+        raise FoundError(call) from error
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run for as long as the environment says."""
+    number = int(os.environ.get("FUZZ_SEED") or secrets.randbelow(2**32))
+    seconds = float(os.environ.get("FUZZ_SECONDS") or 60)
+    _say(f"fuzz: FUZZ_SEED={number} FUZZ_SECONDS={seconds:g}")
+    try:
+        return Fuzzer(number, seconds).run()
+    except Exception:  # noqa: BLE001 - whatever was found is the result
+        traceback.print_exc()
+        _say(f"fuzz: found with FUZZ_SEED={number}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Settings: where each value comes from, and every wrong one told at once."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.settings import DEFAULT_SECRET, SECRETS, Settings, SettingsError, load
+
+SECRET = "a-secret-of-the-tests-that-is-long-enough"
+FIELDS = msgspec.structs.fields(Settings)
+
+
+def problems(environ: dict[str, str], env_file: Path | None = None) -> list[str]:
+    """What is wrong with this environment."""
+    with pytest.raises(SettingsError) as caught:
+        load(environ, env_file)
+    assert str(caught.value).splitlines() == ["wrong configuration:", *(f"  {line}" for line in caught.value.problems)]
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    """Without any variable everything has its default, and says so."""
+    settings, sources = load({})
+    assert settings == Settings()
+    assert [source.variable for source in sources] == [field.name.upper() for field in FIELDS]
+    assert {source.origin for source in sources} == {"default"}
+    assert [source.value for source in sources] == [getattr(settings, field.name) for field in FIELDS]
+
+
+def test_the_defaults_of_the_contract() -> None:
+    """These defaults are documented and relied on."""
+    settings = Settings()
+    assert (settings.port, settings.gateways, settings.workers, settings.partitions) == (8000, 2, 1, 16)
+    assert (settings.db_pool_size, settings.db_max_overflow, settings.resume_grace_seconds) == (20, 10, 15)
+    assert (settings.max_frame_bytes, settings.max_buffer_bytes, settings.join_timeout_seconds) == (16_384, 262_144, 10)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_a_setting_is_described(field: Any) -> None:
+    """Every setting has a default that is right, and a description for `.env.example` and `seance check`."""
+    assert msgspec.convert(field.default, field.type) == field.default
+    assert msgspec.inspect.type_info(field.type) is not None
+    info = msgspec.inspect.multi_type_info([field.type])[0]
+    assert isinstance(info, msgspec.inspect.Metadata)
+    assert (info.extra_json_schema or {}).get("description", "").endswith(".")
+
+
+def test_frozen() -> None:
+    """Settings can't be changed once they are built."""
+    settings, _ = load({})
+    with pytest.raises(AttributeError):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_where_values_come_from(tmp_path: Path) -> None:
+    """The environment comes before `.env`, `.env` before the default; an empty variable counts as not set."""
+    env_file = tmp_path / ".env"
+    env_file.write_text("PORT=1\nGATEWAYS=3\nWORKERS=4\nLOG_LEVEL=\nUNKNOWN=x\n# PARTITIONS=9\n")
+    environ = {"PORT": "2", "GATEWAYS": "", "LOG_LEVEL": "", "ANOTHER": "x", "port": "5"}
+    settings, sources = load(environ, env_file)
+    assert (settings.port, settings.gateways, settings.workers, settings.partitions) == (2, 3, 4, 16)
+    assert settings.log_level == "info"
+    origins = {source.variable: source.origin for source in sources}
+    assert [origins[name] for name in ("PORT", "GATEWAYS", "WORKERS", "LOG_LEVEL", "PARTITIONS")] == [
+        "environment",
+        ".env",
+        ".env",
+        "default",
+        "default",
+    ]
+    assert {source.variable: source.value for source in sources}["PORT"] == 2
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A `.env` that is not there, or is a folder, counts as empty."""
+    assert load({}, tmp_path / ".env") == load({}, tmp_path) == load({})
+
+
+def test_the_file_is_taken_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values in `.env` are not put together from other variables, whatever the process has."""
+    monkeypatch.setenv("HIDDEN", "expanded")
+    env_file = tmp_path / ".env"
+    env_file.write_text("JWT_SECRET=${HIDDEN}-0123456789-0123456789-0123456789\n")
+    assert load({}, env_file)[0].jwt_secret == "${HIDDEN}-0123456789-0123456789-0123456789"
+
+
+def test_every_problem_at_once(tmp_path: Path) -> None:
+    """However many values are wrong, all are told in one message: variable, value, origin and what it must be."""
+    env_file = tmp_path / ".env"
+    env_file.write_text("WORKERS=17\nLOG_FORMAT=xml\n")
+    found = problems({"PORT": "http", "PARTITIONS": "0", "LOG_LEVEL": "INFO", "HOST": "127.0.0.1"}, env_file)
+    assert found == [
+        "PORT: 'http' (environment) is wrong: Expected `int`, got `str`",
+        "WORKERS: '17' (.env) is wrong: Expected `int` <= 16",
+        "LOG_LEVEL: 'INFO' (environment) is wrong: Invalid enum value 'INFO'",
+        "LOG_FORMAT: 'xml' (.env) is wrong: Invalid enum value 'xml'",
+        "PARTITIONS: '0' (environment) is wrong: Expected `int` >= 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ENVIRONMENT", "staging"),
+        ("DATABASE_URL", "mysql://127.0.0.1/seance"),
+        ("DATABASE_URL", "127.0.0.1:5432"),
+        ("REDIS_URL", "127.0.0.1:6379"),
+        ("REDIS_URL", "unix:///tmp/redis"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("PORT", "80.5"),
+        ("GATEWAYS", "0"),
+        ("GATEWAYS", "65"),
+        ("JWT_SECRET", "x" * 31),
+        ("JWT_EXPIRES_SECONDS", "59"),
+        ("PARTITIONS", "1025"),
+        ("MAX_BACKLOG", "0"),
+        ("LOG_EVENTS", "15"),
+        ("RESUME_GRACE_SECONDS", "-1"),
+        ("DB_POOL_SIZE", "0"),
+        ("DB_MAX_OVERFLOW", "-1"),
+        ("REDIS_TIMEOUT_SECONDS", "0"),
+        ("WORKER_BATCH_ENTRIES", "0"),
+        ("HEARTBEAT_SECONDS", "301"),
+        ("MAX_FRAME_BYTES", "1023"),
+        ("MAX_BODY_BYTES", "many"),
+        ("SHUTDOWN_TIMEOUT_SECONDS", "0"),
+    ],
+)
+def test_a_wrong_value(variable: str, value: str) -> None:
+    """Values beyond their bounds are refused, by the name of their variable."""
+    (problem,) = problems({variable: value})
+    assert problem.startswith(f"{variable}: ")
+    assert "(environment) is wrong: " in problem
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("JWT_SECRET", "hunter2"),
+        ("DATABASE_URL", "mysql://ana:hunter2@127.0.0.1/seance"),
+        ("REDIS_URL", "http://:hunter2@127.0.0.1:6379/0"),
+    ],
+)
+def test_secrets_are_not_shown(variable: str, value: str) -> None:
+    """A wrong secret, or a wrong URL with a password, is not repeated in the message."""
+    (problem,) = problems({variable: value})
+    assert problem.startswith(f"{variable}: the value (environment) is wrong: ")
+    assert "hunter2" not in problem
+
+
+def test_which_are_secret() -> None:
+    """The signing secret is marked, so that whoever shows settings can hide it."""
+    assert {"jwt_secret"} == SECRETS
+    assert {field.name for field in FIELDS} >= SECRETS
+
+
+def test_production_needs_a_secret_of_its_own(tmp_path: Path) -> None:
+    """In production the default secret is refused, however it came to be in force; elsewhere it is fine."""
+    (problem,) = problems({"ENVIRONMENT": "production"})
+    assert problem.startswith("JWT_SECRET: the default is public")
+    assert problems({"ENVIRONMENT": "production", "JWT_SECRET": DEFAULT_SECRET}) == [problem]
+    env_file = tmp_path / ".env"
+    env_file.write_text("ENVIRONMENT=production\n")
+    assert len(problems({"PORT": "x"}, env_file)) == 2
+    assert load({"ENVIRONMENT": "production", "JWT_SECRET": SECRET})[0].jwt_secret == SECRET
+    assert load({"ENVIRONMENT": "test"})[0].jwt_secret == DEFAULT_SECRET
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("*", ("*",)),
+        ("http://a.example", ("http://a.example",)),
+        (" http://a.example/ , https://b.example:8443 ,", ("http://a.example", "https://b.example:8443")),
+        (",", ()),
+    ],
+)
+def test_origins(text: str, origins: tuple[str, ...]) -> None:
+    """Origins are split at commas, without blanks and final slashes."""
+    assert load({"CORS_ORIGINS": text})[0].origins == origins
+
+
+@pytest.mark.parametrize(
+    ("environment", "log_format", "is_json"),
+    [
+        ("development", "auto", False),
+        ("test", "auto", False),
+        ("production", "auto", True),
+        ("development", "json", True),
+        ("production", "console", False),
+    ],
+)
+def test_log_format(environment: str, log_format: str, is_json: bool) -> None:
+    """Logs are JSON in production, unless the format is given."""
+    environ = {"ENVIRONMENT": environment, "LOG_FORMAT": log_format, "JWT_SECRET": SECRET}
+    assert load(environ)[0].logs_json == is_json
