@@ -350,7 +350,7 @@ class Room:
             member.end(closes.REMOVED)
 
     def _presence(self, user_count: int) -> None:
-        # At most one a second: the first change goes out soon, later ones wait for the second to pass.
+        # At most one a second: a change waits, and whatever comes meanwhile goes with it.
         self._user_count = user_count
         if self._presence_timer is None:
             self._presence_timer = self._loop.call_later(PRESENCE_SECONDS, self._send_presence)
