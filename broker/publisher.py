@@ -24,6 +24,7 @@ class Published(msgspec.Struct, frozen=True):
 
     seq: int
     message_id: str
+    is_persisted: bool = False
 
 
 _ERRORS: dict[bytes, Callable[[], Exception]] = {
@@ -52,8 +53,12 @@ class Publisher:
         text: str,
         is_spirit: bool = False,
         key: str | None = None,
+        is_awaited: bool = False,
     ) -> tuple["asyncio.Future[Reply]", str]:
-        """Send a message now; `published(reply, message_id)` reads the outcome from the future's reply."""
+        """Send a message now; `published(reply, message_id)` reads the outcome from the future's reply.
+
+        `is_awaited` says that somebody waits until it is committed: the channel will be told.
+        """
         partition = keys.partition_of(session_id, self._partitions)
         message_id = self._ids.next()
         ts = instant()
@@ -70,6 +75,7 @@ class Publisher:
             self._max_backlog,
             f"{user_id or '-'} {key}" if key else "",
             KEY_SECONDS,
+            int(is_awaited),
         )
         return future, message_id
 
@@ -103,5 +109,5 @@ def published(reply: Reply, message_id: str) -> Published:
     error = _ERRORS.get(reply)
     if error is not None:
         raise error()
-    seq, first_id = reply.split(b" ")
-    return Published(int(seq), first_id.decode())
+    seq, first_id, persisted = reply.split(b" ")
+    return Published(int(seq), first_id.decode(), is_persisted=int(persisted) >= int(seq))

@@ -181,8 +181,8 @@ class Sessions:
         return Seat(outcome == b"joined", reply[1], reply[2].decode(), reply[3], users)
 
     def send_position(self, session_id: str) -> "asyncio.Future[Reply]":
-        """Ask for the epoch and the last seq of the hot state: two bytes, or two None when there is none."""
-        return self._link.call("HMGET", self.key(session_id), "epoch", "seq")
+        """Ask for epoch, last seq and persisted watermark of the hot state: bytes each, or None when there is none."""
+        return self._link.call("HMGET", self.key(session_id), "epoch", "seq", "persisted")
 
     def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
         """Give up the seat that this connection holds: at once, or after the grace time when it `is_lost`."""

@@ -119,12 +119,17 @@ class Stream:
                     )
                 await pipeline.execute()
 
-    async def bury(self, entry: Entry, reason: str) -> None:
-        """Move an entry that can't be written to the partition's dead stream, with the reason."""
+    async def bury(self, entry: Entry, reason: str, seq: int) -> None:
+        """Move an entry that can't be written to the partition's dead stream, with the reason.
+
+        Whoever waits until the message with this `seq` is committed is told that it will not be (0: nobody can wait).
+        """
         with mapped():
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.xadd(keys.dead(entry.partition), {**entry.fields, b"reason": reason, b"entry": entry.id})
                 pipeline.xack(keys.events(entry.partition), keys.GROUP, entry.id)
+                if seq:
+                    pipeline.publish(keys.session(entry.partition, entry.session_id), f"0 d -\n{seq}")
                 await pipeline.execute()
 
     async def trim(self, partitions: Collection[int]) -> int:

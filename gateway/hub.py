@@ -97,7 +97,7 @@ class Hub:
         return self._log.send_range(session_id, first)
 
     def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
-        """The epoch and the last seq of the session's hot state."""
+        """Epoch, last seq and persisted watermark of the session's hot state."""
         return self._sessions.send_position(session_id)
 
     def schedule(self, room: Room) -> None:

@@ -16,6 +16,7 @@ from broker.events import Empty, ephemeral, instant
 from broker.log import PAGE, Payload, read
 from broker.sessions import SessionInfo
 from broker.wire import Reply
+from gateway.commits import Commits
 from gateway.sockets import closes, replies
 from gateway.sockets.closes import Ending
 from gateway.sockets.frames import text_frame
@@ -33,6 +34,7 @@ class Member(Protocol):
 
     id: str
     wants_batches: bool
+    wants_persisted: bool
 
     @property
     def user_id(self) -> str:
@@ -52,7 +54,7 @@ class Desk(Protocol):
         """Events from `first` on, at most a page."""
 
     def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
-        """The epoch and the last seq of the session's hot state."""
+        """Epoch, last seq and persisted watermark of the session's hot state."""
 
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
@@ -76,6 +78,7 @@ class Room:
         "_recent",
         "_user_count",
         "_waiting",
+        "commits",
         "epoch",
         "info",
         "joining",
@@ -89,6 +92,7 @@ class Room:
         self.members: set[Member] = set()
         self.users: dict[str, Member] = {}
         self.joining = 0
+        self.commits = Commits()
         self.epoch: str | None = None
         self.last_seq: int | None = None
         self._desk = desk
@@ -194,6 +198,7 @@ class Room:
 
     def catch_up(self) -> None:
         """Events may have been missed: fetch from the log whatever came after the last one."""
+        self._ask_persisted()
         # When nobody is here yet the next socket asks; when the log is being asked, it is asked again afterwards.
         self._is_behind = self.last_seq is None or self._is_filling
         if not self._is_behind:
@@ -207,12 +212,22 @@ class Room:
         if self._is_unanswered(answer, self._compare):
             return
         assert self.last_seq is not None
-        epoch, seq = answer.result()
+        epoch, seq, _ = answer.result()
         # After Redis lost data the numbers start anew, or some are given again: nothing here fits them.
         if (epoch or b"").decode() != self.epoch or int(seq) < self.last_seq:
             self._give_up()
         else:
             self._fill()
+
+    def _ask_persisted(self) -> None:
+        if self.commits.is_awaited:
+            self._desk.ask_position(self.info.id).add_done_callback(self._told_persisted)
+
+    def _told_persisted(self, answer: "asyncio.Future[Reply]") -> None:
+        if answer.exception() is not None:
+            self._loop.call_later(FILL_RETRY_SECONDS, self._ask_persisted)
+        elif (persisted := answer.result()[2]) is not None:
+            self.commits.committed(int(persisted))
 
     def _is_unanswered(self, answer: "asyncio.Future[Reply]", ask: Callable[[], None]) -> bool:
         """Whether Redis could not be asked: then ask again soon, and not for ever."""
@@ -301,6 +316,10 @@ class Room:
                 self._presence(int(event.body))
             case b"r":
                 self._remove(event.subject)
+            case b"w":
+                self._committed(int(event.body))
+            case b"d":
+                self.commits.refused(int(event.body))
             case _:
                 self._queue(event.body)
 
@@ -312,6 +331,12 @@ class Room:
             if member is not own:
                 member.write(frame)
         self._desk.count(1, len(self.members))
+
+    def _committed(self, seq: int) -> None:
+        self.commits.committed(seq)
+        frame = text_frame(replies.persisted(seq))
+        for member in [member for member in self.members if member.wants_persisted]:
+            member.write(frame)
 
     def _replace(self, event: Payload) -> None:
         member = self.users.get(event.subject.decode())
@@ -325,7 +350,7 @@ class Room:
             member.end(closes.REMOVED)
 
     def _presence(self, user_count: int) -> None:
-        # At most one a second: the first change goes out soon, later ones wait for the second to pass.
+        # At most one a second: a change waits, and whatever comes meanwhile goes with it.
         self._user_count = user_count
         if self._presence_timer is None:
             self._presence_timer = self._loop.call_later(PRESENCE_SECONDS, self._send_presence)

@@ -160,6 +160,7 @@ class Gateway:
             messages=Messages(self._engine),
             live_sessions=sessions,
             publisher=publisher,
+            hub=hub,
             readiness=self._readiness,
             counters=self._counters,
             ping_database=lambda: _ping(self._engine),

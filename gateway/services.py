@@ -10,6 +10,7 @@ from broker.sessions import Sessions as LiveSessions
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
+from gateway.hub import Hub
 from gateway.settings import Settings
 from persistence.messages import Messages
 from persistence.sessions import Sessions as StoredSessions
@@ -49,6 +50,7 @@ class Services:
     messages: Messages
     live_sessions: LiveSessions
     publisher: Publisher
+    hub: Hub
     readiness: Callable[[], Readiness]
     counters: Callable[[], Counters]
     ping_database: Callable[[], Awaitable[None]]

@@ -90,6 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=5000, description="How long a worker waits for a batch to fill.")
     ] = 50
 
+    commit_timeout_seconds: Annotated[
+        int, Meta(ge=1, le=300, description="Longest a REST publish with `ack=persisted` waits for Postgres.")
+    ] = 10
+
     join_timeout_seconds: Annotated[
         int, Meta(ge=1, le=300, description="How long a new connection may take to send `join`.")
     ] = 10

@@ -163,12 +163,13 @@ class Drain:
         began_at = time.monotonic()
         decoded, records, dead = _decode(entries)
         refused = await write_all_but_bad(records, self._write_patiently) if records else []
-        dead += [(decoded[place], reason) for place, reason in refused]
+        dead += [(decoded[place], reason, records[place].event.seq) for place, reason in refused]
         for place, _ in reversed(refused):
             del decoded[place], records[place]
+        # First: whoever waits for a dead message must hear of it before a watermark passes it.
+        for entry, reason, seq in dead:
+            await self._bury(entry, reason, seq)
         await self._stream.settle(decoded, _watermarks(decoded, records))
-        for entry, reason in dead:
-            await self._bury(entry, reason)
         log.debug("worker.batch_written", entries=len(records), seconds=round(time.monotonic() - began_at, 6))
 
     async def _write_patiently(self, records: Sequence[Record]) -> list[Refused]:
@@ -187,8 +188,8 @@ class Drain:
                 self._database_outage.end()
                 return [Refused(place, "another message has this seq") for place in displaced]
 
-    async def _bury(self, entry: Entry, reason: str) -> None:
-        await self._stream.bury(entry, reason)
+    async def _bury(self, entry: Entry, reason: str, seq: int) -> None:
+        await self._stream.bury(entry, reason, seq)
         log.error(
             "worker.entry_dead",
             session_id=entry.session_id,
@@ -205,16 +206,16 @@ class Drain:
         return True
 
 
-def _decode(entries: Sequence[Entry]) -> tuple[list[Entry], list[Record], list[tuple[Entry, str]]]:
+def _decode(entries: Sequence[Entry]) -> tuple[list[Entry], list[Record], list[tuple[Entry, str, int]]]:
     """The entries that hold an event, their records in the same places, and the others with what is wrong."""
     decoded: list[Entry] = []
     records: list[Record] = []
-    dead: list[tuple[Entry, str]] = []
+    dead: list[tuple[Entry, str, int]] = []
     for entry in entries:
         try:
             event = decode_stored(entry.body)
         except msgspec.DecodeError as error:
-            dead.append((entry, f"undecodable: {error}"))
+            dead.append((entry, f"undecodable: {error}", 0))
         else:
             decoded.append(entry)
             records.append(Record(entry.session_id, event))

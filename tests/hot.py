@@ -150,10 +150,13 @@ class Hot:
         key: str = "",
         max_backlog: int = 1000,
         key_seconds: int = 300,
+        is_awaited: bool = False,
     ) -> Reply:
         """Publish a message whose data is only its text."""
         body = f',"ts":"{TS}","data":{{"text":"{text}"}}}}'
-        return await self._seats("publish", body, kind, user, message_id, max_backlog, key, key_seconds)
+        return await self._seats(
+            "publish", body, kind, user, message_id, max_backlog, key, key_seconds, int(is_awaited)
+        )
 
     async def reap(self, *, now: int = NOW, limit: int = 100) -> Reply:
         """Reap the partition."""

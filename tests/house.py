@@ -33,6 +33,7 @@ class Recorder:
     def __init__(self, hub: Hub, room: Room, user_id: str, name: str, *, wants_batches: bool = False) -> None:
         self.id = name
         self.wants_batches = wants_batches
+        self.wants_persisted = False
         self.writes: list[list[Any]] = []
         self.ending: Ending | None = None
         self.ends_at_write: Ending | None = None

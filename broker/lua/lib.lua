@@ -15,6 +15,8 @@
 --   r  the user <subject> was removed         c  the session was closed
 --   t  to everyone but the user <subject>     a  to everyone
 --   p  the number of users changed (body)     x  user <subject> came back on the connection in the body
+--   w  everything up to the seq in the body is committed in Postgres; only sent while somebody waits for it
+--   d  the message with the seq in the body can't be written to Postgres, and will not be committed
 
 local PURGE_LIMIT = 100
 local TRIM_EVERY = 64

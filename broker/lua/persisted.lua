@@ -1,14 +1,18 @@
--- Move the persisted watermark of sessions forward, never back. A session whose hot state is gone, or was made anew
--- meanwhile (another epoch), is left alone. Stands alone.
+-- Move the persisted watermark of sessions forward, never back, and tell the channel while somebody waits for it. A
+-- session whose hot state is gone, or was made anew meanwhile (another epoch), is left alone. Stands alone.
 -- KEYS  session hashes of one partition
 -- ARGV  for each: epoch, seq up to which everything is committed
 -- Returns how many were moved.
 local moved = 0
 for i, session in ipairs(KEYS) do
   local epoch, seq = ARGV[2 * i - 1], ARGV[2 * i]
-  local state = redis.call('HMGET', session, 'epoch', 'persisted')
-  if state[1] == epoch and tonumber(seq) > tonumber(state[2] or '0') then
+  local state = redis.call('HMGET', session, 'epoch', 'persisted', 'watch')
+  local before = tonumber(state[2] or '0')
+  if state[1] == epoch and tonumber(seq) > before then
     redis.call('HSET', session, 'persisted', seq)
+    if state[3] and tonumber(state[3]) > before then
+      redis.call('PUBLISH', session, '0 w -\n' .. seq)
+    end
     moved = moved + 1
   end
 end

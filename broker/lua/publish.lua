@@ -2,7 +2,9 @@
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 event JSON after its seq  2 kind (m or e)  3 user id or "-"  4 message id  5 max backlog
 --       6 idempotency key, with its user ("" for none)  7 seconds that the key is remembered
--- Returns seq, or "unknown" | "closed" | "backlog" | "<seq> <message id>" of the first message with that key.
+--       8 "1" when the publisher waits until the message is committed
+-- Returns seq, or "unknown" | "closed" | "backlog"
+--       | "<seq> <message id> <persisted watermark>" of the first message with that key.
 local session, part = KEYS[1], KEYS[2]
 local state = redis.call('HMGET', session, 'epoch', 'is_active')
 if not state[1] then
@@ -11,11 +13,19 @@ end
 if state[2] ~= '1' then
   return 'closed'
 end
+-- Whoever commits tells the channel when it has come so far.
+local function watch(seq)
+  if ARGV[8] == '1' and tonumber(redis.call('HGET', session, 'watch') or '0') < seq then
+    redis.call('HSET', session, 'watch', seq)
+  end
+end
+
 local remembered = ARGV[6] ~= '' and session .. ':key:' .. ARGV[6]
 if remembered then
   local first = redis.call('GET', remembered)
   if first then
-    return first
+    watch(tonumber(string.match(first, '^%d+')))
+    return first .. ' ' .. redis.call('HGET', session, 'persisted')
   end
 end
 if redis.call('XLEN', part .. 'events') >= tonumber(ARGV[5]) then
@@ -25,5 +35,6 @@ local seq = emit(part, session, ARGV[2], ARGV[3], '{"type":"message_received","s
 if remembered then
   redis.call('SET', remembered, seq .. ' ' .. ARGV[4], 'EX', ARGV[7])
 end
+watch(seq)
 rest_if_empty(session)
 return seq

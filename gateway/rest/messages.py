@@ -1,5 +1,7 @@
 """The resource messages: a session's history, and publishing from a server."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -8,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.events import Message, instant
-from gateway.errors import Detail
+from broker.publisher import Published
+from gateway.errors import ApiError, Detail
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
+from gateway.rest.failures import unavailable
 from gateway.rest.fields import TRIMMED, invalid
 from gateway.rest.operation import Operation
 from gateway.rest.request import authorize, path_id, read_query, session_not_found, when_hot
@@ -53,7 +57,8 @@ class PublishQuery(msgspec.Struct, frozen=True, kw_only=True):
     """How far the message must have come before the answer is sent."""
 
     ack: Annotated[
-        Literal["accepted"], Meta(description="In Redis, ordered and on its way; nothing else can be asked for.")
+        Literal["accepted", "persisted"],
+        Meta(description="`accepted`: in Redis, ordered, on its way (202). `persisted`: committed in Postgres (201)."),
     ] = "accepted"
 
 
@@ -96,22 +101,45 @@ async def page(request: Request, services: Services) -> Response:
 async def publish(request: Request, services: Services) -> Response:
     """POST /api/sessions/{id}/messages."""
     session_id = path_id(request)
-    read_query(request, PublishQuery)
+    query = read_query(request, PublishQuery)
     authorize(request, services.tokens, scopes={"host", "publish"}, session_id=session_id)
     body = await read_body(request, PublishMessage)
-    published = await when_hot(
-        services,
-        session_id,
-        lambda: services.publisher.message(
+    is_awaited = query.ack == "persisted"
+
+    async def send() -> Published:
+        return await services.publisher.message(
             session_id,
             user_id=None,
             user_name=body.user_name or ("Spirit" if body.is_spirit else "Server"),
             text=body.text,
             is_spirit=body.is_spirit,
             key=body.id,
-        ),
-    )
-    return success(request, PublishedMessage(published.seq, published.message_id), status=202)
+            is_awaited=is_awaited,
+        )
+
+    published = await (_committed(services, session_id, send) if is_awaited else when_hot(services, session_id, send))
+    answer = PublishedMessage(published.seq, published.message_id)
+    return success(request, answer, status=201 if is_awaited else 202)
+
+
+async def _committed(services: Services, session_id: str, send: Callable[[], Awaitable[Published]]) -> Published:
+    """What `send` published, once Postgres has it. Raises ApiError 503 when that takes too long, or can't be."""
+    info = await services.directory.get(session_id)
+    if info is None:
+        raise session_not_found()
+    # In the room the commit is heard, like everything else of the session.
+    room = await services.hub.enter(info)
+    try:
+        published = await when_hot(services, session_id, send)
+        async with asyncio.timeout(services.settings.commit_timeout_seconds):
+            is_committed = published.is_persisted or await room.commits.reached(published.seq)
+    except TimeoutError as exc:
+        raise unavailable("the message is on its way, but not committed yet; repeat it with the same `id`") from exc
+    finally:
+        services.hub.left(room)
+    if not is_committed:
+        raise ApiError(503, "unavailable", f"the message was delivered with seq {published.seq}, but can't be stored")
+    return published
 
 
 def _stored(record: MessageRecord) -> StoredMessage:
@@ -148,5 +176,6 @@ OPERATIONS = (
         body=PublishMessage,
         scopes=("host", "publish"),
         errors=("session_closed", "unavailable"),
+        other_statuses={201: "With `ack=persisted`: the message is committed in Postgres."},
     ),
 )

@@ -12,7 +12,7 @@ import structlog
 
 from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
 from broker.events import User
-from broker.publisher import published
+from broker.publisher import Published, published
 from broker.wire import Reply
 from gateway.access.admission import Admitted, RefusedError
 from gateway.room import Room
@@ -41,6 +41,7 @@ from gateway.sockets.replies import ErrorData, Welcome
 
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 64
+MAX_UNCOMMITTED = 1024
 RETRY_MS = 1000
 PINGS_UNANSWERED = 2
 ABNORMAL = 1006
@@ -66,11 +67,13 @@ class Connection(asyncio.Protocol):
         "_room",
         "_slice",
         "_transport",
+        "_uncommitted",
         "_user",
         "address",
         "id",
         "session_id",
         "wants_batches",
+        "wants_persisted",
     )
 
     def __init__(self, edge: Edge, session_id: str, *, address: str, wants_batches: bool, registry: set[Any]) -> None:
@@ -78,6 +81,7 @@ class Connection(asyncio.Protocol):
         self.session_id = session_id
         self.address = address
         self.wants_batches = wants_batches
+        self.wants_persisted = False
         self._edge = edge
         self._registry = registry
         self._participant = Participant(edge.max_malformed_frames)
@@ -88,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._closer: asyncio.TimerHandle | None = None
         self._close_code = 0  # 0 while open
         self._in_flight = 0
+        self._uncommitted = 0
         self._pings = 0
         self._slice = 0
         self._is_alive = True
@@ -252,35 +257,71 @@ class Connection(asyncio.Protocol):
 
     def _publish(self, effect: Publish) -> None:
         assert self._user is not None
+        if effect.is_awaited:
+            if self._uncommitted >= MAX_UNCOMMITTED:
+                waiting = f"{MAX_UNCOMMITTED} of your messages wait to be committed; nothing was stored"
+                self._say_unavailable(effect.id, waiting)
+                return
+            self._uncommitted += 1
+            self.wants_persisted = True
         answer, message_id = self._edge.publisher.send(
-            self.session_id, user_id=self._user.id, user_name=self._user.name, text=effect.text, key=effect.key
+            self.session_id,
+            user_id=self._user.id,
+            user_name=self._user.name,
+            text=effect.text,
+            key=effect.key,
+            is_awaited=effect.is_awaited,
         )
         self._in_flight += 1
         if self._in_flight == MAX_IN_FLIGHT:
             self._transport.pause_reading()
-        answer.add_done_callback(partial(self._published, effect.id, message_id))
+        answer.add_done_callback(partial(self._published, effect, message_id))
 
-    def _published(self, command_id: CommandId, message_id: str, answer: "asyncio.Future[Reply]") -> None:
+    def _published(self, effect: Publish, message_id: str, answer: "asyncio.Future[Reply]") -> None:
         self._in_flight -= 1
         if self._in_flight == MAX_IN_FLIGHT - 1 and not self._transport.is_closing():
             self._transport.resume_reading()
         if self._close_code:
+            answer.exception()
             return
         try:
             done = published(answer.result(), message_id)
-        except SessionUnknownError:
-            self._say_unavailable(command_id, "the session's state was lost; nothing was stored")
-            if self._room is not None:
-                self._room.end_all(closes.RESYNC)
-        except SessionClosedError:
-            data = ErrorData("session_closed", "the session is closed; nothing was stored")
-            self.write(text_frame(replies.error(command_id, data)))
-        except BacklogFullError:
-            self._say_unavailable(command_id, "too many messages wait to be stored; nothing was stored")
         except BrokerError as error:
-            self._say_unavailable(command_id, f"{error}; repeat the message with the same key")
+            self._uncommitted -= effect.is_awaited
+            self._say_failed(effect.id, error)
         else:
-            self.write(text_frame(replies.ack(command_id, done.seq, done.message_id)))
+            if not effect.is_awaited:
+                self.write(text_frame(replies.ack(effect.id, done.seq, done.message_id)))
+            elif done.is_persisted:
+                self._committed(effect.id, done, is_committed=True)
+            elif self._room is not None:
+                tell = partial(self._committed, effect.id, done)
+                self._room.commits.wait(done.seq, lambda is_committed: tell(is_committed=is_committed))
+
+    def _committed(self, command_id: CommandId, done: Published, *, is_committed: bool) -> None:
+        """Postgres has the message, or never will."""
+        self._uncommitted -= 1
+        if self._close_code:
+            return
+        if is_committed:
+            self.write(text_frame(replies.ack(command_id, done.seq, done.message_id, "persisted")))
+        else:
+            data = ErrorData("unavailable", f"the message was delivered with seq {done.seq}, but can't be stored")
+            self.write(text_frame(replies.error(command_id, data)))
+
+    def _say_failed(self, command_id: CommandId, error: BrokerError) -> None:
+        match error:
+            case SessionUnknownError():
+                self._say_unavailable(command_id, "the session's state was lost; nothing was stored")
+                if self._room is not None:
+                    self._room.end_all(closes.RESYNC)
+            case SessionClosedError():
+                data = ErrorData("session_closed", "the session is closed; nothing was stored")
+                self.write(text_frame(replies.error(command_id, data)))
+            case BacklogFullError():
+                self._say_unavailable(command_id, "too many messages wait to be stored; nothing was stored")
+            case _:
+                self._say_unavailable(command_id, f"{error}; repeat the message with the same key")
 
     def _say_unavailable(self, command_id: CommandId, message: str) -> None:
         data = ErrorData("unavailable", message, retryable=True, retry_after_ms=RETRY_MS)

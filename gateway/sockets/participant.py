@@ -24,6 +24,8 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
     id: CommandId
     text: str
     key: str | None
+    is_awaited: bool = False
+    """Whether the answer waits until the message is committed."""
 
 
 class Announce(msgspec.Struct, frozen=True, gc=False):
@@ -94,12 +96,8 @@ class Participant:
         match command:
             case Typing():
                 return Announce()
-            case Message(ack="persisted"):
-                return Refuse(
-                    command.id, "validation_error", 'ack: "persisted" is not available yet; use "accepted"', "ack"
-                )
             case Message():
-                return Publish(command.id, command.text, command.key)
+                return Publish(command.id, command.text, command.key, command.ack == "persisted")
 
     def heard_binary(self) -> Effect:
         """A binary frame came."""

@@ -8,6 +8,8 @@ from broker.events import User
 from broker.sessions import SessionInfo
 from gateway.sockets.commands import CommandId
 
+Level = Literal["accepted", "persisted"]
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,7 +51,7 @@ class Ack(msgspec.Struct, frozen=True):
 
     seq: int
     message_id: str
-    level: Literal["accepted", "persisted"]
+    level: Level
 
 
 class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,9 +74,9 @@ def session_of(info: SessionInfo) -> WelcomeSession:
     return WelcomeSession(info.id, info.name, info.created_at, info.max_users, info.presence, info.spirit)
 
 
-def ack(command_id: CommandId, seq: int, message_id: str) -> bytes:
-    """`ack` of a message that is ordered and on its way."""
-    return _answer("ack", command_id, _encode(Ack(seq, message_id, "accepted")))
+def ack(command_id: CommandId, seq: int, message_id: str, level: Level = "accepted") -> bytes:
+    """`ack` of a message that is ordered and on its way, or committed."""
+    return _answer("ack", command_id, _encode(Ack(seq, message_id, level)))
 
 
 def pong(command_id: CommandId) -> bytes:
@@ -90,6 +92,11 @@ def error(command_id: CommandId, data: ErrorData) -> bytes:
 def gap(first: int, last: int) -> bytes:
     """`gap`: events `first` to `last` could not be delivered here."""
     return b'{"type":"gap","data":{"from":%d,"to":%d}}' % (first, last)
+
+
+def persisted(seq: int) -> bytes:
+    """`persisted`: every event up to `seq` is committed in Postgres."""
+    return b'{"type":"persisted","data":{"seq":%d}}' % seq
 
 
 def presence_changed(ts: str, user_count: int) -> bytes:

@@ -230,7 +230,7 @@ TABLE = {
     "id a number": message(["id"], {"text": "hi", "id": 7}),
     "id of 65 letters": message(["id"], {"text": "hi", "id": "x" * 65}),
     "message with a user": message(["user_id"], {"text": "hi", "user_id": UNKNOWN}),
-    "ack persisted": message(["ack"], {"text": "hi"}, "?ack=persisted"),
+    "ack unknown": message(["ack"], {"text": "hi"}, "?ack=stored"),
     "ack nonsense": message(["ack"], {"text": "hi"}, "?ack="),
     # Fields of an event
     "no type": event(["type"], {}),

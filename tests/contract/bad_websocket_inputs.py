@@ -150,10 +150,6 @@ ANSWERED: dict[str, tuple[bytes, Json]] = {
         say(type="message", id=1, text="a", ack=None),
         invalid("ack", "ack: Expected `str`, got `null`", id=1),
     ),
-    "persisted ack": (
-        say(type="message", id=1, text="a", ack="persisted"),
-        invalid("ack", 'ack: "persisted" is not available yet; use "accepted"', id=1),
-    ),
     # In the wrong order.
     "second join": (say(type="join", id=9, name="Bob"), invalid("type", "already joined", id=9)),
     "second join under the same name": (say(type="join", id=9, name="Ana"), invalid("type", "already joined", id=9)),

@@ -214,8 +214,9 @@ async def test_a_server_that_is_away_is_an_error_of_ours(nowhere: AsyncEngine) -
 async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> None:
     """A lock that is never released costs the timeout, not forever, and the pool works on."""
     engine = create_engine(database_url, pool_size=2, max_overflow=0, timeout_seconds=0.3)
+    patient = create_engine(database_url, pool_size=1, max_overflow=0, timeout_seconds=30)
     record = await Sessions(engine).create(name="a")
-    async with engine.begin() as holder:
+    async with patient.begin() as holder:
         await holder.execute(text("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(DatabaseUnavailableError):
             await Sessions(engine).get(record.id)
@@ -223,6 +224,7 @@ async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> Non
             await Writer(engine).write([Record(record.id, message(record.id, 1))])
     assert await Sessions(engine).get(record.id) == record
     await engine.dispose()
+    await patient.dispose()
 
 
 async def test_an_exhausted_pool_is_unavailable(database_url: str) -> None:

@@ -131,6 +131,7 @@ async def test_a_second_connection_replaces_the_first(hot: Hot) -> None:
     await hot.heard()
     assert (await hot.join(ANA, gateway="gw-2", connection="c-2"))[0] == b"again"
     assert await hot.heard() == [f"0 x {ANA}\nc-2"]
+    assert (await hot.held_by("gw-1"), await hot.held_by("gw-2")) == (set(), {hot.member(ANA)})
     assert await hot.leave(ANA, connection="c-1") == 0
     assert await hot.seats() == {ANA: seat(ANA, gateway="gw-2", connection="c-2")}
 

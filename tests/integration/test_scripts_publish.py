@@ -45,7 +45,7 @@ async def test_a_key_is_good_for_one_message(hot: Hot) -> None:
     await hot.open()
     assert await hot.publish("one", key=f"{ANA} k", message_id="m-1") == 1
     await hot.heard()
-    assert await hot.publish("two", key=f"{ANA} k", message_id="m-2") == b"1 m-1"
+    assert await hot.publish("two", key=f"{ANA} k", message_id="m-2") == b"1 m-1 0"
     assert (await hot.heard(), len(await hot.recorded()), len(await hot.log())) == ([], 1, 1)
     assert (await hot.hash())["seq"] == "1"
 
@@ -80,7 +80,7 @@ async def test_a_repeated_key_is_answered_in_spite_of_the_backlog(hot: Hot) -> N
     """What was published once is told again even while nothing new is taken."""
     await hot.open()
     await hot.publish(key=f"{ANA} k")
-    assert await hot.publish(key=f"{ANA} k", max_backlog=1) == b"1 m-1"
+    assert await hot.publish(key=f"{ANA} k", max_backlog=1) == b"1 m-1 0"
 
 
 async def test_a_message_to_an_empty_session_starts_its_idle_time_anew(hot: Hot) -> None:
@@ -149,3 +149,24 @@ async def _publish(hot: Hot, count: int) -> None:
     for _ in range(count):
         assert type(await hot.publish(user="-")) is int
     assert {entry["e"] for entry in await hot.stream()} == {EPOCH}
+
+
+async def test_an_awaited_message_is_watched(hot: Hot) -> None:
+    """While somebody waits for a commit, the session remembers up to which seq."""
+    await hot.open()
+    await hot.publish()
+    assert "watch" not in await hot.hash()
+    await hot.publish(is_awaited=True)
+    await hot.publish()
+    assert (await hot.hash())["watch"] == "2"
+
+
+async def test_an_awaited_repetition_is_watched_too(hot: Hot) -> None:
+    """The repetition of a message that nobody waited for makes it watched, and never lowers what is watched."""
+    await hot.open()
+    await hot.publish(key=f"{ANA} k")
+    assert await hot.publish(key=f"{ANA} k", is_awaited=True) == b"1 m-1 0"
+    assert (await hot.hash())["watch"] == "1"
+    await hot.publish(is_awaited=True)
+    assert await hot.publish(key=f"{ANA} k", is_awaited=True) == b"1 m-1 0"
+    assert (await hot.hash())["watch"] == "2"

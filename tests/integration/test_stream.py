@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from broker import client, dead, keys
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
@@ -128,7 +129,7 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
         stream.pending([0], 1),
         stream.read([0], 1, 1),
         stream.settle([entry], []),
-        stream.bury(entry, "bad"),
+        stream.bury(entry, "bad", 0),
         stream.trim([0]),
         lag(redis, P),
         dead.listed(redis, P),
@@ -214,3 +215,43 @@ async def test_a_first_watermark_is_set(redis: Redis, stream: Stream) -> None:
     await stream.settle([], marks)
     found = [await redis.hget(keys.session(mark.partition, mark.session_id), "persisted") for mark in marks]
     assert found == [b"%d" % number for number in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    ("watch", "told"), [(None, []), (5, []), (6, [b"0 w -\n9"]), (9, [b"0 w -\n9"]), (20, [b"0 w -\n9"])]
+)
+async def test_the_channel_hears_of_a_watched_watermark(
+    redis: Redis, stream: Stream, watch: int | None, told: list[bytes]
+) -> None:
+    """While somebody waits for a seq above the old watermark, the new one is published, and only then."""
+    key = await _hot(redis, SESSION)
+    if watch is not None:
+        await redis.hset(key, "watch", watch)
+    async with redis.pubsub() as channel:
+        await channel.subscribe(key)
+        await stream.settle([], [Persisted(HOME, SESSION, EPOCH, 9)])
+        await redis.publish(key, b"end")
+        assert await _until_end(channel) == told
+
+
+async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: Stream) -> None:
+    """Whoever waits for a message that can't be written is told its seq."""
+    await fill(redis, 2)
+    first, second = await stream.read([HOME], 10, 1)
+    key = keys.session(HOME, first.session_id)
+    async with redis.pubsub() as channel:
+        await channel.subscribe(key)
+        await stream.bury(first, "bad", 7)
+        await stream.bury(second, "bad", 0)
+        await redis.publish(key, b"end")
+        assert await _until_end(channel) == [b"0 d -\n7"]
+
+
+async def _until_end(channel: PubSub) -> list[bytes]:
+    heard = []
+    async for found in channel.listen():
+        if found["data"] == b"end":
+            break
+        if found["type"] == "message":
+            heard.append(found["data"])
+    return heard

@@ -141,7 +141,7 @@ async def test_a_dead_entry_keeps_its_fields_and_can_be_retried(redis: Redis, st
     """Buried, an entry is acknowledged and listed with its reason; put back, it is read as it was."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)
-    await stream.bury(first, "bad")
+    await stream.bury(first, "bad", 0)
     assert await stream.pending([HOME], 10) == [second]
     (found,) = await dead.listed(redis, P)
     assert (found.partition, found.entry_id, found.session_id) == (HOME, first.id.decode(), SESSION)
@@ -156,7 +156,7 @@ async def test_dead_entries_are_chosen_by_name(redis: Redis, stream: Stream) -> 
     """Only those named are put back or dropped; a name that is not there is none."""
     await fill(redis, 4)
     for entry in await stream.read([HOME], 10, 1):
-        await stream.bury(entry, "bad")
+        await stream.bury(entry, "bad", 0)
     names = [found.name for found in await dead.listed(redis, P)]
     assert await dead.drop(redis, P, [names[1], "0:9-9"]) == 1
     assert await dead.retry(redis, P, [names[2]]) == 1
@@ -170,7 +170,7 @@ async def test_many_dead_entries_are_all_found(redis: Redis, stream: Stream) -> 
     for number in range(230):
         await put(redis, number % 2, f"session-{number}", b"{}")
     for entry in await stream.read(range(P), 1000, 1):
-        await stream.bury(entry, "bad")
+        await stream.bury(entry, "bad", 0)
     found = [one.session_id for one in await dead.listed(redis, P)]
     assert found == [f"session-{number}" for number in [*range(0, 230, 2), *range(1, 230, 2)]]
     assert [one.session_id for one in await dead.listed(redis, P, limit=3)] == found[:3]

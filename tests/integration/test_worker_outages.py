@@ -107,7 +107,7 @@ async def test_sigterm_finishes_the_batch_and_tidies_up(
     """Asked to end in the middle, a worker exits with 0; what is written is acknowledged, the rest stays."""
     (session_id,) = await add_sessions(engine, 1)
     await publish(redis, 16, session_id, *(message(session_id, seq) for seq in range(1, 20_001)))
-    with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=50) as (worker,):
+    with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=5) as (worker,):
         await until(lambda: _has_written(engine, 1), what="a message")
         worker.signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.wait) == 0

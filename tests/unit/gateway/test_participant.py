@@ -67,7 +67,7 @@ def at(phase: Phase, malformed_limit: int = 3) -> Participant:
         (
             Phase.JOINED,
             {**MESSAGE, "ack": "persisted"},
-            Refuse(2, "validation_error", 'ack: "persisted" is not available yet; use "accepted"', "ack"),
+            Publish(2, "hi", None, is_awaited=True),
             Phase.JOINED,
         ),
         (Phase.JOINED, {"type": "leave", "id": 9}, End(closes.LEFT), Phase.ENDED),

@@ -8,12 +8,15 @@ from starlette.applications import Starlette
 
 from broker.errors import BrokerUnavailableError
 from broker.link import Link
+from broker.log import Log
 from broker.publisher import Publisher
 from broker.scripts import Scripts
 from broker.sessions import Sessions as LiveSessions
+from broker.subscriber import Subscriber
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Claims, Tokens
+from gateway.hub import Hub
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
@@ -44,6 +47,7 @@ async def offline() -> AsyncIterator[Services]:
     link = Link("redis://127.0.0.1:1/0")
     scripts = Scripts(link)
     live, stored, passwords = LiveSessions(link, scripts, partitions=16), StoredSessions(engine), Passwords()
+    subscriber = Subscriber("redis://127.0.0.1:1/0")
     yield Services(
         settings=settings,
         tokens=Tokens(SECRET, 3600),
@@ -53,6 +57,7 @@ async def offline() -> AsyncIterator[Services]:
         messages=Messages(engine),
         live_sessions=live,
         publisher=Publisher(link, scripts, partitions=16, max_backlog=1000),
+        hub=Hub(subscriber, live, Log(link, partitions=16)),
         readiness=lambda: Readiness(is_ready=False, reason="Redis is not reachable"),
         counters=lambda: Counters(
             gateway_id="gw-test", sockets=3, sessions=2, events_total=40, deliveries_total=120, uptime_seconds=1.5

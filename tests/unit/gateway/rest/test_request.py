@@ -147,11 +147,11 @@ async def test_history_query(client: httpx.AsyncClient, query: str, fields: list
     assert told(await client.get(f"{MESSAGES}?{query}")) == (422, "validation_error", fields)
 
 
-async def test_ack_persisted_is_refused(client: httpx.AsyncClient, host: dict[str, str]) -> None:
-    """What can't be promised yet is refused with the choice that there is."""
-    response = await client.post(f"{MESSAGES}?ack=persisted", json={"text": "hi"}, headers=host)
+async def test_unknown_ack(client: httpx.AsyncClient, host: dict[str, str]) -> None:
+    """An acknowledgement that does not exist is refused with the choice that there is."""
+    response = await client.post(f"{MESSAGES}?ack=stored", json={"text": "hi"}, headers=host)
     assert told(response) == (422, "validation_error", ["ack"])
-    assert response.json()["error"]["details"][0]["message"] == "expected one of `accepted`"
+    assert response.json()["error"]["details"][0]["message"] == "expected one of `accepted`, `persisted`"
 
 
 @pytest.mark.parametrize("keys", [[""], ["x" * 256], ["é"], ["a\tb"], ["a", "a"]])

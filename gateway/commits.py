@@ -1,0 +1,64 @@
+"""Who waits for which event of a session to be committed in Postgres. Synchronous; a room owns one."""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+# Refusals are told once; a publisher whose own answer is still under way looks here.
+REFUSED_KEPT = 256
+
+Tell = Callable[[bool], None]
+
+
+class Commits:
+    """The persisted watermark of one session, as far as it was told here, and the waiting."""
+
+    __slots__ = ("_order", "_refused", "_waiting", "persisted")
+
+    def __init__(self) -> None:
+        self.persisted = 0
+        self._order = count()
+        self._waiting: list[tuple[int, int, Tell]] = []
+        self._refused: deque[int] = deque(maxlen=REFUSED_KEPT)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    def wait(self, seq: int, tell: Tell) -> None:
+        """Call `tell(True)` once `seq` is committed, `tell(False)` when it never will be; at once if that is known."""
+        if seq in self._refused:
+            tell(False)
+        elif seq <= self.persisted:
+            tell(True)
+        else:
+            heapq.heappush(self._waiting, (seq, next(self._order), tell))
+
+    async def reached(self, seq: int) -> bool:
+        """Whether `seq` was committed, once that is known."""
+        outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def tell(is_committed: bool) -> None:
+            if not outcome.done():
+                outcome.set_result(is_committed)
+
+        self.wait(seq, tell)
+        return await outcome
+
+    def committed(self, seq: int) -> None:
+        """Everything up to `seq` is committed, but for what was refused."""
+        self.persisted = max(self.persisted, seq)
+        while self._waiting and self._waiting[0][0] <= self.persisted:
+            heapq.heappop(self._waiting)[2](True)
+
+    def refused(self, seq: int) -> None:
+        """The event can't be written."""
+        self._refused.append(seq)
+        hit = [tell for waiting, _, tell in self._waiting if waiting == seq]
+        self._waiting = [entry for entry in self._waiting if entry[0] != seq]
+        heapq.heapify(self._waiting)
+        for tell in hit:
+            tell(False)
