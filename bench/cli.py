@@ -83,13 +83,14 @@ def check(tolerance: float, scenarios: tuple[str, ...]) -> None:
 
 
 def write_report() -> None:
-    """The table into docs/performance.md and bench/results/table.md, the plots into docs/plots."""
+    """The tables into docs/performance.md, the README and bench/results/table.md, the plots into docs/plots."""
     from bench import plots
 
     outcomes = [stored.outcome for name in SCENARIOS if (stored := store.load(name)) is not None]
     table = f"{report.target_table(outcomes)}\n\n{report.measurement_tables(outcomes)}"
     (store.RESULTS / "table.md").write_text(table + "\n", encoding="utf-8")
     report.update(ROOT / "docs" / "performance.md", table)
+    report.update(ROOT / "README.md", report.target_table(outcomes))
     drawn = plots.draw({outcome.scenario: outcome.results for outcome in outcomes}, ROOT / "docs" / "plots")
     click.echo(f"wrote the table and {len(drawn)} plots", err=True)
 

@@ -28,7 +28,7 @@ def run(stage: Stage) -> Outcome:
         for number in range(stage.pick(5, 3)):
             for one in rivals.contenders:
                 measured, run = measure(
-                    stage.load, one, Plan(stage.pick(2.5, 1.0), rate=rates[one.name], is_timed=True)
+                    stage.load, one, Plan(stage.pick(2.5, 0.7), rate=rates[one.name], is_timed=True)
                 )
                 _note(run, delivered.setdefault(one.name, {}), acknowledged)
                 found = delivered[one.name]
@@ -43,7 +43,7 @@ def run(stage: Stage) -> Outcome:
 
 def _half_of_saturation(stage: Stage, one: Contender) -> float:
     measure(stage.load, one, Plan(stage.pick(1.5, 0.4), rate=1500))
-    rates = [measure(stage.load, one, Plan(stage.pick(2.0, 0.6), window=WINDOW))[0].rate for _ in range(2)]
+    rates = [measure(stage.load, one, Plan(stage.pick(2.0, 0.4), window=WINDOW))[0].rate for _ in range(2)]
     stage.say(f"{one.name}: saturated at {max(rates):,.0f} messages/s")
     return max(rates) / 2
 

@@ -26,7 +26,7 @@ def run(stage: Stage) -> Outcome:
         for number in range(stage.pick(5, 3)):
             for rate in RATES:
                 for one in rivals.contenders:
-                    measured, _ = measure(stage.load, one, Plan(stage.pick(2.0, 0.4), rate=rate))
+                    measured, _ = measure(stage.load, one, Plan(stage.pick(2.0, 0.35), rate=rate))
                     rounds[rate].setdefault(one.name, []).append(measured)
                     late = "" if measured.keeps_up else f", {measured.drain_seconds:.1f} s late"
                     stage.say(
