@@ -27,7 +27,7 @@ def measurement_tables(outcomes: Iterable[Outcome]) -> str:
         if rows:
             title = f"**{outcome.scenario}** ({outcome.results.get('unit', '')})"
             head = f"{title}\n\n| what | median | rounds from, to |\n|---|---|---|\n"
-            parts.append(head + "\n".join(rows) + _skipped(outcome.results.get("skipped", {})))
+            parts.append(head + "\n".join(rows) + _left_out(outcome.results))
     return "\n\n".join(parts)
 
 
@@ -81,5 +81,7 @@ def _summaries(found: Any, path: tuple[str, ...]) -> Iterable[str]:
         yield from _summaries(inner, (*path, name))
 
 
-def _skipped(skipped: dict[str, str]) -> str:
-    return "".join(f"\n\nSkipped: {name} ({reason})." for name, reason in skipped.items())
+def _left_out(results: dict[str, Any]) -> str:
+    lines = [f"Skipped: {name} ({reason})." for name, reason in results.get("skipped", {}).items()]
+    lines += [f"Failed, rounds before that count: {name} ({why})." for name, why in results.get("failed", {}).items()]
+    return "".join(f"\n\n{line}" for line in lines)

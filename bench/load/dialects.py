@@ -36,9 +36,6 @@ class Dialect(msgspec.Struct, frozen=True):
     path: Callable[[Seat], str]
     steps: Callable[[Seat], list[Step]]
     publish: Callable[[Seat, int, str], bytes]
-    # A ping of the server's own kind, and what it wants to hear; for servers that can't be told to send none.
-    ping: bytes = b""
-    pong: bytes = b""
 
 
 def event(seat: Seat, number: int, text: str) -> bytes:
@@ -115,7 +112,5 @@ DIALECTS: Mapping[str, Dialect] = {
             b'{"id":%d,"publish":{"channel":"%b","data":%b}}'
             % (number + 3, seat.room.encode(), event(seat, number, text))
         ),
-        ping=b"\x81\x02{}",
-        pong=frames.text(b"{}"),
     ),
 }

@@ -76,7 +76,7 @@ class Engine:
 
     def _carry_out(self, name: str, arguments: tuple[Any, ...], failure: Exception | None) -> object:
         try:
-            if failure is not None:
+            if failure is not None and name != "close":
                 raise failure
             return getattr(self, name)(*arguments)
         except (CheckFailedError, OSError) as error:
@@ -212,8 +212,6 @@ class Engine:
         group = one.group
         if group.is_timed:
             self._note_delays(one, data)
-        if group.ping and group.ping in data:
-            one.send(group.dialect.pong)
         found = marks.NUMBERS.findall(data)
         one.carry = marks.unfinished(data)
         if found:
@@ -222,7 +220,7 @@ class Engine:
             except CheckFailedError as error:
                 raise CheckFailedError(f"{group.name}, {one.seat.name}: {error}") from error
             group.received += len(found)
-        elif not one.carry and data != group.ping:
+        elif not one.carry:
             one.answer(data)
 
     def _read_opening(self, one: Socket, data: bytes) -> None:

@@ -83,7 +83,6 @@ class Group:
     def __init__(self, name: str, dialect: Dialect) -> None:
         self.name = name
         self.dialect = dialect
-        self.ping = dialect.ping
         self.sockets: list[Socket] = []
         self.publishers: list[Socket] = []
         self.sizes: Counter[str] = Counter()

@@ -148,7 +148,7 @@ def _centrifugo(port: int, place: Place) -> tuple[Sequence[str], Mapping[str, st
         "redis_address": place.redis_url,
         "client_insecure": True,
         "websocket_compression": False,
-        "ping_interval": "300s",
+        "ping_interval": "3600s",
         "pong_timeout": "10s",
         "client_channel_limit": 16,
         "log_level": "error",

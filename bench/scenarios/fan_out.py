@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from bench.load.dialects import Seat
 from bench.load.engine import Plan
 from bench.product import create_sessions, running_backend, running_gateways
-from bench.scenarios.stage import Contender, Measured, Stage, contender, measure, ratio_of, started, table
+from bench.scenarios.stage import Contender, Measured, Stage, contender, measure_or_drop, ratio_of, started, table
 from bench.targets import Outcome, evaluate
 
 NAME = "fan-out"
@@ -22,6 +22,7 @@ def run(stage: Stage) -> Outcome:
     low = Plan(stage.pick(3.0, 0.6), rate=RATE)
     saturated: dict[str, list[Measured]] = {}
     slow: dict[str, list[Measured]] = {}
+    failed: dict[str, str] = {}
     names = REQUIRED if stage.is_quick else REQUIRED + MORE
     with ExitStack() as stack:
         backend = stack.enter_context(running_backend(stage.folder, stage.cores.server, stage.cores.every))
@@ -32,12 +33,14 @@ def run(stage: Stage) -> Outcome:
         for one in contenders:
             stage.say(f"{one.name}: {SOCKETS} sockets")
             stage.load.connect(one.name, one.dialect, _seats(one, session))
-            measure(stage.load, one, Plan(0.2, rate=RATE))
+            measure_or_drop(stage, one, Plan(0.2, rate=RATE), failed)
         for number in range(stage.pick(5, 3)):
             for one in contenders:
-                measured, _ = measure(stage.load, one, low)
+                measured = measure_or_drop(stage, one, low, failed)
+                full = measure_or_drop(stage, one, _saturating(stage, one), failed)
+                if measured is None or full is None:
+                    continue
                 slow.setdefault(one.name, []).append(measured)
-                full, _ = measure(stage.load, one, _saturating(stage, one))
                 saturated.setdefault(one.name, []).append(full)
                 stage.say(
                     f"round {number + 1}, {one.name}: {measured.per_delivery:.2f} µs per delivery,"
@@ -45,7 +48,7 @@ def run(stage: Stage) -> Outcome:
                 )
         for one in contenders:
             stage.load.close(one.name)
-    return _outcome(stage, slow, saturated, skipped)
+    return _outcome(stage, slow, saturated, skipped, failed)
 
 
 def _seats(one: Contender, session: str) -> list[Seat]:
@@ -57,7 +60,11 @@ def _saturating(stage: Stage, one: Contender) -> Plan:
 
 
 def _outcome(
-    stage: Stage, slow: dict[str, list[Measured]], saturated: dict[str, list[Measured]], skipped: dict[str, str]
+    stage: Stage,
+    slow: dict[str, list[Measured]],
+    saturated: dict[str, list[Measured]],
+    skipped: dict[str, str],
+    failed: dict[str, str],
 ) -> Outcome:
     low, full = table(slow, _per_delivery), table(saturated, _per_delivery)
     targets = [
@@ -75,6 +82,7 @@ def _outcome(
         "saturated": full,
         "saturated_deliveries_per_second": table(saturated, lambda each: each.deliveries / each.messages * each.rate),
         "ratios_to_textbook": {"paced": ratio_of(low, "textbook"), "saturated": ratio_of(full, "textbook")},
+        "failed": failed,
         "skipped": skipped if not stage.is_quick else {**skipped, **dict.fromkeys(MORE, "left out by QUICK=1")},
     }
     return Outcome(NAME, results, targets)

@@ -2,7 +2,7 @@
 
 from bench.load.engine import Plan
 from bench.scenarios.rooms import Rooms, running_rivals
-from bench.scenarios.stage import Measured, Stage, measure, ratio_of, table
+from bench.scenarios.stage import Measured, Stage, measure_or_drop, ratio_of, table
 from bench.statistics import Summary
 from bench.targets import Outcome, Target, evaluate
 
@@ -19,23 +19,26 @@ Rounds = dict[int, dict[str, list[Measured]]]
 def run(stage: Stage) -> Outcome:
     """Measure the product and its peers in turn at each rate. Raises CheckFailedError."""
     rounds: Rounds = {rate: {} for rate in RATES}
+    failed: dict[str, str] = {}
     names = PEERS if stage.is_quick else PEERS + MORE
     with running_rivals(stage, ROOMS, names) as rivals:
         for one in rivals.contenders:
-            measure(stage.load, one, Plan(stage.pick(1.5, 0.4), rate=RATES[1]))
+            measure_or_drop(stage, one, Plan(stage.pick(1.5, 0.4), rate=RATES[1]), failed)
         for number in range(stage.pick(5, 3)):
             for rate in RATES:
                 for one in rivals.contenders:
-                    measured, _ = measure(stage.load, one, Plan(stage.pick(2.0, 0.35), rate=rate))
+                    measured = measure_or_drop(stage, one, Plan(stage.pick(2.0, 0.35), rate=rate), failed)
+                    if measured is None:
+                        continue
                     rounds[rate].setdefault(one.name, []).append(measured)
                     late = "" if measured.keeps_up else f", {measured.drain_seconds:.1f} s late"
                     stage.say(
                         f"round {number + 1}, {one.name} at {rate}/s: {measured.per_message:.0f} µs per message{late}"
                     )
-    return _outcome(stage, rounds, rivals.skipped)
+    return _outcome(stage, rounds, rivals.skipped, failed)
 
 
-def _outcome(stage: Stage, rounds: Rounds, skipped: dict[str, str]) -> Outcome:
+def _outcome(stage: Stage, rounds: Rounds, skipped: dict[str, str], failed: dict[str, str]) -> Outcome:
     summaries = {rate: table(of_rate, lambda each: each.per_message) for rate, of_rate in rounds.items()}
     targets = [
         evaluate(f"{rate} messages/s: CPU per message ÷ {peer}", ratio_of(summaries[rate], key), "<=", target)
@@ -53,6 +56,7 @@ def _outcome(stage: Stage, rounds: Rounds, skipped: dict[str, str]) -> Outcome:
         },
         "seconds_late": _named({rate: table(of, lambda each: each.drain_seconds) for rate, of in rounds.items()}),
         "ratios_to_textbook": {str(rate): ratio_of(summaries[rate], "textbook") for rate in RATES},
+        "failed": failed,
         "skipped": skipped if not stage.is_quick else {**skipped, **dict.fromkeys(MORE, "left out by QUICK=1")},
     }
     return Outcome(NAME, results, targets)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from bench.load.engine import Plan
+from bench.load.marks import CheckFailedError
 from bench.load.pool import Load, Run
 from bench.peers import catalogue
 from bench.peers.catalogue import Peer, Place, SkippedError
@@ -112,6 +113,21 @@ def measure(load: Load, one: Contender, plan: Plan) -> tuple[Measured, Run]:
     cpu_us = (cpu_of(one.path) - before) * MICROSECONDS
     rate = run.messages / max(run.seconds, 1e-9)
     return Measured(cpu_us, run.messages, run.deliveries, rate, run.drain_seconds, plan.rate), run
+
+
+def measure_or_drop(stage: Stage, one: Contender, plan: Plan, failed: dict[str, str]) -> Measured | None:
+    """The same for whoever has not failed yet; a peer that does fail takes no further part. Raises for the product."""
+    if one.name in failed:
+        return None
+    try:
+        return measure(stage.load, one, plan)[0]
+    except CheckFailedError as error:
+        if one.name == "seance":
+            raise
+        stage.say(f"{one.name} FAILED and is left out from here on: {error}")
+        failed[one.name] = str(error)
+        stage.load.close(one.name)
+        return None
 
 
 def table(rounds: dict[str, list[Measured]], value: Callable[[Measured], float]) -> dict[str, Summary]:
