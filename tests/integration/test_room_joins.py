@@ -264,7 +264,7 @@ async def test_a_new_epoch(home: House) -> None:
     last = await home.say()
     await cat.sees(last)
     await home.mark(cat)
-    assert (cat.seqs, last) == ([1_000_002], 1_000_002)
+    assert (cat.seqs, last) == ([2_000_002], 2_000_002)
 
 
 async def test_a_new_epoch_whose_events_came_before_the_socket(home: House) -> None:
