@@ -16,8 +16,6 @@ from tests.local import LocalCluster, is_running
 from tests.services import run_apart
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("cluster life")
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:

@@ -16,8 +16,6 @@ import pytest
 from tests.local import LocalCluster, is_running
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("cluster terminal")
-
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[LocalCluster]:
