@@ -6,7 +6,7 @@ VENV := .venv
 SEANCE := $(VENV)/bin/seance
 # A part of the tests: `make test TESTS=tests/unit`.
 TESTS ?= tests
-PYTEST_FLAGS ?= -n 2 --dist loadgroup
+PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

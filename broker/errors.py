@@ -13,6 +13,10 @@ class BacklogFullError(BrokerError):
     """The partition holds MAX_BACKLOG entries that Postgres has not seen yet. Nothing was stored; retry later."""
 
 
+class LeaseMissingError(BrokerUnavailableError):
+    """The gateway's lease has expired, or is not taken yet: it may hold no seats. The next beat takes it."""
+
+
 class SessionUnknownError(BrokerError):
     """Redis holds no hot state for this session. Load it from Postgres (`open`), then repeat the call."""
 

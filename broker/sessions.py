@@ -11,6 +11,7 @@ import msgspec
 
 from broker import keys
 from broker.errors import (
+    LeaseMissingError,
     NameTakenError,
     NotSeatedError,
     SessionClosedError,
@@ -70,6 +71,7 @@ _decode_user = msgspec.json.Decoder(User).decode
 _encode = msgspec.json.encode
 
 _REFUSALS: dict[bytes, type[Exception]] = {
+    b"unleased": LeaseMissingError,
     b"unknown": SessionUnknownError,
     b"closed": SessionClosedError,
     b"removed": UserRemovedError,
@@ -137,10 +139,10 @@ class Sessions:
         """Load a session from Postgres as hot state with a new epoch; nothing happens when it is hot already.
 
         `max_seq` None says that the session is brand new. Otherwise Redis held it once, and messages that Postgres has
-        not seen yet may still lie in the stream or in a worker's hands: the new epoch starts at the next multiple of a
-        million above `max_seq`, so that no seq is ever given twice.
+        not seen yet may still lie in the stream or in a worker's hands: the new epoch starts at a multiple of a million
+        that is more than a million above `max_seq`, so that no seq is ever given twice.
         """
-        seq = 0 if max_seq is None else (max_seq // SEQ_LEAP + 1) * SEQ_LEAP
+        seq = 0 if max_seq is None else (max_seq // SEQ_LEAP + 2) * SEQ_LEAP
         fields: dict[str, str | int] = {
             "name": info.name,
             "created_at": info.created_at,
@@ -160,7 +162,8 @@ class Sessions:
     async def join(self, session_id: str, user: User, *, gateway: str, connection: str) -> Seat:
         """Take a seat, or come back to the one that the same user id holds (whoever had it is replaced).
 
-        Raises SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError or SessionFullError.
+        Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError or
+        SessionFullError.
         """
         assert user.id is not None
         reply = await self._scripts.call(

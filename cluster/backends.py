@@ -49,17 +49,19 @@ class Backends:
             url = self._plan.redis_url
             await self._expect("REDIS_URL", lambda: probe_redis(url))
             return url
-        return await self._embedded("Redis (Valkey)", prepare_redis(self._plan.home.data))
+        return await self._embedded("Redis (Valkey)", lambda: prepare_redis(self._plan.home.data))
 
     async def _postgres(self) -> str:
         if self._plan.database_url is not None:
             url = self._plan.database_url
             await self._expect("DATABASE_URL", lambda: probe_postgres(url))
             return url
-        return await self._embedded("PostgreSQL", prepare_postgres(self._plan.home.data))
+        return await self._embedded("PostgreSQL", lambda: prepare_postgres(self._plan.home.data))
 
-    async def _embedded(self, title: str, service: Service) -> str:
+    async def _embedded(self, title: str, prepare: Callable[[], Service]) -> str:
         began = time.monotonic()
+        # In a thread: initdb takes a second or, on a busy machine, ten, and requests are answered meanwhile.
+        service = await asyncio.to_thread(prepare)
         child = self._roster.add(service.launch.name, lambda: service.launch)
         self.children.append(child)
         try:

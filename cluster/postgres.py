@@ -82,7 +82,7 @@ def relocated(folder: Path) -> Path:
 
 def _password(folder: Path) -> str:
     file = folder / "postgres.password"
-    if not file.is_file():
+    if not file.is_file() or not file.read_text():
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(24))
     return file.read_text()

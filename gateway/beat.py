@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Beat:
-    """Runs beside the server."""
+    """Runs beside the server; before it `has_lease` the gateway gets no seats."""
 
     def __init__(self, keeper: Keeper, leases: Leases, hub: Hub, departures: Departures, *, partitions: int) -> None:
         self._keeper = keeper
@@ -24,15 +24,16 @@ class Beat:
         self._hub = hub
         self._departures = departures
         self._partitions = partitions
-        self._has_lease = False
+        self.has_lease = False
 
     async def run(self) -> None:
         """Beat until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await self._keeper.wait_up()
-            # After an outage every lease may look expired: give all gateways the time to renew theirs.
-            reap_from = loop.time() + (LEASE_MS / 1000 if self._has_lease else 0)
+            # After an outage, which this gateway may just have been started in, every lease may look expired: give all
+            # gateways the time to renew theirs.
+            reap_from = loop.time() + LEASE_MS / 1000
             beat_at = 0.0
             while self._keeper.is_up:
                 try:
@@ -52,10 +53,10 @@ class Beat:
 
     async def _renew(self) -> None:
         lost = await self._leases.renew()
-        if lost and self._has_lease:
+        if lost and self.has_lease:
             log.warning("lease.lost", partitions=sorted(lost))
             for room in self._hub.rooms():
                 if keys.partition_of(room.info.id, self._partitions) in lost:
                     room.end_all(closes.RESYNC)
-        self._has_lease = True
+        self.has_lease = True
         self._departures.retry()

@@ -1,28 +1,22 @@
-"""One session on this gateway: its sockets, and the order of what they get. All synchronous.
-
-Events come from the channel in order, unless the subscription broke. `last_seq` is the last event handed out; a
-repeated one is dropped, a gap is first filled from the log while newer events are held back.
-"""
+"""One session on this gateway: its sockets, and what they get. All synchronous."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
 
-from broker.errors import BrokerError
 from broker.events import Empty, ephemeral, instant
-from broker.log import PAGE, Payload, read
+from broker.log import Payload
 from broker.sessions import SessionInfo
 from broker.wire import Reply
 from gateway.commits import Commits
+from gateway.order import RETRY_SECONDS, Order, Source
 from gateway.sockets import closes, replies
 from gateway.sockets.closes import Ending
 from gateway.sockets.frames import text_frame
 
-FILL_ATTEMPTS = 20
-FILL_RETRY_SECONDS = 0.5
 PRESENCE_SECONDS = 1.0
 RECENT_EVENTS = 4096  # kept while joins are under way
 
@@ -47,14 +41,8 @@ class Member(Protocol):
         """Close the connection."""
 
 
-class Desk(Protocol):
+class Desk(Source, Protocol):
     """What a room needs of the hub."""
-
-    def ask_log(self, session_id: str, first: int) -> "asyncio.Future[Reply]":
-        """Events from `first` on, at most a page."""
-
-    def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
-        """Epoch, last seq and persisted watermark of the session's hot state."""
 
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
@@ -68,10 +56,6 @@ class Room:
 
     __slots__ = (
         "_desk",
-        "_fill_attempts",
-        "_held",
-        "_is_behind",
-        "_is_filling",
         "_loop",
         "_out",
         "_presence_timer",
@@ -79,11 +63,10 @@ class Room:
         "_user_count",
         "_waiting",
         "commits",
-        "epoch",
         "info",
         "joining",
-        "last_seq",
         "members",
+        "order",
         "users",
     )
 
@@ -93,17 +76,12 @@ class Room:
         self.users: dict[str, Member] = {}
         self.joining = 0
         self.commits = Commits()
-        self.epoch: str | None = None
-        self.last_seq: int | None = None
+        self.order = Order(info.id, desk, self)
         self._desk = desk
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._recent: deque[Payload] = deque(maxlen=RECENT_EVENTS)
         self._waiting: list[tuple[int, Member]] = []
-        self._held: list[Payload] = []
-        self._is_filling = False
-        self._is_behind = False
-        self._fill_attempts = 0
         self._user_count = 0
         self._presence_timer: asyncio.TimerHandle | None = None
 
@@ -114,25 +92,20 @@ class Room:
 
     def attach(self, member: Member, seq: int, epoch: str) -> None:
         """From now on the member gets every event after `seq`."""
-        if self.epoch is None:
-            self.epoch = epoch  # what was heard since the subscription stays
-        elif epoch != self.epoch:
-            self._renew(epoch)
+        self.order.begin(seq, epoch)
         older = self.users.get(member.user_id)
         self.users[member.user_id] = member
         if older is not None:
             older.end(closes.REPLACED)
-        if self.last_seq is None:
-            self.last_seq = seq
-            if self._is_behind:
-                self.catch_up()
-        if self.last_seq < seq:  # its own join has not come round yet
+        last_seq = self.order.last_seq
+        assert last_seq is not None
+        if last_seq < seq:  # its own join has not come round yet
             self._waiting.append((seq, member))
             return
         self.flush()
         self.members.add(member)
         late = self._since(seq)
-        if len(late) != self.last_seq - seq:
+        if len(late) != last_seq - seq:
             member.end(closes.RESYNC)
         elif late:
             member.write(b"".join(text_frame(event.body) for event in late))
@@ -168,14 +141,6 @@ class Room:
         if self._presence_timer is not None:
             self._presence_timer.cancel()
 
-    def _renew(self, epoch: str) -> None:
-        # Redis lost the session's state and it was made anew: what older members have no longer fits.
-        self.end_all(closes.RESYNC)
-        self.epoch = epoch
-        self.last_seq = None
-        self._is_behind = True
-        self._recent.clear()
-
     def end_all(self, ending: Ending) -> None:
         """Close every connection of the session here."""
         self.flush()
@@ -186,38 +151,15 @@ class Room:
 
     def heard(self, event: Payload) -> None:
         """An event arrived from the channel."""
-        if not event.seq:
+        if event.seq:
+            self.order.heard(event)
+        else:
             self._heard_unsequenced(event)
-        elif self._is_filling:
-            self._held.append(event)
-        elif self.last_seq is None or event.seq == self.last_seq + 1:
-            self._deliver(event)
-        elif event.seq > self.last_seq:  # at a gap, fetch what is missing and hold the rest
-            self._held.append(event)
-            self._fill()
 
     def catch_up(self) -> None:
-        """Events may have been missed: fetch from the log whatever came after the last one."""
+        """Events may have been missed."""
         self._ask_persisted()
-        # When nobody is here yet the next socket asks; when the log is being asked, it is asked again afterwards.
-        self._is_behind = self.last_seq is None or self._is_filling
-        if not self._is_behind:
-            self._is_filling = True
-            self._compare()
-
-    def _compare(self) -> None:
-        self._desk.ask_position(self.info.id).add_done_callback(self._compared)
-
-    def _compared(self, answer: "asyncio.Future[Reply]") -> None:
-        if self._is_unanswered(answer, self._compare):
-            return
-        assert self.last_seq is not None
-        epoch, seq, _ = answer.result()
-        # After Redis lost data the numbers start anew, or some are given again: nothing here fits them.
-        if (epoch or b"").decode() != self.epoch or int(seq) < self.last_seq:
-            self._give_up()
-        else:
-            self._fill()
+        self.order.catch_up()
 
     def _ask_persisted(self) -> None:
         if self.commits.is_awaited:
@@ -225,64 +167,24 @@ class Room:
 
     def _told_persisted(self, answer: "asyncio.Future[Reply]") -> None:
         if answer.exception() is not None:
-            self._loop.call_later(FILL_RETRY_SECONDS, self._ask_persisted)
+            self._loop.call_later(RETRY_SECONDS, self._ask_persisted)
         elif (persisted := answer.result()[2]) is not None:
             self.commits.committed(int(persisted))
 
-    def _is_unanswered(self, answer: "asyncio.Future[Reply]", ask: Callable[[], None]) -> bool:
-        """Whether Redis could not be asked: then ask again soon, and not for ever."""
-        if not isinstance(answer.exception(), BrokerError):
-            return False
-        self._fill_attempts += 1
-        if self._fill_attempts < FILL_ATTEMPTS:
-            self._loop.call_later(FILL_RETRY_SECONDS, ask)
-        else:
-            self._give_up()
-        return True
+    # Sink
 
-    def _fill(self) -> None:
-        self._is_filling = True
-        assert self.last_seq is not None
-        self._desk.ask_log(self.info.id, self.last_seq + 1).add_done_callback(self._filled)
-
-    def _filled(self, answer: "asyncio.Future[Reply]") -> None:
-        if self._is_unanswered(answer, self._fill):
-            return
-        events = read(answer.result())
-        self._fill_attempts = 0
-        for event in events:
-            self._deliver_from_log(event)
-        if len(events) == PAGE:
-            self._fill()
-            return
-        self._is_filling = False
-        held, self._held = self._held, []
-        # What the log lacks can't be had here any more; say so rather than ask again.
-        for event in held:
-            self._deliver_from_log(event)
-        if self._is_behind:
-            self.catch_up()
-
-    def _give_up(self) -> None:
+    def lost(self) -> None:
         """Let everyone come back and resume."""
-        self._is_filling = False
-        self._is_behind = True
-        self._fill_attempts = 0
-        self._held.clear()
-        self.last_seq = None
         self.end_all(closes.RESYNC)
+        self._recent.clear()
 
-    def _deliver_from_log(self, event: Payload) -> None:
-        assert self.last_seq is not None
-        if event.seq <= self.last_seq:
-            return
-        if event.seq > self.last_seq + 1:
-            log.warning("room.gap", session_id=self.info.id, first=self.last_seq + 1, last=event.seq - 1)
-            self._queue(replies.gap(self.last_seq + 1, event.seq - 1))
-        self._deliver(event)
+    def missing(self, first: int, last: int) -> None:
+        """These events can't be had here any more."""
+        log.warning("room.gap", session_id=self.info.id, first=first, last=last)
+        self._queue(replies.gap(first, last))
 
-    def _deliver(self, event: Payload) -> None:
-        self.last_seq = event.seq
+    def deliver(self, event: Payload) -> None:
+        """The next event, to everyone."""
         if event.kind == b"r":
             self._remove(event.subject)
         self._queue(event.body)
@@ -291,17 +193,16 @@ class Room:
         if self.joining:
             self._recent.append(event)
         if self._waiting:
-            self._admit_waiting()
+            self._admit_waiting(event.seq)
         if event.kind == b"c":
             self.end_all(closes.SESSION_CLOSED)
 
-    def _admit_waiting(self) -> None:
+    def _admit_waiting(self, last_seq: int) -> None:
         self.flush()
-        assert self.last_seq is not None
-        ready = [(seq, member) for seq, member in self._waiting if seq <= self.last_seq]
-        self._waiting = [(seq, member) for seq, member in self._waiting if seq > self.last_seq]
+        ready = [(seq, member) for seq, member in self._waiting if seq <= last_seq]
+        self._waiting = [(seq, member) for seq, member in self._waiting if seq > last_seq]
         for seq, member in ready:
-            if seq == self.last_seq:
+            if seq == last_seq:
                 self.members.add(member)
             else:  # the log lacks what it should get first
                 member.end(closes.RESYNC)

@@ -84,7 +84,7 @@ class Gateway:
         )
         self._passwords = Passwords()
         self._tasks = Tasks()
-        services, edge, beat = self._compose()
+        services, edge = self._compose()
         self._server = Server(
             uvicorn.Config(
                 create_app(services, edge),
@@ -106,7 +106,7 @@ class Gateway:
             "link": self._link.keeper.run(),
             "subscriber": self._subscriber.keeper.run(),
             "installation": self._check_installation(),
-            "beat": beat.run(),
+            "beat": self._beat.run(),
             "heartbeat": edge.heartbeat.run(),
         }
         supervised = [self._supervise(name, work) for name, work in parts.items()]
@@ -116,11 +116,11 @@ class Gateway:
         except SystemExit:  # uvicorn could not listen, and has said why
             self._exit_code = EXIT_FAILED
         finally:
-            await self._stop(supervised, edge, beat)
+            await self._stop(supervised, edge)
         log.info("gateway.stopped", exit_code=self._exit_code)
         return self._exit_code
 
-    def _compose(self) -> tuple[Services, Edge, Beat]:
+    def _compose(self) -> tuple[Services, Edge]:
         settings = self._settings
         partitions = settings.partitions
         lease = f"{self._id}-{secrets.token_hex(4)}"
@@ -180,7 +180,8 @@ class Gateway:
             max_malformed_frames=settings.max_malformed_frames,
         )
         leases = Leases(self._link, scripts, partitions=partitions, lease=lease)
-        return services, edge, Beat(self._link.keeper, leases, hub, departures, partitions=partitions)
+        self._beat = Beat(self._link.keeper, leases, hub, departures, partitions=partitions)
+        return services, edge
 
     # What keeps running
 
@@ -218,7 +219,7 @@ class Gateway:
             return Readiness(is_ready=False, reason="draining")
         if not (self._link.is_up and self._subscriber.is_up):
             return Readiness(is_ready=False, reason="Redis can't be reached")
-        if not self._is_checked:
+        if not (self._is_checked and self._beat.has_lease):
             return Readiness(is_ready=False, reason="starting")
         return Readiness(is_ready=True)
 
@@ -241,12 +242,12 @@ class Gateway:
         log.info("gateway.draining", sockets=self._door.sockets)
         edge.door.is_draining = True
 
-    async def _stop(self, supervised: list["asyncio.Task[None]"], edge: Edge, beat: Beat) -> None:
+    async def _stop(self, supervised: list["asyncio.Task[None]"], edge: Edge) -> None:
         await self._tasks.close()
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
                 await edge.departures.settle()
-                await beat.give_up()
+                await self._beat.give_up()
         except (TimeoutError, BrokerError):
             log.warning("gateway.seats_left_behind")
         for task in supervised:

@@ -20,6 +20,7 @@ OTHER_SESSION = "7c1e8b63-7d18-4c97-8c3e-1e5f7b7cae21"
 ANA, BEN, CAT = (f"0000000{number}-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 NAMES = {ANA: "Ana", BEN: "Ben", CAT: "Cat"}
 NOW = 1_000_000
+FOREVER = 2**52
 TS = "2026-11-22T21:05:00.123Z"
 EPOCH = "k3v9"
 GRACE = 15_000
@@ -36,6 +37,12 @@ async def eventually(look: Callable[[], Result | None], *, seconds: float = 10, 
             raise AssertionError(f"{what} did not come true within {seconds:g} s; last seen: {found!r}")
         await asyncio.sleep(0.002)  # between two looks
     return found
+
+
+async def take_lease(link: Link, session_id: str, partitions: int, gateway: str = "gw-1") -> None:
+    """Let a gateway hold seats in the session's partition, for ever, unless it has a lease already."""
+    partition = keys.partition_of(session_id, partitions)
+    await link.call("ZADD", keys.gateways(partition), "NX", FOREVER, gateway)
 
 
 @contextlib.asynccontextmanager
@@ -122,7 +129,8 @@ class Hot:
         connection: str = "c-1",
         now: int = NOW,
     ) -> Reply:
-        """Take a seat."""
+        """Take a seat, from a gateway that has a lease."""
+        await self.redis("ZADD", PART + "gateways", "NX", FOREVER, gateway)
         name = name or NAMES[user]
         return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS, now)
 
@@ -222,9 +230,9 @@ class Hot:
         return {member: int(score) for member, score in scores.items()}
 
     async def keys(self) -> set[str]:
-        """Every key that Redis holds: `:log` for this session's log, `events` for the partition's stream, and so on."""
+        """Every key that Redis holds, but for leases: `:log` for this session's log, `events` for the stream."""
         names = _texts(await self.redis("KEYS", "*"))
-        return {name.removeprefix(self.key).removeprefix(PART) for name in names}
+        return {name.removeprefix(self.key).removeprefix(PART) for name in names} - {"gateways"}
 
     async def expiring(self) -> set[str]:
         """Suffixes of the session's keys that will go away by themselves, after the idle time."""

@@ -20,7 +20,7 @@ from gateway.hub import Hub
 from gateway.room import Room
 from gateway.sockets.closes import Ending
 from tests.frames import server_frames
-from tests.hot import NAMES, SESSION, eventually, kept
+from tests.hot import NAMES, SESSION, eventually, kept, take_lease
 
 PARTITIONS = 4
 INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 50, "full", spirit=False)
@@ -160,6 +160,7 @@ class House:
         """A seat for the user, as a gateway takes it."""
         name = name or NAMES[user_id]
         user = User(user_id, name)
+        await take_lease(self.link, self.info.id, PARTITIONS)
         return await self.sessions.join(self.info.id, user, gateway="gw-1", connection=connection or name)
 
     def recorder(self, room: Room, user_id: str, name: str | None = None, *, wants_batches: bool = False) -> Recorder:

@@ -1,8 +1,10 @@
 """A whole local cluster for system tests: `seance up` with a home and ports of its own, as a user would start it."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +46,20 @@ class LocalCluster:
         )
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command and go on, its output in a pipe."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start the command and go on, its output in a pipe; what still runs at the end is killed."""
+        with subprocess.Popen(
             [sys.executable, "-m", "cluster", *arguments],
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def up(self, gateways: int = 3, workers: int = 2) -> None:
         """Start detached; returns when everything is ready."""
@@ -85,7 +92,7 @@ class LocalCluster:
 
     def wait_ready(self) -> dict[str, Any]:
         """The status once every gateway and worker is ready and every service runs."""
-        return until(self._ready_status, timeout_seconds=30, what="a cluster whose processes are all ready")
+        return until(self._ready_status, timeout_seconds=60, what="a cluster whose processes are all ready")
 
     def _ready_status(self) -> dict[str, Any] | None:
         status = self.status()

@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 _INTERVAL_SECONDS = 0.05
 
 
-def until(look: Callable[[], Result | None], *, timeout_seconds: float = 20, what: str = "the condition") -> Result:
+def until(look: Callable[[], Result | None], *, timeout_seconds: float = 60, what: str = "the condition") -> Result:
     """The first result of `look` that is true. Raises AssertionError when the time is over."""
     deadline = time.monotonic() + timeout_seconds
     while True:

@@ -1,12 +1,16 @@
 -- Take a seat, or come back to it. Everything that decides about a seat happens here, at once.
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant  7 now in ms
--- Returns {"unknown"} | {"closed"} | {"removed"} | {"taken"} | {"full"}
+-- Returns {"unleased"} when the gateway has no lease: nobody would free the seat if it died
+--       | {"unknown"} | {"closed"} | {"removed"} | {"taken"} | {"full"}
 --       | {"joined" or "again", seq, epoch, user count, seat JSON, …} (seats only when presence is full)
 local session, part = KEYS[1], KEYS[2]
 local uid, user, name, gateway, connection, ts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local users, names = session .. ':users', session .. ':names'
 
+if not redis.call('ZSCORE', part .. 'gateways', gateway) then
+  return {'unleased'}
+end
 local state = redis.call('HMGET', session, 'epoch', 'is_active', 'max_users', 'presence')
 if not state[1] then
   return {'unknown'}

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from broker.errors import (
     BrokerUnavailableError,
+    LeaseMissingError,
     NameTakenError,
     SessionClosedError,
     SessionFullError,
@@ -63,6 +64,7 @@ _ENDINGS: dict[type[Exception], Ending] = {
     NameTakenError: closes.NAME_TAKEN,
     UserRemovedError: closes.UNAUTHORIZED.saying("the host removed this user; the token is no longer good"),
     BrokerUnavailableError: closes.UNAVAILABLE,
+    LeaseMissingError: closes.UNAVAILABLE,
     DatabaseUnavailableError: closes.UNAVAILABLE,
     PasswordsBusyError: closes.UNAVAILABLE,
 }

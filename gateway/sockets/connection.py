@@ -5,14 +5,11 @@ It lives outside ASGI: one slotted protocol on the transport, nothing else. Noth
 
 import asyncio
 import uuid
-from functools import partial
 from typing import Any, cast
 
 import structlog
 
-from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
 from broker.events import User
-from broker.publisher import Published, published
 from broker.wire import Reply
 from gateway.access.admission import Admitted, RefusedError
 from gateway.room import Room
@@ -37,12 +34,10 @@ from gateway.sockets.frames import (
 from gateway.sockets.hangup import hang_up
 from gateway.sockets.participant import Announce, Effect, End, Participant, Phase, Publish, Refuse
 from gateway.sockets.participant import Pong as PongEffect
-from gateway.sockets.replies import ErrorData, Welcome
+from gateway.sockets.publishing import Publishing
+from gateway.sockets.replies import RETRY_MS, ErrorData, Welcome
 
 CLOSE_SECONDS = 5.0
-MAX_IN_FLIGHT = 64
-MAX_UNCOMMITTED = 1024
-RETRY_MS = 1000
 PINGS_UNANSWERED = 2
 ABNORMAL = 1006
 FIRST_ERROR_EVENT = 4000
@@ -59,15 +54,14 @@ class Connection(asyncio.Protocol):
         "_decoder",
         "_edge",
         "_has_wide_buffer",
-        "_in_flight",
         "_is_alive",
         "_participant",
         "_pings",
+        "_publishing",
         "_registry",
         "_room",
         "_slice",
         "_transport",
-        "_uncommitted",
         "_user",
         "address",
         "id",
@@ -91,8 +85,7 @@ class Connection(asyncio.Protocol):
         self._user: User | None = None
         self._closer: asyncio.TimerHandle | None = None
         self._close_code = 0  # 0 while open
-        self._in_flight = 0
-        self._uncommitted = 0
+        self._publishing: Publishing | None = None
         self._pings = 0
         self._slice = 0
         self._is_alive = True
@@ -104,6 +97,11 @@ class Connection(asyncio.Protocol):
         assert self._user is not None
         assert self._user.id is not None
         return self._user.id
+
+    @property
+    def room(self) -> Room | None:
+        """Where it is; None before the join and after the end."""
+        return self._room
 
     # asyncio.Protocol
 
@@ -189,6 +187,16 @@ class Connection(asyncio.Protocol):
         self.write(farewell + close_frame(ending.code, ending.name))
         self._expect_close()
 
+    def pause_reading(self) -> None:
+        """Read no more for now, unless the end has come."""
+        if not self._close_code:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def _expect_close(self) -> None:
         if self._closer is not None:
             self._closer.cancel()
@@ -238,7 +246,10 @@ class Connection(asyncio.Protocol):
     def _do(self, effect: Effect) -> None:
         match effect:
             case Publish():
-                self._publish(effect)
+                if self._publishing is None:
+                    assert self._user is not None
+                    self._publishing = Publishing(self._edge.publisher, self, self._user)
+                self._publishing.publish(effect)
             case Announce():
                 self._edge.publisher.send_ephemeral(self.session_id, "user_typing", self._user).add_done_callback(
                     _unheeded
@@ -254,78 +265,6 @@ class Connection(asyncio.Protocol):
                 self.end(ending, command_id, field)
             case None:
                 pass
-
-    def _publish(self, effect: Publish) -> None:
-        assert self._user is not None
-        if effect.is_awaited:
-            if self._uncommitted >= MAX_UNCOMMITTED:
-                waiting = f"{MAX_UNCOMMITTED} of your messages wait to be committed; nothing was stored"
-                self._say_unavailable(effect.id, waiting)
-                return
-            self._uncommitted += 1
-            self.wants_persisted = True
-        answer, message_id = self._edge.publisher.send(
-            self.session_id,
-            user_id=self._user.id,
-            user_name=self._user.name,
-            text=effect.text,
-            key=effect.key,
-            is_awaited=effect.is_awaited,
-        )
-        self._in_flight += 1
-        if self._in_flight == MAX_IN_FLIGHT:
-            self._transport.pause_reading()
-        answer.add_done_callback(partial(self._published, effect, message_id))
-
-    def _published(self, effect: Publish, message_id: str, answer: "asyncio.Future[Reply]") -> None:
-        self._in_flight -= 1
-        if self._in_flight == MAX_IN_FLIGHT - 1 and not self._transport.is_closing():
-            self._transport.resume_reading()
-        if self._close_code:
-            answer.exception()
-            return
-        try:
-            done = published(answer.result(), message_id)
-        except BrokerError as error:
-            self._uncommitted -= effect.is_awaited
-            self._say_failed(effect.id, error)
-        else:
-            if not effect.is_awaited:
-                self.write(text_frame(replies.ack(effect.id, done.seq, done.message_id)))
-            elif done.is_persisted:
-                self._committed(effect.id, done, is_committed=True)
-            elif self._room is not None:
-                tell = partial(self._committed, effect.id, done)
-                self._room.commits.wait(done.seq, lambda is_committed: tell(is_committed=is_committed))
-
-    def _committed(self, command_id: CommandId, done: Published, *, is_committed: bool) -> None:
-        """Postgres has the message, or never will."""
-        self._uncommitted -= 1
-        if self._close_code:
-            return
-        if is_committed:
-            self.write(text_frame(replies.ack(command_id, done.seq, done.message_id, "persisted")))
-        else:
-            data = ErrorData("unavailable", f"the message was delivered with seq {done.seq}, but can't be stored")
-            self.write(text_frame(replies.error(command_id, data)))
-
-    def _say_failed(self, command_id: CommandId, error: BrokerError) -> None:
-        match error:
-            case SessionUnknownError():
-                self._say_unavailable(command_id, "the session's state was lost; nothing was stored")
-                if self._room is not None:
-                    self._room.end_all(closes.RESYNC)
-            case SessionClosedError():
-                data = ErrorData("session_closed", "the session is closed; nothing was stored")
-                self.write(text_frame(replies.error(command_id, data)))
-            case BacklogFullError():
-                self._say_unavailable(command_id, "too many messages wait to be stored; nothing was stored")
-            case _:
-                self._say_unavailable(command_id, f"{error}; repeat the message with the same key")
-
-    def _say_unavailable(self, command_id: CommandId, message: str) -> None:
-        data = ErrorData("unavailable", message, retryable=True, retry_after_ms=RETRY_MS)
-        self.write(text_frame(replies.error(command_id, data)))
 
     # The join
 

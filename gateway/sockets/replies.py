@@ -8,6 +8,8 @@ from broker.events import User
 from broker.sessions import SessionInfo
 from gateway.sockets.commands import CommandId
 
+RETRY_MS = 1000
+
 Level = Literal["accepted", "persisted"]
 
 _encode = msgspec.json.Encoder().encode

@@ -16,7 +16,7 @@ from broker.sessions import now_ms
 from gateway import beat as beat_module
 from gateway.beat import Beat
 from gateway.sockets import closes
-from tests.hot import ANA, BEN, OTHER_SESSION, SESSION, eventually
+from tests.hot import ANA, BEN, OTHER_SESSION, SESSION, eventually, take_lease
 from tests.house import INFO, PARTITIONS, House, house, without
 
 PARTITION = keys.partition_of(SESSION, PARTITIONS)
@@ -46,7 +46,7 @@ def beat_of(home: House, lease: str = "gw-1") -> Beat:
 async def beating(beat: Beat) -> AsyncIterator[None]:
     """Beat meanwhile."""
     task = asyncio.create_task(beat.run())
-    await eventually(lambda: beat._has_lease or task.done())
+    await eventually(lambda: beat.has_lease or task.done())
     yield
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -77,9 +77,11 @@ async def test_the_lease_is_prolonged(home: House) -> None:
 async def test_the_dead_are_reaped(home: House, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a gateway dies another frees its users' seats, each announced once; its own users keep theirs."""
     monkeypatch.setattr(leases_module, "LEASE_MS", 1000)
+    monkeypatch.setattr(beat_module, "LEASE_MS", 100)
     async with house(redis_url) as dying, beating(beat_of(home, "gw-1")):
         async with beating(beat_of(dying, "gw-2")):
             ana = await home.join(ANA)
+            await becomes_later(home, 0, "gw-2")
             await dying.sessions.join(SESSION, User(BEN, "Ben"), gateway="gw-2", connection="c-1")
             await ana.sees(2)
         await ana.sees(3)
@@ -125,8 +127,8 @@ async def test_it_begins_when_redis_is_there(home: House) -> None:
     async with without(home.link.keeper):
         task = asyncio.create_task(beat.run())
         await asyncio.sleep(0)  # it waits now
-        assert not beat._has_lease
-    await eventually(lambda: beat._has_lease)
+        assert not beat.has_lease
+    await eventually(lambda: beat.has_lease)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -137,6 +139,7 @@ async def test_nobody_is_reaped_right_after_an_outage(home: House, monkeypatch: 
     monkeypatch.setattr(beat_module, "LEASE_MS", 300)
     loop = asyncio.get_running_loop()
     async with beating(beat_of(home)):
+        await take_lease(home.link, SESSION, PARTITIONS, "gw-2")
         await home.sessions.join(SESSION, User(BEN, "Ben"), gateway="gw-2", connection="c-1")
         ana = await home.join(ANA)
         async with without(home.link.keeper):

@@ -12,7 +12,7 @@ from broker.leases import LEASE_MS, Leases
 from broker.link import Link
 from broker.scripts import Scripts
 from broker.sessions import SessionInfo, Sessions, now_ms
-from tests.hot import eventually
+from tests.hot import eventually, take_lease
 
 PARTITIONS = 4
 
@@ -38,6 +38,7 @@ async def seated(sessions: Sessions, number: int, lease: str) -> str:
     """A session of its own with one user on that gateway; its id."""
     session_id = f"00000000-0000-4000-8000-{number:012}"
     await sessions.open(SessionInfo(session_id, "Evening", "2026-11-22T21:05:00.123Z", 200, "full", spirit=False))
+    await take_lease(sessions._link, session_id, PARTITIONS, lease)
     await sessions.join(session_id, User(f"u{number}", f"Guest {number}"), gateway=lease, connection="c-1")
     return session_id
 

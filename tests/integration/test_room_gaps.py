@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway import room as room_module
+from gateway import order as order_module
 from gateway.sockets import closes
 from tests.hot import ANA, BEN, eventually
 from tests.house import INFO, House, house, without
@@ -22,8 +22,8 @@ async def home(redis_url: str) -> AsyncIterator[House]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the log again soon, and not often."""
-    monkeypatch.setattr(room_module, "FILL_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(room_module, "FILL_ATTEMPTS", 5)
+    monkeypatch.setattr(order_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(order_module, "ATTEMPTS", 5)
 
 
 async def test_repeated_events_are_dropped(home: House) -> None:
@@ -186,14 +186,14 @@ async def test_the_log_is_asked_as_often_each_time(home: House) -> None:
     await home.mark(ben)
     async with without(home.link.keeper):
         home.gate.heard(home.key.encode(), b"9 e -\n{}")
-        await eventually(lambda: 1 < room._fill_attempts < 5)
+        await eventually(lambda: 1 < room.order._attempts < 5)
         assert ben.ending is None
     home.hub.left(room)
 
 
 async def test_the_log_is_back_in_time(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short outage costs nobody the connection: the log is asked again, and the gap filled."""
-    monkeypatch.setattr(room_module, "FILL_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(order_module, "RETRY_SECONDS", 0.02)
     ana = await home.join(ANA)
     await home.shut(ana)
     for _ in range(3):
@@ -202,9 +202,9 @@ async def test_the_log_is_back_in_time(home: House, monkeypatch: pytest.MonkeyPa
     home.gate.lose(2)
     async with without(home.link.keeper):
         home.gate.open()
-        await eventually(lambda: home.hub.rooms()[0]._fill_attempts > 2)
+        await eventually(lambda: home.hub.rooms()[0].order._attempts > 2)
     await ana.sees(4)
-    assert (ana.seqs, home.hub.rooms()[0]._fill_attempts) == ([2, 3, 4], 0)
+    assert (ana.seqs, home.hub.rooms()[0].order._attempts) == ([2, 3, 4], 0)
 
 
 async def test_another_epoch(home: House, redis_url: str) -> None:
@@ -260,7 +260,7 @@ async def test_a_break_while_the_log_is_asked(home: House) -> None:
 
 async def test_redis_lost_everything(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that comes back empty sends everybody to come back, even if the link is back after the subscriber."""
-    monkeypatch.setattr(room_module, "FILL_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(order_module, "RETRY_SECONDS", 0.02)
     async with house(server.url) as home:
         ana = await home.join(ANA)
         async with without(home.link.keeper):
@@ -269,7 +269,7 @@ async def test_redis_lost_everything(server: RedisServer, monkeypatch: pytest.Mo
             await eventually(lambda: not home.subscriber.is_up)
             await server.start()
             await asyncio.wait_for(home.subscriber.keeper.wait_up(), 10)
-            await eventually(lambda: home.hub.rooms()[0]._is_filling)
+            await eventually(lambda: home.hub.rooms()[0].order._is_filling)
         assert await ana.ends() == closes.RESYNC
 
 

@@ -23,7 +23,7 @@ async def test_the_own_join_comes_first(home: House) -> None:
     """The first user's own `user_joined` came before the seat was confirmed; only what follows is delivered."""
     room = await home.hub.enter(INFO)
     seat = await home.seat(ANA)
-    await eventually(lambda: room.last_seq == 1)
+    await eventually(lambda: room.order.last_seq == 1)
     ana = home.recorder(room, ANA)
     room.attach(ana, seat.seq, seat.epoch)
     home.hub.left(room)
@@ -41,7 +41,7 @@ async def test_events_between_the_seat_and_the_socket(home: House, is_first: boo
     seat = await home.seat(ANA)
     for _ in range(3):
         last = await home.say()
-    await eventually(lambda: room.last_seq == last)
+    await eventually(lambda: room.order.last_seq == last)
     ana = home.recorder(room, ANA)
     room.attach(ana, seat.seq, seat.epoch)
     home.hub.left(room)
@@ -82,8 +82,8 @@ async def test_several_whose_joins_come_late(home: House) -> None:
         seat = await home.seat(user)
         members.append(home.recorder(room, user))
         if user == ANA:
-            room.last_seq = 0  # as if somebody had been here before
-            room.epoch = seat.epoch
+            room.order.last_seq = 0  # as if somebody had been here before
+            room.order.epoch = seat.epoch
         room.attach(members[-1], seat.seq, seat.epoch)
     home.hub.left(room)
     await home.say()
@@ -103,7 +103,7 @@ async def test_events_on_both_sides_of_the_own_join(home: House, is_first: bool)
     await home.say()
     seat = await home.seat(ANA)
     last = await home.say()
-    await eventually(lambda: room.last_seq == last)
+    await eventually(lambda: room.order.last_seq == last)
     ana = home.recorder(room, ANA)
     room.attach(ana, seat.seq, seat.epoch)
     home.hub.left(room)
@@ -122,7 +122,7 @@ async def test_the_end_came_before_the_socket(home: House, what: str) -> None:
         await home.sessions.close(INFO.id)
     else:
         await home.sessions.remove(INFO.id, CAT if what == "another removed" else ANA)
-    await eventually(lambda: room.last_seq == seat.seq + 2)
+    await eventually(lambda: room.order.last_seq == seat.seq + 2)
     ana = home.recorder(room, ANA)
     room.attach(ana, seat.seq, seat.epoch)
     home.hub.left(room)
@@ -254,17 +254,17 @@ async def test_a_new_epoch(home: House) -> None:
     """Whoever joins after the hot state was made anew stays; all who knew the old one come back."""
     ana, ben = await home.join(ANA), await home.join(BEN)
     await home.mark(ana, ben)
-    old = home.hub.rooms()[0].epoch
+    old = home.hub.rooms()[0].order.epoch
     partition = keys.partition_of(INFO.id, PARTITIONS)
     await home.link.call("DEL", keys.session(partition, INFO.id))
     await home.sessions.open(INFO, max_seq=2)
     cat = await home.join(CAT)
     assert (ana.ending, ben.ending, cat.ending) == (closes.RESYNC, closes.RESYNC, None)
-    assert home.hub.rooms()[0].epoch != old
+    assert home.hub.rooms()[0].order.epoch != old
     last = await home.say()
     await cat.sees(last)
     await home.mark(cat)
-    assert (cat.seqs, last) == ([1_000_002], 1_000_002)
+    assert (cat.seqs, last) == ([2_000_002], 2_000_002)
 
 
 async def test_a_new_epoch_whose_events_came_before_the_socket(home: House) -> None:
@@ -275,7 +275,7 @@ async def test_a_new_epoch_whose_events_came_before_the_socket(home: House) -> N
     room = await home.hub.enter(INFO)
     seat = await home.seat(CAT)
     last = await home.say()
-    await eventually(lambda: room.last_seq == last)
+    await eventually(lambda: room.order.last_seq == last)
     cat = home.recorder(room, CAT)
     room.attach(cat, seat.seq, seat.epoch)
     home.hub.left(room)

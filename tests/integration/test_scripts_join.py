@@ -4,7 +4,23 @@ import pytest
 
 from broker.link import Link
 from broker.scripts import Scripts
-from tests.hot import ANA, BEN, CAT, EPOCH, GRACE, NOW, OTHER_SESSION, Ear, Hot, bodies, joined, left, user_json
+from tests.hot import (
+    ANA,
+    BEN,
+    CAT,
+    EPOCH,
+    GRACE,
+    NOW,
+    OTHER_SESSION,
+    PART,
+    TS,
+    Ear,
+    Hot,
+    bodies,
+    joined,
+    left,
+    user_json,
+)
 
 
 def seat(user: str, *, gateway: str = "gw-1", connection: str = "c-1", state: str = "here") -> dict[str, str]:
@@ -206,3 +222,13 @@ async def test_frees_a_bounded_number_of_overdue_seats(hot: Hot) -> None:
     await hot.join(ANA, now=NOW + GRACE + 200)
     assert set(await hot.seats()) == {"u100", ANA}
     assert set(await hot.away()) == {hot.member("u100")}
+
+
+async def test_a_gateway_without_a_lease_holds_no_seats(hot: Hot) -> None:
+    """If it died nobody would free its seats, so it gets none."""
+    await hot.open()
+    await hot.join(ANA, gateway="gw-1")
+    await hot.redis("ZREM", PART + "gateways", "gw-1")
+    reply = await hot._seats("join", BEN, "{}", "ben", "gw-1", "c-2", TS, NOW)
+    assert reply == [b"unleased"]
+    assert set(await hot.redis("HKEYS", f"{hot.key}:users")) == {ANA.encode()}

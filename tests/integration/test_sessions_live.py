@@ -19,7 +19,7 @@ from broker.events import User
 from broker.link import Link
 from broker.scripts import Scripts
 from broker.sessions import Seat, SessionInfo, Sessions, SessionState
-from tests.hot import ANA, BEN, SESSION, kept
+from tests.hot import ANA, BEN, SESSION, kept, take_lease
 
 PARTITIONS = 4
 INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 3, "full", spirit=True, password_hash="$argon2id$x")
@@ -34,6 +34,7 @@ def sessions(link: Link, scripts: Scripts) -> Sessions:
 
 async def join(sessions: Sessions, user: User, connection: str = "c-1") -> Seat:
     """Take a seat."""
+    await take_lease(sessions._link, SESSION, PARTITIONS)
     return await sessions.join(SESSION, user, gateway="gw-1", connection=connection)
 
 
@@ -72,7 +73,7 @@ async def test_what_never_changes(sessions: Sessions, link: Link, info: SessionI
 
 @pytest.mark.parametrize(
     ("max_seq", "first"),
-    [(None, 0), (0, 1_000_000), (999_999, 1_000_000), (1_000_000, 2_000_000), (5_123_456, 6_000_000)],
+    [(None, 0), (0, 2_000_000), (999_999, 2_000_000), (1_000_000, 3_000_000), (5_123_456, 7_000_000)],
 )
 async def test_no_seq_is_given_twice(sessions: Sessions, max_seq: int | None, first: int) -> None:
     """A session that Redis held before starts well above everything that Postgres has of it; a new one at 0."""

@@ -16,8 +16,6 @@ from tests.local import LocalCluster, is_running
 from tests.services import run_apart
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("cluster life")
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
@@ -191,17 +189,13 @@ def test_nothing_outlives_a_killed_supervisor(cluster: LocalCluster) -> None:
 def test_another_cluster_beside_it(cluster: LocalCluster, tmp_path: Path) -> None:
     """A second home is a cluster of its own, in the foreground here; Ctrl-C stops it and not the first."""
     other = LocalCluster(tmp_path)
-    process = other.start("up", "--gateways", "1", "--workers", "1")
-    try:
+    with other.start("up", "--gateways", "1", "--workers", "1") as process:
         until(other.is_running, what="the second cluster")
         ready = other.wait_ready()
         assert ready["url"] != cluster.status()["url"]
         pids = other.pids()
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 0, said
     assert f"ready: {ready['url']}" in said
     assert said.splitlines()[-1] == "stopped; the data is kept"

@@ -16,8 +16,6 @@ import pytest
 from tests.local import LocalCluster, is_running
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("cluster terminal")
-
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[LocalCluster]:
@@ -62,13 +60,13 @@ def test_a_terminal_shows_the_live_status(local: LocalCluster) -> None:
     """`up` on a terminal shows a table of all processes; Ctrl-C drains and stops them in order."""
     terminal = Terminal(local, "up", "--gateways", "2", "--workers", "1")
     try:
-        until(lambda: terminal.shows("events/s"), timeout_seconds=30, what="the live table")
+        until(lambda: terminal.shows("events/s"), timeout_seconds=60, what="the live table")
         words = ("gw-1", "gw-2", "worker-1", "redis", "postgres", "balancer", "sockets", "lag", "Ctrl-C")
         until(lambda: all(terminal.shows(word) for word in words), what="a table of all processes")
         pids = local.pids()
         terminal.type(b"\x03")
         until(lambda: terminal.shows("stopped; the data is kept"), what="the end")
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(60) == 0
     finally:
         terminal.process.kill()
         terminal.process.wait()
@@ -81,11 +79,11 @@ def test_a_terminal_that_closes_stops_the_cluster(local: LocalCluster) -> None:
     """When the terminal goes away, everything is stopped as with Ctrl-C."""
     terminal = Terminal(local, "up", "--gateways", "1", "--workers", "1")
     try:
-        until(lambda: terminal.shows("events/s"), timeout_seconds=30, what="the live table")
+        until(lambda: terminal.shows("events/s"), timeout_seconds=60, what="the live table")
         pids = local.pids()
     finally:
         os.close(terminal.master)
-    assert terminal.process.wait(20) == 0
+    assert terminal.process.wait(60) == 0
     assert [name for name, pid in pids.items() if is_running(pid)] == []
 
 
@@ -126,10 +124,10 @@ def test_a_supervisor_that_hangs_is_killed(local: LocalCluster) -> None:
 
 def test_ctrl_c_while_it_starts_detached(local: LocalCluster) -> None:
     """Ctrl-C during `up --detach` stops what was started so far; the exit code tells that it is not running."""
-    starting = local.start("up", "--detach", "--gateways", "8")
-    until((local.home / "state.json").exists, what="a supervisor")
-    starting.send_signal(signal.SIGINT)
-    said, _ = starting.communicate(timeout=30)
+    with local.start("up", "--detach", "--gateways", "8") as starting:
+        until((local.home / "state.json").exists, what="a supervisor")
+        starting.send_signal(signal.SIGINT)
+        said, _ = starting.communicate(timeout=60)
     assert starting.returncode == 1, said
     assert "stopped; the data is kept" in said
     local.seance("status", expected=3)
@@ -137,18 +135,18 @@ def test_ctrl_c_while_it_starts_detached(local: LocalCluster) -> None:
 
 def test_two_signals_are_an_order(local: LocalCluster) -> None:
     """A second SIGTERM kills what has not drained yet, but the servers still write their data."""
-    process = local.start("up", "--gateways", "2")
-    until(local.is_running, what="a cluster")
-    local.wait_ready()
-    pids = local.pids()
-    gateway = pids["gw-1"]
-    assert gateway is not None
-    os.kill(gateway, signal.SIGSTOP)
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout is not None
-    assert "stopping\n" in iter(process.stdout.readline, "")
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=20)
+    with local.start("up", "--gateways", "2") as process:
+        until(local.is_running, what="a cluster")
+        local.wait_ready()
+        pids = local.pids()
+        gateway = pids["gw-1"]
+        assert gateway is not None
+        os.kill(gateway, signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert "stopping\n" in iter(process.stdout.readline, "")
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
     assert "stopping at once" in said
     assert process.returncode == 0
     assert [name for name, pid in pids.items() if is_running(pid)] == []

@@ -1,0 +1,67 @@
+"""Setting up: the Makefile's targets and what makes the environment."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+
+from cluster import environment
+from cluster.home import checkout
+
+
+def make(*arguments: str) -> str:
+    """What make says, run from another folder as with `make -C`."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-C", str(checkout()), *arguments],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_make_help_names_the_targets() -> None:
+    """`make help` lists every target that scripts rely on, each with a word about it."""
+    listed = dict(re.findall(r"^make (\S+) +(\S.*)$", make("help"), flags=re.MULTILINE))
+    assert {"up", "down", "status", "scale", "restart", "migrate", "check", "test", "clean-data"} <= listed.keys()
+
+
+@pytest.mark.parametrize("target", ["up", "down", "status", "scale", "restart", "migrate", "clean-data"])
+def test_make_only_calls_seance(target: str) -> None:
+    """A target about the cluster is a call of the command, which sees the environment as it is."""
+    assert make("-n", target).splitlines()[-1] == f"exec .venv/bin/seance {target}"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["dev", "cluster"]])
+def test_wrong_usage_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a known kind nothing is made, and the usage is shown."""
+    assert environment.main(arguments) == 2
+    assert capsys.readouterr().out.startswith("usage: ")
+
+
+def test_an_old_python_can_read_it() -> None:
+    """What makes the environment keeps to the grammar of Python 3.7, so that an old one gets as far as its message."""
+    source = (checkout() / "cluster" / "environment.py").read_text()
+    assert ast.parse(source, feature_version=(3, 7)).body
+
+
+def test_it_needs_nothing_installed() -> None:
+    """It imports only the standard library, and nothing of ours."""
+    source = (checkout() / "cluster" / "environment.py").read_text()
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("kind", sorted(environment.STAMPS))
+def test_locks_are_complete(kind: str) -> None:
+    """Every pinned package has its hashes, and no lock names an address to download from."""
+    lock = (checkout() / "requirements" / f"{kind}.txt").read_text()
+    pins = re.findall(r"^[A-Za-z0-9_.\[\]-]+==\S+", lock, flags=re.MULTILINE)
+    assert len(pins) > 20
+    assert len(re.findall(r"^[A-Za-z0-9_.\[\]-]+==.*\\\n +--hash=sha256:", lock, flags=re.MULTILINE)) == len(pins)
+    assert "://" not in lock
