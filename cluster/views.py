@@ -1,6 +1,7 @@
 """How the foreground `seance up` shows itself: plain lines, or on a terminal a live table below them."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from typing import Protocol
@@ -57,6 +58,16 @@ def choose(*, is_terminal: bool | None = None) -> View:
     if is_terminal is None:
         is_terminal = sys.stdout.isatty()
     return LiveView() if is_terminal else PlainView()
+
+
+def flush_or_drop() -> None:
+    """Write out what is left. When the terminal or pipe is gone it is dropped: else Python would exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class LiveView:

@@ -48,7 +48,7 @@ def up(
     from cluster.plan import Plan
     from cluster.ports import free_port
     from cluster.supervisor import supervise
-    from cluster.views import choose
+    from cluster.views import choose, flush_or_drop
 
     given = {"GATEWAYS": gateways, "WORKERS": workers, "PORT": port}
     for name, value in given.items():
@@ -64,9 +64,11 @@ def up(
         raise SystemExit(start_detached(place, () if balancer else ("--no-balancer",)))
     plan = Plan.of(place, settings, sources, os.environ, port=settings.port or free_port(), has_balancer=balancer)
     try:
-        raise SystemExit(supervise(plan, choose()))
+        code = supervise(plan, choose())
     except AlreadyRunningError as error:
         raise FailedError(_already_running(place)) from error
+    flush_or_drop()
+    raise SystemExit(code)
 
 
 @click.command()

@@ -150,3 +150,16 @@ def test_two_signals_are_an_order(local: LocalCluster) -> None:
     assert "stopping at once" in said
     assert process.returncode == 0
     assert [name for name, pid in pids.items() if is_running(pid)] == []
+
+
+def test_a_pipe_that_closes_does_not_matter(local: LocalCluster) -> None:
+    """When nobody reads what `up` says any more, the cluster goes on, and stops as it should."""
+    with local.start("up", "--gateways", "1") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        until(local.is_running, what="a cluster")
+        pids = local.wait_ready() and local.pids()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert [name for name, pid in pids.items() if is_running(pid)] == []
