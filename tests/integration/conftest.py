@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from broker.link import Link
 from broker.scripts import Scripts
@@ -11,6 +12,7 @@ from broker.subscriber import Subscriber
 from tests.hot import Ear, Hot, kept
 from tests.redis_server import RedisServer, redis_server
 from tests.services import Services, running_services
+from tests.stored import empty_streams, redis_on
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,13 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Servers of their own: these tests empty them, which the gateways that other tests share must not feel."""
     with running_services(tmp_path_factory.mktemp("integration")) as running:
         yield running
+
+
+@pytest.fixture
+async def redis(services: Services) -> AsyncIterator[Redis]:
+    """A client of an empty Redis."""
+    async with redis_on(await empty_streams(services)) as redis:
+        yield redis
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The worker's source on a real Redis: reading, settling, taking over."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -13,18 +12,11 @@ from broker.ownership import Ownership
 from broker.stream import CONSUMER, Entry, Persisted, Stream, lag
 from cluster.ports import free_port
 from tests.services import Services
-from tests.stored import EPOCH, empty_streams, message, publish, redis_on, until
+from tests.stored import EPOCH, empty_streams, message, publish, until
 
 P = 4
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
 HOME = keys.partition_of(SESSION, P)
-
-
-@pytest.fixture
-async def redis(services: Services) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    async with redis_on(await empty_streams(services)) as redis:
-        yield redis
 
 
 @pytest.fixture

@@ -1,25 +1,14 @@
 """The leases of workers on a real Redis: one owner for each partition, fair shares, nothing held when in doubt."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from redis.asyncio import Redis
 
 from broker import keys
 from broker.ownership import Ownership
-from tests.services import Services
-from tests.stored import empty_streams, redis_on, until
+from tests.stored import until
 
 P = 4
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
 HOME = keys.partition_of(SESSION, P)
-
-
-@pytest.fixture
-async def redis(services: Services) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    async with redis_on(await empty_streams(services)) as redis:
-        yield redis
 
 
 async def test_a_partition_has_one_owner(redis: Redis) -> None:

@@ -1,6 +1,5 @@
 """The upkeep of the partition streams on a real Redis: trimming, lag, dead letters."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,19 +8,11 @@ from redis.asyncio import Redis
 from broker import dead, keys
 from broker.errors import BrokerError
 from broker.stream import Stream, lag
-from tests.services import Services
-from tests.stored import empty_streams, message, publish, put, redis_on
+from tests.stored import message, publish, put
 
 P = 4
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
 HOME = keys.partition_of(SESSION, P)
-
-
-@pytest.fixture
-async def redis(services: Services) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    async with redis_on(await empty_streams(services)) as redis:
-        yield redis
 
 
 @pytest.fixture
