@@ -20,6 +20,8 @@ class Upstream:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_ready = True
+        self.is_dying = False
+        self.left_unanswered = 0
         self.checks = 0
 
     async def listen(self) -> Slot:
@@ -31,6 +33,10 @@ class Upstream:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         is_check = head.startswith("GET /ready")
         self.checks += is_check
+        if self.is_dying and not is_check:
+            self.left_unanswered += 1
+            writer.close()
+            return
         status = "503 Not Ready" if is_check and not self.is_ready else "200 OK"
         body = f"{self.name}\n{head}"
         writer.write(f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -106,6 +112,18 @@ async def test_the_gateway_learns_the_clients_address(balanced: Balanced) -> Non
     response = await balanced.client.get("/health", headers={"X-Request-ID": "mine"})
     assert "x-forwarded-for: 127.0.0.1" in response.text
     assert "x-request-id: mine" in response.text
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 502), ("DELETE", 502)])
+async def test_what_a_gateway_left_unanswered(balanced: Balanced, method: str, status: int) -> None:
+    """When a gateway dies with a request, another one is asked, unless that could do something twice."""
+    dying = balanced.upstreams[1]
+    dying.is_dying = True
+    for _ in range(6):
+        before = dying.left_unanswered
+        response = await balanced.client.request(method, "/health")
+        assert response.status_code == (status if dying.left_unanswered > before else 200)
+    assert dying.left_unanswered > 0
 
 
 async def test_draining_moves_new_requests_away(balanced: Balanced) -> None:
