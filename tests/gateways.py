@@ -18,6 +18,7 @@ from tests.services import Services
 DEADLINE_SECONDS = 20.0
 # Three at once, measured for coverage, on a machine that does other things too.
 START_SECONDS = 60.0
+PYTEST_PROCESSES = 8
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
 
@@ -83,12 +84,30 @@ class Gateway(Process):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.popen is not None
-            assert self.popen.poll() is None, f"{self.name} ended:\n{self.log.read_text()}"
+            if self.popen.poll() is not None:
+                self._move()
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/ready", timeout=2).status_code == 200:
                     return
             time.sleep(0.02)  # between two looks
         raise AssertionError(f"{self.name} did not become ready:\n{self.log.read_text()}")
+
+    def _move(self) -> None:
+        """Start on another port: somebody took ours between its choice and its use. Any other end is a failure."""
+        said = self.log.read_text()
+        assert "address already in use" in said, f"{self.name} ended:\n{said}"
+        self.port = _own_port()
+        self.environment = {**self.environment, "PORT": str(self.port)}
+        self.log = self.log.with_name(f"{self.name}-{self.port}.log")
+        self.start()
+
+
+def _own_port() -> int:
+    """A free port that no other pytest process of this run chooses for a gateway."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while (port := free_port()) % PYTEST_PROCESSES != number % PYTEST_PROCESSES:
+        pass
+    return port
 
 
 @contextlib.contextmanager
@@ -104,7 +123,7 @@ def running_gateways(
             log=folder / f"gw-{number}-{port}.log",
             port=port,
         )
-        for number, port in ((number, free_port()) for number in range(1, count + 1))
+        for number, port in ((number, _own_port()) for number in range(1, count + 1))
     ]
     with contextlib.ExitStack() as stack:
         for gateway in gateways:
