@@ -16,7 +16,11 @@ class Problem(msgspec.Struct, frozen=True):
 
 async def claim(link: Link, partitions: int) -> None:
     """Note the number of partitions with the first data; raises PartitionsMismatchError when it was another one."""
-    first = await link.call("SET", keys.PARTITIONS, partitions, "NX", "GET")
+    check_partitions(await link.call("SET", keys.PARTITIONS, partitions, "NX", "GET"), partitions)
+
+
+def check_partitions(first: bytes | None, partitions: int) -> None:
+    """Raises PartitionsMismatchError when the number noted with the first data is not `partitions`."""
     if first is not None and int(first) != partitions:
         raise PartitionsMismatchError(
             f"Redis holds data in {int(first)} partitions, PARTITIONS is {partitions}; set PARTITIONS={int(first)}"

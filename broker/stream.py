@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from broker import client, keys
 from broker.client import mapped
-from broker.errors import PartitionsMismatchError
+from broker.installation import check_partitions
 
 # All workers read under one name: a partition has one owner, and what the last one left pending is its successor's.
 CONSUMER = "worker"
@@ -62,12 +62,8 @@ class Stream:
     async def prepare(self) -> None:
         """Make the consumer group on every partition; raises PartitionsMismatchError when there are others."""
         with mapped():
-            first = await self._redis.set(keys.PARTITIONS, self._partitions, nx=True, get=True)
-            if first is not None and int(first) != self._partitions:
-                raise PartitionsMismatchError(
-                    f"Redis holds data in {int(first)} partitions, PARTITIONS is {self._partitions};"
-                    f" set PARTITIONS={int(first)}"
-                )
+            first: Any = await self._redis.set(keys.PARTITIONS, self._partitions, nx=True, get=True)
+            check_partitions(first, self._partitions)
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for partition in range(self._partitions):
                     pipeline.xgroup_create(keys.events(partition), keys.GROUP, id=_FROM_START, mkstream=True)
