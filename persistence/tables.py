@@ -31,6 +31,7 @@ class SessionRow(Table):
         CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_length"),
         CheckConstraint("max_users BETWEEN 1 AND 10000", name="max_users_range"),
         CheckConstraint("presence IN ('full', 'summary')", name="presence_known"),
+        CheckConstraint("slow_consumers IN ('resync', 'disconnect')", name="slow_consumers_known"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -41,11 +42,24 @@ class SessionRow(Table):
     password_hash: Mapped[str | None]
     presence: Mapped[str] = mapped_column(server_default="full")
     spirit: Mapped[bool] = mapped_column(server_default=true())
+    # What happens to a client that reads too slowly, and whether a user may be connected more than once.
+    slow_consumers: Mapped[str] = mapped_column(server_default="resync")
+    multiple_connections: Mapped[bool] = mapped_column(server_default=false())
 
     messages: Mapped[list["MessageRow"]] = relationship(
         back_populates="session", order_by="MessageRow.seq", lazy="raise"
     )
     users: Mapped[list["UserRow"]] = relationship(back_populates="session", lazy="raise")
+
+
+class SessionMarkRow(Table):
+    """How far a session had come when the worker last wrote something of it: what Redis must never fall behind."""
+
+    __tablename__ = "session_marks"
+
+    session_id: Mapped[UUID] = mapped_column(ForeignKey(SessionRow.id), primary_key=True)
+    epoch: Mapped[str]
+    seq: Mapped[int] = mapped_column(BigInteger)
 
 
 class UserRow(Table):

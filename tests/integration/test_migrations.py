@@ -18,7 +18,7 @@ from cluster import migrate
 from persistence.tables import Table
 from tests.services import Services, run_apart
 
-TABLES = {"sessions", "users", "messages"}
+TABLES = {"messages", "session_marks", "sessions", "users"}
 
 
 @pytest.fixture
