@@ -29,7 +29,11 @@ SEQ_LEAP = 1_000_000
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
-    """What never changes about a session; `created_at` is an instant, `password_hash` is argon2id."""
+    """What never changes about a session; `created_at` is an instant, `password_hash` is argon2id.
+
+    `slow_consumers` says what happens to who reads too slowly, `multiple_connections` whether one user may be connected
+    several times (else the newest connection replaces the older one).
+    """
 
     id: str
     name: str
@@ -38,6 +42,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
     presence: Literal["full", "summary"]
     spirit: bool
     password_hash: str | None = None
+    slow_consumers: Literal["resync", "disconnect"] = "resync"
+    multiple_connections: bool = False
 
 
 class SessionState(msgspec.Struct, frozen=True):
@@ -80,6 +86,7 @@ _REFUSALS: dict[bytes, type[Exception]] = {
     b"absent": NotSeatedError,
 }
 _INFO_FIELDS = ("name", "created_at", "max_users", "presence", "spirit", "password_hash")
+_OPTION_FIELDS = ("slow_consumers", "multiple_connections")
 
 
 def fold(name: str) -> str:
@@ -122,11 +129,22 @@ class Sessions:
 
     async def info(self, session_id: str) -> SessionInfo | None:
         """The session, when Redis holds its hot state."""
-        values = await self._link.call("HMGET", self.key(session_id), *_INFO_FIELDS)
+        values = await self._link.call("HMGET", self.key(session_id), *_INFO_FIELDS, *_OPTION_FIELDS)
         if values[0] is None:
             return None
-        name, created_at, max_users, presence, spirit, password_hash = (value.decode() for value in values)
-        return SessionInfo(session_id, name, created_at, int(max_users), presence, spirit == "1", password_hash or None)
+        name, created_at, max_users, presence, spirit, password_hash = (value.decode() for value in values[:6])
+        slow_consumers, multiple_connections = values[6:]  # absent in hot state that an older version opened
+        return SessionInfo(
+            session_id,
+            name,
+            created_at,
+            int(max_users),
+            presence,
+            spirit == "1",
+            password_hash or None,
+            "resync" if slow_consumers is None else slow_consumers.decode(),
+            multiple_connections == b"1",
+        )
 
     async def open(
         self,
@@ -150,6 +168,8 @@ class Sessions:
             "presence": info.presence,
             "spirit": int(info.spirit),
             "password_hash": info.password_hash or "",
+            "slow_consumers": info.slow_consumers,
+            "multiple_connections": int(info.multiple_connections),
             "is_active": int(is_active),
             "log_events": self._log_events,
         }

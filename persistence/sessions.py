@@ -13,6 +13,7 @@ from persistence.errors import InvalidFieldError, mapped
 from persistence.tables import MessageRow, SessionRow, UserRow
 
 Presence = Literal["full", "summary"]
+SlowConsumers = Literal["resync", "disconnect"]
 
 MAX_NAME = 100
 MAX_USERS = 10_000
@@ -34,6 +35,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
     password_hash: str | None
     presence: Presence
     spirit: bool
+    slow_consumers: SlowConsumers
+    multiple_connections: bool
 
 
 class ResumePoint(msgspec.Struct, frozen=True):
@@ -57,6 +60,8 @@ class Sessions:
         password_hash: str | None = None,
         presence: Presence | None = None,
         spirit: bool = True,
+        slow_consumers: SlowConsumers = "resync",
+        multiple_connections: bool = False,
         id: str | None = None,  # noqa: A002 - the field's name
     ) -> SessionRecord:
         """Store a new session and return it; with an `id` that exists, return what is stored and change nothing.
@@ -73,6 +78,8 @@ class Sessions:
             "password_hash": password_hash,
             "presence": presence or ("full" if max_users <= FULL_PRESENCE_USERS else "summary"),
             "spirit": spirit,
+            "slow_consumers": slow_consumers,
+            "multiple_connections": multiple_connections,
         }
         statement = insert(SessionRow).values(values).on_conflict_do_nothing(index_elements=[SessionRow.id])
         with mapped():
@@ -162,4 +169,6 @@ def _record(row: Row[Any]) -> SessionRecord:
         password_hash=row.password_hash,
         presence=row.presence,
         spirit=row.spirit,
+        slow_consumers=row.slow_consumers,
+        multiple_connections=row.multiple_connections,
     )

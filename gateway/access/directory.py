@@ -55,4 +55,6 @@ def _info(record: SessionRecord) -> SessionInfo:
         presence=record.presence,
         spirit=record.spirit,
         password_hash=record.password_hash,
+        slow_consumers=record.slow_consumers,
+        multiple_connections=record.multiple_connections,
     )

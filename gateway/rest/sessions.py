@@ -27,10 +27,13 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 PATH = "/api/sessions"
 
 Presence = Literal["full", "summary"]
+SlowConsumers = Literal["resync", "disconnect"]
 
 
-class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A session to create."""
+
+    # Defaults are left out of what is written, so that the fingerprint behind an Idempotency-Key outlives a new field.
 
     name: Annotated[str, Meta(min_length=1, max_length=100, extra=TRIMMED, description="Length counts after trimming.")]
     max_users: Annotated[int, Meta(ge=1, le=10_000, description="Seats.")] = 6
@@ -43,6 +46,14 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(description="Whether everyone hears of each coming and going. Default: `full` up to 100 seats."),
     ] = None
     spirit: Annotated[bool, Meta(description="An AI participant belongs to the session.")] = True
+    slow_consumers: Annotated[
+        SlowConsumers,
+        Meta(description="Whether who reads too slowly is filled up from the log later, or disconnected at once."),
+    ] = "resync"
+    multiple_connections: Annotated[
+        bool,
+        Meta(description="Whether one user may be connected several times; else the newest connection replaces."),
+    ] = False
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +67,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     has_password: bool
     presence: Presence
     spirit: bool
+    slow_consumers: SlowConsumers
+    multiple_connections: bool
     user_count: int
 
 
@@ -121,6 +134,8 @@ async def _store(services: Services, body: CreateSession, session_id: str | None
         password_hash=password_hash,
         presence=body.presence,
         spirit=body.spirit,
+        slow_consumers=body.slow_consumers,
+        multiple_connections=body.multiple_connections,
         id=session_id,
     )
     try:
@@ -141,6 +156,8 @@ def _session(info: SessionInfo, state: SessionState) -> Session:
         has_password=info.password_hash is not None,
         presence=info.presence,
         spirit=info.spirit,
+        slow_consumers=info.slow_consumers,
+        multiple_connections=info.multiple_connections,
         user_count=state.user_count,
     )
 
@@ -155,6 +172,8 @@ def _created(request: Request, services: Services, record: SessionRecord, *, is_
         has_password=record.password_hash is not None,
         presence=record.presence,
         spirit=record.spirit,
+        slow_consumers=record.slow_consumers,
+        multiple_connections=record.multiple_connections,
         user_count=0,
         host_token=services.tokens.create_access_token(Claims.host(record.id)),
     )

@@ -83,6 +83,8 @@ async def test_create_with_defaults(client: httpx.AsyncClient) -> None:
         "has_password": False,
         "presence": "full",
         "spirit": True,
+        "slow_consumers": "resync",
+        "multiple_connections": False,
         "user_count": 0,
     }
 
@@ -90,10 +92,17 @@ async def test_create_with_defaults(client: httpx.AsyncClient) -> None:
 async def test_create_with_everything(rest: Rest, elsewhere: Rest) -> None:
     """Everything that was asked for is kept, and any gateway shows it; neither password nor hash nor token is shown."""
     created = await rest.create(
-        name="🔮" * 100, max_users=10_000, password="open sesame", presence="full", spirit=False
+        name="🔮" * 100,
+        max_users=10_000,
+        password="open sesame",
+        presence="full",
+        spirit=False,
+        slow_consumers="disconnect",
+        multiple_connections=True,
     )
     assert (created["name"], created["max_users"], created["has_password"]) == ("🔮" * 100, 10_000, True)
     assert (created["presence"], created["spirit"]) == ("full", False)
+    assert (created["slow_consumers"], created["multiple_connections"]) == ("disconnect", True)
     created.pop("host_token")
     assert await elsewhere.ask("GET", f"/api/sessions/{created['id']}", 200) == created
 
@@ -112,7 +121,7 @@ async def test_id_in_upper_case(rest: Rest) -> None:
 
 async def test_cold_session(rest: Rest, services: Services) -> None:
     """A session that Redis does not hold any more is answered, published to and closed as before."""
-    created = await rest.create(password="open sesame")
+    created = await rest.create(password="open sesame", slow_consumers="disconnect", multiple_connections=True)
     token = created.pop("host_token")
     path = f"/api/sessions/{created['id']}"
     forget(services, created["id"])
@@ -138,9 +147,10 @@ async def test_cold_session(rest: Rest, services: Services) -> None:
 async def test_same_key_same_session(client: httpx.AsyncClient, gateways: list[Gateway]) -> None:
     """The same key and body give the same session, on another gateway too, marked as replayed and with a host token."""
     headers = {"Idempotency-Key": f"key {uuid4()}"}
+    defaults = {"multiple_connections": False, "slow_consumers": "resync", "max_users": 6, "name": " Table "}
     first = await client.post("/api/sessions", json={"name": "Table"}, headers=headers)
     async with httpx.AsyncClient(base_url=gateways[2].url) as other:
-        again = await other.post("/api/sessions", json={"max_users": 6, "name": " Table "}, headers=headers)
+        again = await other.post("/api/sessions", json=defaults, headers=headers)
     assert (first.status_code, again.status_code) == (201, 201)
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
@@ -153,10 +163,12 @@ async def test_same_key_same_session(client: httpx.AsyncClient, gateways: list[G
 
 
 async def test_same_key_other_body(client: httpx.AsyncClient) -> None:
-    """The same key with another body, if only the password differs, is a conflict."""
+    """The same key with another body, if only the password or an option differs, is a conflict."""
     headers = {"Idempotency-Key": str(uuid4())}
-    for password, status in (("open sesame", 201), ("open barley", 409), ("open sesame", 201)):
-        response = await client.post("/api/sessions", json={"name": "T", "password": password}, headers=headers)
+    first = {"name": "T", "password": "open sesame"}
+    others = ({"password": "open barley"}, {"slow_consumers": "disconnect"}, {"multiple_connections": True})
+    for body, status in ((first, 201), *(({**first, **other}, 409) for other in others), (first, 201)):
+        response = await client.post("/api/sessions", json=body, headers=headers)
         assert response.status_code == status
     assert (await client.post("/api/sessions", json={"name": "T"}, headers=headers)).json()["error"]["code"] == (
         "idempotency_conflict"

@@ -46,6 +46,7 @@ async def test_a_session_is_created_with_defaults(sessions: Sessions) -> None:
     assert record.created_at.utcoffset() == timedelta(0)
     assert (record.max_users, record.is_active, record.password_hash) == (6, True, None)
     assert (record.presence, record.spirit) == ("full", True)
+    assert (record.slow_consumers, record.multiple_connections) == ("resync", False)
     assert await sessions.get(record.id) == record
 
 
@@ -53,12 +54,20 @@ async def test_a_session_keeps_what_was_asked_for(sessions: Sessions) -> None:
     """Every field that is given is stored as given."""
     wanted = str(uuid4())
     record = await sessions.create(
-        name="Ünïcode 😀", max_users=10_000, password_hash="$argon2id$", presence="full", spirit=False, id=wanted
+        name="Ünïcode 😀",
+        max_users=10_000,
+        password_hash="$argon2id$",
+        presence="full",
+        spirit=False,
+        slow_consumers="disconnect",
+        multiple_connections=True,
+        id=wanted,
     )
     found = await sessions.get(wanted)
     assert found == record
     assert (record.id, record.name, record.max_users) == (wanted, "Ünïcode 😀", 10_000)
     assert (record.password_hash, record.presence, record.spirit) == ("$argon2id$", "full", False)
+    assert (record.slow_consumers, record.multiple_connections) == ("disconnect", True)
 
 
 @pytest.mark.parametrize(("max_users", "presence"), [(1, "full"), (100, "full"), (101, "summary"), (10_000, "summary")])

@@ -59,16 +59,24 @@ async def test_unknown(sessions: Sessions) -> None:
     [
         INFO,
         SessionInfo(SESSION, 'Ünïcode "quoted" {}', "2026-01-01T00:00:00.000Z", 10_000, "summary", spirit=False),
+        msgspec.structs.replace(INFO, slow_consumers="disconnect", multiple_connections=True),
     ],
 )
 async def test_what_never_changes(sessions: Sessions, link: Link, info: SessionInfo) -> None:
-    """What was opened is read back as it was, with or without a password."""
+    """What was opened is read back as it was, with or without a password and options."""
     await sessions.open(info)
     assert await sessions.info(SESSION) == info
     stored = await link.call("HMGET", sessions.key(SESSION), "log_events", "idle_seconds", "is_active", "seq", "epoch")
     assert stored[:4] == [b"99", b"600", b"1", b"0"]
     assert stored[4] == (await sessions.send_position(SESSION))[0]
     assert len(stored[4]) == 8
+
+
+async def test_hot_state_without_options(sessions: Sessions, link: Link) -> None:
+    """Hot state that an older version opened has the options' defaults."""
+    await sessions.open(msgspec.structs.replace(INFO, slow_consumers="disconnect", multiple_connections=True))
+    assert await link.call("HDEL", sessions.key(SESSION), "slow_consumers", "multiple_connections") == 2
+    assert await sessions.info(SESSION) == INFO
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ async def test_bodies(document: dict[str, Any]) -> None:
     assert schema["additionalProperties"] is False
     assert schema["properties"]["max_users"]["maximum"] == 10_000
     assert schema["properties"]["name"]["maxLength"] == 100
+    assert sorted(schema["properties"]["slow_consumers"]["enum"]) == ["disconnect", "resync"]
+    assert schema["properties"]["multiple_connections"]["default"] is False
     answer = operations(document)["POST", "/api/sessions"]["responses"]["201"]["content"]["application/json"]["schema"]
     assert answer["properties"]["data"] == {"$ref": "#/components/schemas/CreatedSession"}
     assert answer["required"] == ["success", "data", "error", "meta"]
