@@ -90,28 +90,43 @@ class Room:
         """Whether nobody is here or about to come."""
         return not self.users and not self.joining
 
-    def attach(self, member: Member, seq: int, epoch: str) -> None:
-        """From now on the member gets every event after `seq`."""
+    def seat(self, member: Member, seq: int, epoch: str) -> None:
+        """The member's user is here, with a seat as of event `seq`; the member gets nothing before `attach`."""
         self.order.begin(seq, epoch)
         older = self.users.get(member.user_id)
         self.users[member.user_id] = member
         if older is not None:
             older.end(closes.REPLACED)
+
+    def attach(self, member: Member, seq: int) -> bool:
+        """From now on the member gets every event after `seq`; False when some of these are no longer known here."""
         last_seq = self.order.last_seq
         assert last_seq is not None
-        if last_seq < seq:  # its own join has not come round yet
+        if last_seq < seq:  # what the member has already did not come round yet
             self._waiting.append((seq, member))
-            return
-        self.flush()
-        self.members.add(member)
+            return True
         late = self._since(seq)
         if len(late) != last_seq - seq:
-            member.end(closes.RESYNC)
-        elif late:
+            return False
+        self.flush()
+        self.members.add(member)
+        if late:
             member.write(b"".join(text_frame(event.body) for event in late))
-            ending = _ended_by(late, member.user_id)
+            ending = ended_by(late, member.user_id)
             if ending is not None:
                 member.end(ending)
+        return True
+
+    def suspend(self, member: Member) -> int:
+        """The member gets nothing until it is attached again; returns the last event that it has."""
+        self.flush()
+        self.members.discard(member)
+        for seq, waiting in self._waiting:
+            if waiting is member:
+                self._waiting.remove((seq, waiting))
+                return seq
+        assert self.order.last_seq is not None
+        return self.order.last_seq
 
     def _since(self, seq: int) -> list[Payload]:
         """The recent events after `seq`, in order; fewer when there were too many to keep."""
@@ -195,7 +210,13 @@ class Room:
         if self._waiting:
             self._admit_waiting(event.seq)
         if event.kind == b"c":
-            self.end_all(closes.SESSION_CLOSED)
+            self._closed()
+
+    def _closed(self) -> None:
+        # Whoever still lacks earlier events reads on up to this one, and ends then.
+        self.flush()
+        for member in list(self.members):
+            member.end(closes.SESSION_CLOSED)
 
     def _admit_waiting(self, last_seq: int) -> None:
         self.flush()
@@ -285,7 +306,7 @@ class Room:
         self._desk.count(len(bodies), len(bodies) * len(members))
 
 
-def _ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:
+def ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:
     """How the connection of a user ends to whom these events come late, if it does."""
     for event in late:
         if event.kind == b"c":

@@ -38,7 +38,7 @@ class Recorder:
         self.ending: Ending | None = None
         self.ends_at_write: Ending | None = None
         self._hub = hub
-        self._room = room
+        self.room = room
         self._user_id = user_id
 
     @property
@@ -59,8 +59,8 @@ class Recorder:
         """Leave the room."""
         if self.ending is None:
             self.ending = ending
-            self._room.detach(self)
-            self._hub.drop_if_empty(self._room)
+            self.room.detach(self)
+            self._hub.drop_if_empty(self.room)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -174,9 +174,14 @@ class House:
         room = await self.hub.enter(self.info)
         seat = await self.seat(user_id, name, connection=connection)
         member = self.recorder(room, user_id, connection or name, wants_batches=wants_batches)
-        room.attach(member, seat.seq, seat.epoch)
+        self.attach(member, seat)
         self.hub.left(room)
         return member
+
+    def attach(self, member: Recorder, seat: Seat) -> None:
+        """The seat is taken: the member gets what comes after it."""
+        member.room.seat(member, seat.seq, seat.epoch)
+        assert member.room.attach(member, seat.seq)
 
     async def say(self, text: str = "hi", *, user_id: str | None = None) -> int:
         """A message from elsewhere; its seq."""

@@ -25,7 +25,7 @@ async def test_the_own_join_comes_first(home: House) -> None:
     seat = await home.seat(ANA)
     await eventually(lambda: room.order.last_seq == 1)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     await home.say()
     await ana.sees(2)
@@ -43,7 +43,7 @@ async def test_events_between_the_seat_and_the_socket(home: House, is_first: boo
         last = await home.say()
     await eventually(lambda: room.order.last_seq == last)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     assert ana.seqs == [seat.seq + 1, seat.seq + 2, seat.seq + 3]
     assert len(ana.writes) == 1
@@ -63,7 +63,7 @@ async def test_the_own_join_comes_last(home: House, is_first: bool) -> None:
     await home.say()
     await home.gate.holds(3)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     home.gate.let(1)
     home.gate.let(1)
@@ -84,7 +84,7 @@ async def test_several_whose_joins_come_late(home: House) -> None:
         if user == ANA:
             room.order.last_seq = 0  # as if somebody had been here before
             room.order.epoch = seat.epoch
-        room.attach(members[-1], seat.seq, seat.epoch)
+        home.attach(members[-1], seat)
     home.hub.left(room)
     await home.say()
     await home.gate.holds(4)
@@ -105,7 +105,7 @@ async def test_events_on_both_sides_of_the_own_join(home: House, is_first: bool)
     last = await home.say()
     await eventually(lambda: room.order.last_seq == last)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     await home.mark(ana)
     assert ana.seqs == [last] == [seat.seq + 1]
@@ -124,7 +124,7 @@ async def test_the_end_came_before_the_socket(home: House, what: str) -> None:
         await home.sessions.remove(INFO.id, CAT if what == "another removed" else ANA)
     await eventually(lambda: room.order.last_seq == seat.seq + 2)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     endings = {"closed": closes.SESSION_CLOSED, "removed": closes.REMOVED, "another removed": None}
     assert ana.ending == endings[what]
@@ -151,7 +151,7 @@ async def test_gone_before_the_own_join_came(home: House) -> None:
     room = await home.hub.enter(INFO)
     seat = await home.seat(ANA)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     ana.end(closes.LEFT)
     await home.say()
@@ -172,7 +172,7 @@ async def test_what_waits_to_be_sent_is_not_repeated(home: House) -> None:
     await home.gate.holds(1)
     home.gate.open()
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     await home.mark(ana, cat)
     assert ana.seqs == [last]
@@ -180,7 +180,7 @@ async def test_what_waits_to_be_sent_is_not_repeated(home: House) -> None:
 
 
 async def test_more_events_than_are_kept_for_joins(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A join that took so long that events were forgotten is sent to come back and resume; the others go on."""
+    """A join that took so long that events were forgotten is not attached, until it has read what it lacks."""
     monkeypatch.setattr(room_module, "RECENT_EVENTS", 8)
     cat = await home.join(CAT)
     room = await home.hub.enter(INFO)
@@ -189,10 +189,27 @@ async def test_more_events_than_are_kept_for_joins(home: House, monkeypatch: pyt
         last = await home.say()
     await cat.sees(last)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    room.seat(ana, seat.seq, seat.epoch)
+    assert not room.attach(ana, seat.seq)
+    assert (room.users, room.members, ana.events) == ({CAT: cat, ANA: ana}, {cat}, [])
+    assert room.attach(ana, last - 8)
+    assert ana.seqs == list(range(last - 7, last + 1))
     home.hub.left(room)
-    assert (ana.ending, ana.events) == (closes.RESYNC, [])
-    assert (cat.ending, room.users) == (None, {CAT: cat})
+
+
+async def test_suspended(home: House) -> None:
+    """A suspended member has what was delivered before, and gets nothing until it is attached again."""
+    ana, cat = await home.join(ANA), await home.join(CAT)
+    last = await home.say()
+    await cat.sees(last)
+    assert ana.room.suspend(ana) == last
+    await cat.sees(await home.say())
+    assert ana.seqs[-1] == last
+    assert ana.room.users[ANA] is ana
+    assert not ana.room.attach(ana, last)
+    assert ana.room.attach(ana, last + 1)
+    await ana.sees(await home.say())
+    assert ana.seqs[-2:] == [last, last + 2]
 
 
 async def test_events_are_kept_for_joins_only(home: House) -> None:
@@ -218,7 +235,7 @@ async def test_a_gap_over_the_own_join(home: House) -> None:
     room = await home.hub.enter(INFO)
     seat = await home.seat(ANA)
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     await home.say()
     last = await home.say()
@@ -244,7 +261,7 @@ async def test_events_missed_between_the_subscription_and_the_seat(home: House, 
     home.gate.open()
     await home.publisher.ephemeral(INFO.id, "spirit_thinking")
     ana = home.recorder(room, ANA)
-    room.attach(ana, seat.seq, seat.epoch)
+    home.attach(ana, seat)
     home.hub.left(room)
     await ana.sees(last)
     assert (ana.seqs, ana.ending) == ([last], None)
@@ -277,7 +294,7 @@ async def test_a_new_epoch_whose_events_came_before_the_socket(home: House) -> N
     last = await home.say()
     await eventually(lambda: room.order.last_seq == last)
     cat = home.recorder(room, CAT)
-    room.attach(cat, seat.seq, seat.epoch)
+    home.attach(cat, seat)
     home.hub.left(room)
     await cat.sees(last)
     assert (ana.ending, cat.seqs) == (closes.RESYNC, [last])
