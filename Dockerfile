@@ -13,6 +13,7 @@ COPY pyproject.toml README.md ./
 COPY broker ./broker
 COPY cluster ./cluster
 COPY gateway ./gateway
+COPY metrics ./metrics
 COPY migrations ./migrations
 COPY persistence ./persistence
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \

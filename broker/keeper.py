@@ -41,12 +41,18 @@ class Keeper:
         self._timeout_seconds = timeout_seconds
         self._name = name
         self._wire: Wire | None = None
+        self._connects_total = 0
         self._changed = asyncio.Event()
 
     @property
     def is_up(self) -> bool:
         """Whether a wire is connected now."""
         return self._wire is not None
+
+    @property
+    def reconnects_total(self) -> int:
+        """How often a wire was connected after the first one."""
+        return max(0, self._connects_total - 1)
 
     async def wait_up(self) -> None:
         """Return once a wire is connected."""
@@ -73,6 +79,7 @@ class Keeper:
 
     async def _keep(self, wire: Wire) -> None:
         self._wire = wire
+        self._connects_total += 1
         self._changed.set()
         try:
             self._handler.up(wire)

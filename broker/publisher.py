@@ -43,6 +43,7 @@ class Publisher:
         self._partitions = partitions
         self._max_backlog = max_backlog
         self._ids = Ids()
+        self.sent_total = 0
 
     def send(
         self,
@@ -61,6 +62,7 @@ class Publisher:
         """
         partition = keys.partition_of(session_id, self._partitions)
         message_id = self._ids.next()
+        self.sent_total += 1
         ts = instant()
         body = tail(ts, Message(message_id, session_id, user_id, user_name, text, ts, is_spirit))
         # Only what a person wrote sets the spirit thinking.

@@ -8,20 +8,24 @@ from broker.subscriber import Subscriber
 from broker.wire import Reply
 from gateway.room import Room
 from gateway.sockets.closes import Ending
+from gateway.tally import Tally
 
 
 class Hub:
     """All rooms of one gateway; listens to the subscriber."""
 
-    def __init__(self, subscriber: Subscriber, sessions: Sessions, log: Log) -> None:
+    def __init__(self, subscriber: Subscriber, sessions: Sessions, log: Log, tally: Tally) -> None:
         self._subscriber = subscriber
         self._sessions = sessions
         self._log = log
+        self._tally = tally
+        self._stopwatch = tally.stopwatch
         self._loop = asyncio.get_running_loop()
         self._rooms: dict[bytes, Room] = {}
         self._due: list[Room] = []
         self.events_total = 0
         self.deliveries_total = 0
+        self.delivered_bytes_total = 0
         subscriber.listener = self
 
     @property
@@ -83,6 +87,8 @@ class Hub:
         room = self._rooms.get(channel)
         if room is not None:
             room.heard(parse(payload))
+            if self._stopwatch.awaited is not None:
+                self._stopwatch.heard(payload)
 
     def resubscribed(self, channel: bytes) -> None:
         """The channel was not heard for a while."""
@@ -94,6 +100,7 @@ class Hub:
 
     def ask_log(self, session_id: str, first: int) -> "asyncio.Future[Reply]":
         """Events from `first` on, at most a page."""
+        self._tally.log_reads += 1
         return self._log.send_range(session_id, first)
 
     def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
@@ -111,7 +118,12 @@ class Hub:
         for room in due:
             room.flush()
 
-    def count(self, events: int, deliveries: int) -> None:
+    def count(self, events: int, deliveries: int, delivered_bytes: int) -> None:
         """Keep the totals."""
         self.events_total += events
         self.deliveries_total += deliveries
+        self.delivered_bytes_total += delivered_bytes
+
+    def count_gap(self, events: int) -> None:
+        """So many events could not be had here."""
+        self._tally.gap_events += events

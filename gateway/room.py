@@ -47,8 +47,11 @@ class Desk(Source, Protocol):
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
 
-    def count(self, events: int, deliveries: int) -> None:
+    def count(self, events: int, deliveries: int, delivered_bytes: int) -> None:
         """Keep the totals."""
+
+    def count_gap(self, events: int) -> None:
+        """So many events could not be had here."""
 
 
 class Room:
@@ -196,6 +199,7 @@ class Room:
     def missing(self, first: int, last: int) -> None:
         """These events can't be had here any more."""
         log.warning("room.gap", session_id=self.info.id, first=first, last=last)
+        self._desk.count_gap(last - first + 1)
         self._queue(replies.gap(first, last))
 
     def deliver(self, event: Payload) -> None:
@@ -252,7 +256,8 @@ class Room:
         for member in list(self.members):  # a full buffer may end, and so detach, a member on the way
             if member is not own:
                 member.write(frame)
-        self._desk.count(1, len(self.members))
+        others = len(self.members) - (own in self.members)
+        self._desk.count(1, others, others * len(frame))
 
     def _committed(self, seq: int) -> None:
         self.commits.committed(seq)
@@ -298,12 +303,16 @@ class Room:
         members = list(self.members)  # a full buffer may end, and so detach, a member on the way
         if len(bodies) > 1 and any(member.wants_batches for member in members):
             batch = text_frame(b"[" + b",".join(bodies) + b"]")
+            written = 0
             for member in members:
-                member.write(batch if member.wants_batches else frames)
+                data = batch if member.wants_batches else frames
+                member.write(data)
+                written += len(data)
         else:
             for member in members:
                 member.write(frames)
-        self._desk.count(len(bodies), len(bodies) * len(members))
+            written = len(frames) * len(members)
+        self._desk.count(len(bodies), len(bodies) * len(members), written)
 
 
 def ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:

@@ -12,7 +12,6 @@ import structlog
 import uvicorn
 import uvloop
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import installation
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
@@ -32,13 +31,17 @@ from gateway.app import create_app
 from gateway.beat import Beat
 from gateway.departures import Departures
 from gateway.hub import Hub
+from gateway.metrics import Readings
 from gateway.server import Server
 from gateway.services import Counters, Readiness, Services
 from gateway.settings import Settings
 from gateway.sockets.edge import Edge
 from gateway.sockets.heartbeat import Heartbeat
 from gateway.sockets.upgrade import UpgradeProtocol
+from gateway.tally import Tally
 from gateway.tasks import Tasks
+from gateway.vitals import Vitals
+from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.errors import mapped
 from persistence.messages import Messages
@@ -108,6 +111,7 @@ class Gateway:
             "installation": self._check_installation(),
             "beat": self._beat.run(),
             "heartbeat": edge.heartbeat.run(),
+            "vitals": self._vitals.run(),
         }
         supervised = [self._supervise(name, work) for name, work in parts.items()]
         log.info("gateway.started", host=settings.host, port=settings.port)
@@ -138,7 +142,8 @@ class Gateway:
         stored = StoredSessions(self._engine)
         directory = Directory(sessions, stored)
         tokens = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
-        self._hub = hub = Hub(self._subscriber, sessions, recent)
+        tally = Tally()
+        self._hub = hub = Hub(self._subscriber, sessions, recent, tally)
         departures = Departures(sessions)
         self._door = Door(settings)
         admission = Admission(
@@ -150,6 +155,20 @@ class Gateway:
             passwords=self._passwords,
             departures=departures,
             lease=lease,
+        )
+        self._vitals = Vitals(
+            self._link, ping_redis=self._ping_redis, ping_database=self._ping_database, partitions=partitions
+        )
+        readings = Readings(
+            door=self._door,
+            hub=hub,
+            link=self._link,
+            subscriber=self._subscriber,
+            publisher=publisher,
+            tally=tally,
+            vitals=self._vitals,
+            is_ready=lambda: self._readiness().is_ready,
+            max_backlog=settings.max_backlog,
         )
         services = Services(
             settings=settings,
@@ -163,7 +182,8 @@ class Gateway:
             hub=hub,
             readiness=self._readiness,
             counters=self._counters,
-            ping_database=lambda: _ping(self._engine),
+            metrics=Exposition("gateway", self._id, readings),
+            ping_database=self._ping_database,
             ping_redis=self._ping_redis,
         )
         edge = Edge(
@@ -174,6 +194,7 @@ class Gateway:
             departures=departures,
             heartbeat=Heartbeat(settings.heartbeat_seconds),
             tasks=self._tasks,
+            tally=tally,
             join_timeout_seconds=settings.join_timeout_seconds,
             max_frame_bytes=settings.max_frame_bytes,
             max_buffer_bytes=settings.max_buffer_bytes,
@@ -236,6 +257,11 @@ class Gateway:
     async def _ping_redis(self) -> None:
         await self._link.call("PING")
 
+    async def _ping_database(self) -> None:
+        with mapped():
+            async with self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+
     # The end
 
     def _drain(self, edge: Edge) -> None:
@@ -257,9 +283,3 @@ class Gateway:
         with contextlib.suppress(TimeoutError):  # a Postgres that hangs would hold up the end, connection by connection
             async with asyncio.timeout(SETTLE_SECONDS):
                 await self._engine.dispose()
-
-
-async def _ping(engine: AsyncEngine) -> None:
-    with mapped():
-        async with engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))

@@ -12,6 +12,7 @@ from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
 from gateway.hub import Hub
 from gateway.settings import Settings
+from metrics.exposition import Exposition
 from persistence.messages import Messages
 from persistence.sessions import Sessions as StoredSessions
 
@@ -53,5 +54,6 @@ class Services:
     hub: Hub
     readiness: Callable[[], Readiness]
     counters: Callable[[], Counters]
+    metrics: Exposition
     ping_database: Callable[[], Awaitable[None]]
     ping_redis: Callable[[], Awaitable[None]]

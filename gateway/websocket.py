@@ -29,6 +29,7 @@ async def join_session(websocket: WebSocket) -> None:
         edge.door.check(websocket)  # others came in meanwhile; from here to the detach nothing waits
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
+        edge.tally.upgrades_refused[error.code] += 1
         answer = failure(websocket, error)
         answer.headers[REQUEST_ID_HEADER] = request_id(websocket.scope)
         await websocket.send_denial_response(answer)

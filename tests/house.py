@@ -19,6 +19,7 @@ from gateway.departures import Departures
 from gateway.hub import Hub
 from gateway.room import Room
 from gateway.sockets.closes import Ending
+from gateway.tally import Tally
 from tests.frames import server_frames
 from tests.hot import NAMES, SESSION, eventually, kept, take_lease
 
@@ -149,7 +150,7 @@ class House:
         self.scripts = Scripts(self.link)
         self.sessions = Sessions(self.link, self.scripts, partitions=PARTITIONS)
         self.publisher = Publisher(self.link, self.scripts, partitions=PARTITIONS, max_backlog=100_000)
-        self.hub = Hub(self.subscriber, self.sessions, Log(self.link, partitions=PARTITIONS))
+        self.hub = Hub(self.subscriber, self.sessions, Log(self.link, partitions=PARTITIONS), Tally())
         self.departures = Departures(self.sessions)
         self.gate = Gate(self.hub)
         self.subscriber.listener = self.gate

@@ -1,22 +1,17 @@
 """Health endpoints: for balancers, supervisors and monitoring; bare JSON without the envelope, and Prometheus text."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.errors import BrokerError
 from gateway.rest.envelope import bare
 from gateway.rest.operation import Operation
-from gateway.services import Counters, Services
+from gateway.services import Services
 from persistence.errors import PersistenceError
 
 CHECK_SECONDS = 1.0
@@ -75,28 +70,8 @@ async def ready(_: Request, services: Services) -> Response:
 
 async def metrics(request: Request, services: Services) -> Response:
     """GET /metrics: Prometheus text, or OpenMetrics when asked for."""
-    registry = CollectorRegistry()
-    registry.register(_Gateway(services.counters()))
-    ProcessCollector(registry=registry)
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return Response(encode(registry), headers={"Content-Type": content_type})
-
-
-class _Gateway(Collector):
-    """The counters as metrics."""
-
-    def __init__(self, counters: Counters) -> None:
-        self._counters = counters
-
-    def collect(self) -> Iterator[Metric]:
-        now = self._counters
-        build = {"version": version("seance"), "gateway_id": now.gateway_id}
-        yield InfoMetricFamily("seance_build", "The running gateway.", value=build)
-        yield GaugeMetricFamily("seance_sockets", "Open sockets.", value=now.sockets)
-        yield GaugeMetricFamily("seance_sessions", "Sessions with a socket here.", value=now.sessions)
-        yield GaugeMetricFamily("seance_uptime_seconds", "Seconds since the start.", value=now.uptime_seconds)
-        yield CounterMetricFamily("seance_events", "Events that arrived through Redis.", value=now.events_total)
-        yield CounterMetricFamily("seance_deliveries", "Events written to sockets.", value=now.deliveries_total)
+    content, content_type = services.metrics.render(request.headers.get("Accept", ""))
+    return Response(content, headers={"Content-Type": content_type})
 
 
 async def _check(ping: Callable[[], Awaitable[None]]) -> UpOrDown:

@@ -140,6 +140,8 @@ class Connection(asyncio.Protocol):
         self._registry.discard(self)
         self._edge.door.went(self.address)
         self._edge.heartbeat.discard(self._slice, self)
+        if not self._close_code:
+            self._edge.tally.closed["lost"] += 1
         self._stop(self._close_code or ABNORMAL, is_lost=True)
         log.info(
             "connection.closed",
@@ -177,6 +179,7 @@ class Connection(asyncio.Protocol):
         """Close the connection: tell why, then wait a little for the client's own close frame."""
         if self._close_code:
             return
+        self._edge.tally.ended(ending)
         self._stop(ending.code, is_lost=ending is not closes.LEFT)
         farewell = b""
         if ending is closes.RESTART:
@@ -238,6 +241,7 @@ class Connection(asyncio.Protocol):
 
     def _closed_by_client(self, code: int | None) -> None:
         if not self._close_code:
+            self._edge.tally.closed["client"] += 1
             self._stop(code or 1005, is_lost=True)
             self.write(close_frame(code))
             self._expect_close()  # closing waits for what is unsent, which the client may never read
@@ -248,7 +252,7 @@ class Connection(asyncio.Protocol):
             case Publish():
                 if self._publishing is None:
                     assert self._user is not None
-                    self._publishing = Publishing(self._edge.publisher, self, self._user)
+                    self._publishing = Publishing(self._edge.publisher, self._edge.tally, self, self._user)
                 self._publishing.publish(effect)
             case Announce():
                 self._edge.publisher.send_ephemeral(self.session_id, "user_typing", self._user).add_done_callback(
@@ -279,8 +283,10 @@ class Connection(asyncio.Protocol):
         try:
             admitted = await self._edge.admission.admit(self.session_id, join, self.id)
         except RefusedError as error:
+            self._edge.tally.join_refused(error.ending)
             self.end(error.ending, join.id, "name" if error.ending is closes.NAME_TAKEN else None)
         except Exception:
+            self._edge.tally.join_refused(closes.INTERNAL)
             self.end(closes.INTERNAL)
             raise
         else:
@@ -298,6 +304,7 @@ class Connection(asyncio.Protocol):
             self._closer = None
         self._user, self._room = admitted.user, room
         self._participant.joined()
+        self._edge.tally.joined(admitted.resumed, is_back=join.resume is not None)
         welcome = Welcome(
             session=replies.session_of(room.info),
             you=admitted.user,

@@ -7,6 +7,7 @@ from gateway.access.admission import Admission, Door
 from gateway.departures import Departures
 from gateway.hub import Hub
 from gateway.sockets.heartbeat import Heartbeat
+from gateway.tally import Tally
 from gateway.tasks import Tasks
 
 
@@ -21,6 +22,7 @@ class Edge:
     departures: Departures
     heartbeat: Heartbeat
     tasks: Tasks
+    tally: Tally
     join_timeout_seconds: int
     max_frame_bytes: int
     max_buffer_bytes: int

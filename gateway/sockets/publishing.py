@@ -14,6 +14,7 @@ from gateway.sockets.commands import CommandId
 from gateway.sockets.frames import text_frame
 from gateway.sockets.participant import Publish
 from gateway.sockets.replies import RETRY_MS, ErrorData
+from gateway.tally import Tally
 
 # From so many unanswered messages on, no more is read until one is answered.
 MAX_IN_FLIGHT = 64
@@ -43,10 +44,11 @@ class Speaker(Protocol):
 class Publishing:
     """Made with the first message; what is not the hot path stays out of it."""
 
-    __slots__ = ("_in_flight", "_publisher", "_speaker", "_uncommitted", "_user")
+    __slots__ = ("_in_flight", "_publisher", "_speaker", "_tally", "_uncommitted", "_user")
 
-    def __init__(self, publisher: Publisher, speaker: Speaker, user: User) -> None:
+    def __init__(self, publisher: Publisher, tally: Tally, speaker: Speaker, user: User) -> None:
         self._publisher = publisher
+        self._tally = tally
         self._speaker = speaker
         self._user = user
         self._in_flight = 0
@@ -69,6 +71,7 @@ class Publishing:
             key=effect.key,
             is_awaited=effect.is_awaited,
         )
+        self._tally.stopwatch.sent(message_id)
         self._in_flight += 1
         if self._in_flight == MAX_IN_FLIGHT:
             self._speaker.pause_reading()
@@ -86,8 +89,11 @@ class Publishing:
             done = published(answer.result(), message_id)
         except BrokerError as error:
             self._uncommitted -= effect.is_awaited
+            self._tally.stopwatch.forget(message_id)
             self._say_failed(effect.id, error, room)
         else:
+            if done.message_id is not message_id:
+                self._tally.stopwatch.forget(message_id)
             if effect.is_awaited:
                 self._await_commit(effect.id, done, room)
             else:
@@ -110,6 +116,7 @@ class Publishing:
             room.commits.wait(done.seq, tell)
 
     def _say_failed(self, command_id: CommandId, error: BrokerError, room: Room) -> None:
+        self._tally.publish_failed(error)
         match error:
             case SessionUnknownError():
                 self._say_unavailable(command_id, "the session's state was lost; nothing was stored")

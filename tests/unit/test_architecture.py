@@ -8,11 +8,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ALLOWED: dict[str, frozenset[str]] = {
-    "gateway": frozenset({"broker", "persistence"}),
+    "gateway": frozenset({"broker", "persistence", "metrics"}),
     "broker": frozenset(),
-    "persistence": frozenset({"broker"}),
+    "persistence": frozenset({"broker", "metrics"}),
+    "metrics": frozenset(),
     "migrations": frozenset({"persistence"}),
-    "cluster": frozenset({"gateway", "broker", "persistence", "migrations"}),
+    "cluster": frozenset({"gateway", "broker", "persistence", "migrations", "metrics"}),
     # It starts servers and processes as the cluster does, and otherwise knows the product only from outside.
     "bench": frozenset({"clients", "cluster"}),
 }

@@ -13,15 +13,20 @@ from broker.publisher import Publisher
 from broker.scripts import Scripts
 from broker.sessions import Sessions as LiveSessions
 from broker.subscriber import Subscriber
+from gateway.access.admission import Door
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Claims, Tokens
 from gateway.hub import Hub
+from gateway.metrics import Readings
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
 from gateway.services import Counters, Readiness, Services
 from gateway.settings import Settings
+from gateway.tally import Tally
+from gateway.vitals import Vitals
+from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.messages import Messages
 from persistence.sessions import Sessions as StoredSessions
@@ -46,8 +51,22 @@ async def offline() -> AsyncIterator[Services]:
     engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1, max_overflow=0, timeout_seconds=1)
     link = Link("redis://127.0.0.1:1/0")
     scripts = Scripts(link)
+    door, tally = Door(settings), Tally()
     live, stored, passwords = LiveSessions(link, scripts, partitions=16), StoredSessions(engine), Passwords()
     subscriber = Subscriber("redis://127.0.0.1:1/0")
+    publisher = Publisher(link, scripts, partitions=16, max_backlog=1000)
+    hub = Hub(subscriber, live, Log(link, partitions=16), tally)
+    readings = Readings(
+        door=door,
+        hub=hub,
+        link=link,
+        subscriber=subscriber,
+        publisher=publisher,
+        tally=tally,
+        vitals=Vitals(link, ping_redis=unreachable, ping_database=reachable, partitions=16),
+        is_ready=lambda: False,
+        max_backlog=1000,
+    )
     yield Services(
         settings=settings,
         tokens=Tokens(SECRET, 3600),
@@ -56,12 +75,13 @@ async def offline() -> AsyncIterator[Services]:
         stored_sessions=stored,
         messages=Messages(engine),
         live_sessions=live,
-        publisher=Publisher(link, scripts, partitions=16, max_backlog=1000),
-        hub=Hub(subscriber, live, Log(link, partitions=16)),
+        publisher=publisher,
+        hub=hub,
         readiness=lambda: Readiness(is_ready=False, reason="Redis is not reachable"),
         counters=lambda: Counters(
             gateway_id="gw-test", sockets=3, sessions=2, events_total=40, deliveries_total=120, uptime_seconds=1.5
         ),
+        metrics=Exposition("gateway", "gw-test", readings),
         ping_database=reachable,
         ping_redis=unreachable,
     )

@@ -1,0 +1,73 @@
+"""Where each of a gateway's metrics comes from; what they are called and mean stands in metrics/definitions.py."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from broker.link import Link
+from broker.publisher import Publisher
+from broker.subscriber import Subscriber
+from gateway.access.admission import Door
+from gateway.hub import Hub
+from gateway.tally import Tally
+from gateway.vitals import Vitals
+from metrics.exposition import Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """Reads the parts of a gateway when somebody asks."""
+
+    door: Door
+    hub: Hub
+    link: Link
+    subscriber: Subscriber
+    publisher: Publisher
+    tally: Tally
+    vitals: Vitals
+    is_ready: Callable[[], bool]
+    max_backlog: int
+
+    def __call__(self) -> Mapping[str, Value]:
+        """Every metric's value now."""
+        return {**self._people(), **self._passing(), **self._servers()}
+
+    def _people(self) -> dict[str, Value]:
+        return {
+            "seance_connections": self.door.sockets,
+            "seance_sessions": self.hub.room_count,
+            "seance_ready": self.is_ready(),
+            "seance_draining": self.door.is_draining,
+            "seance_joins_total": self.tally.joins,
+            "seance_joins_refused_total": self.tally.joins_refused,
+            "seance_upgrades_refused_total": self.tally.upgrades_refused,
+            "seance_connections_closed_total": self.tally.closed,
+        }
+
+    def _passing(self) -> dict[str, Value]:
+        return {
+            "seance_publishes_total": self.publisher.sent_total,
+            "seance_publishes_failed_total": self.tally.publishes_failed,
+            "seance_events_total": self.hub.events_total,
+            "seance_deliveries_total": self.hub.deliveries_total,
+            "seance_delivered_bytes_total": self.hub.delivered_bytes_total,
+            "seance_publish_to_deliver_seconds": self.tally.stopwatch.seconds,
+            "seance_log_reads_total": self.tally.log_reads,
+            "seance_gap_events_total": self.tally.gap_events,
+        }
+
+    def _servers(self) -> dict[str, Value]:
+        vitals = self.vitals
+        return {
+            "seance_redis_up": vitals.is_redis_up,
+            "seance_postgres_up": vitals.is_postgres_up,
+            "seance_redis_round_trip_seconds": vitals.redis_seconds,
+            "seance_postgres_round_trip_seconds": vitals.postgres_seconds,
+            "seance_redis_reconnects_total": {
+                "commands": self.link.keeper.reconnects_total,
+                "events": self.subscriber.keeper.reconnects_total,
+            },
+            "seance_backlog_entries": vitals.backlog.entries,
+            "seance_backlog_fullest_entries": vitals.backlog.fullest,
+            "seance_backlog_limit_entries": self.max_backlog,
+            "seance_dead_letters": vitals.backlog.dead,
+        }
