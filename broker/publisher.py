@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from broker import keys
+from broker.epochs import SEQ_LEAP
 from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
 from broker.ids import Ids
@@ -112,4 +113,5 @@ def published(reply: Reply, message_id: str) -> Published:
     if error is not None:
         raise error()
     seq, first_id, persisted = reply.split(b" ")
-    return Published(int(seq), first_id.decode(), is_persisted=int(persisted) >= int(seq))
+    # A watermark of a later epoch says nothing about this message.
+    return Published(int(seq), first_id.decode(), is_persisted=0 <= int(persisted) - int(seq) < SEQ_LEAP)

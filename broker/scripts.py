@@ -8,7 +8,7 @@ from importlib.resources import files
 from broker.link import Link
 from broker.wire import Reply
 
-NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap")
+NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence")
 
 
 class Script:

@@ -1,15 +1,16 @@
 """The hot state of sessions: open, seats, close. Everything that decides about a seat happens inside one script."""
 
 import asyncio
-import secrets
 import time
 import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+import structlog
 
 from broker import keys
+from broker.epochs import new_epoch, seq_above
 from broker.errors import (
     LeaseMissingError,
     NameTakenError,
@@ -25,7 +26,8 @@ from broker.scripts import Scripts
 from broker.wire import Reply
 
 IDEMPOTENCY_SECONDS = 86_400
-SEQ_LEAP = 1_000_000
+
+log = structlog.get_logger()
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -160,7 +162,7 @@ class Sessions:
         not seen yet may still lie in the stream or in a worker's hands: the new epoch starts at a multiple of a million
         that is more than a million above `max_seq`, so that no seq is ever given twice.
         """
-        seq = 0 if max_seq is None else (max_seq // SEQ_LEAP + 2) * SEQ_LEAP
+        seq = 0 if max_seq is None else seq_above(max_seq)
         fields: dict[str, str | int] = {
             "name": info.name,
             "created_at": info.created_at,
@@ -174,9 +176,8 @@ class Sessions:
             "log_events": self._log_events,
         }
         flat = [item for pair in fields.items() for item in pair]
-        epoch = secrets.token_urlsafe(6)
         await self._scripts.call(
-            "open", (self.key(info.id),), epoch, seq, self._idle_seconds, *removed_user_ids, "--", *flat
+            "open", (self.key(info.id),), new_epoch(), seq, self._idle_seconds, *removed_user_ids, "--", *flat
         )
 
     async def join(self, session_id: str, user: User, *, gateway: str, connection: str) -> Seat:
@@ -206,6 +207,23 @@ class Sessions:
     def send_position(self, session_id: str) -> "asyncio.Future[Reply]":
         """Ask for epoch, last seq and persisted watermark of the hot state: bytes each, or None when there is none."""
         return self._link.call("HMGET", self.key(session_id), "epoch", "seq", "persisted")
+
+    def send_fence(
+        self, session_id: str, *, epoch: str, seen: int, is_rewritten: bool = False
+    ) -> "asyncio.Future[Reply]":
+        """Give the session another epoch when Redis, still in `epoch`, has not come to the seq that was handed out.
+
+        With `is_rewritten` also when it has come as far, because it holds other events. However many ask, it is done
+        once; the reply is 1 for whoever did it.
+        """
+
+        def note(answer: "asyncio.Future[Reply]") -> None:
+            if not answer.cancelled() and answer.exception() is None and answer.result() == 1:
+                log.warning("session.fenced", session_id=session_id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
+
+        fenced = self._scripts.call("fence", self._keys(session_id), epoch, seen, new_epoch(), int(is_rewritten))
+        fenced.add_done_callback(note)
+        return fenced
 
     def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
         """Give up the seat that this connection holds: at once, or after the grace time when it `is_lost`."""

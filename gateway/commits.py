@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
+from broker.epochs import SEQ_LEAP
+
 # Refusals are told once; a publisher whose own answer is still under way looks here.
 REFUSED_KEPT = 256
 
@@ -13,7 +15,10 @@ Tell = Callable[[bool], None]
 
 
 class Commits:
-    """The persisted watermark of one session, as far as it was told here, and the waiting."""
+    """The persisted watermark of one session, as far as it was told here, and the waiting.
+
+    A watermark that lies a million above a seq is of a later epoch, and says nothing about an event that Redis lost.
+    """
 
     __slots__ = ("_order", "_refused", "_waiting", "persisted")
 
@@ -30,7 +35,7 @@ class Commits:
 
     def wait(self, seq: int, tell: Tell) -> None:
         """Call `tell(True)` once `seq` is committed, `tell(False)` when it never will be; at once if that is known."""
-        if seq in self._refused:
+        if seq in self._refused or seq <= self.persisted - SEQ_LEAP:
             tell(False)
         elif seq <= self.persisted:
             tell(True)
@@ -52,7 +57,8 @@ class Commits:
         """Everything up to `seq` is committed, but for what was refused."""
         self.persisted = max(self.persisted, seq)
         while self._waiting and self._waiting[0][0] <= self.persisted:
-            heapq.heappop(self._waiting)[2](True)
+            waiting, _, tell = heapq.heappop(self._waiting)
+            tell(waiting > self.persisted - SEQ_LEAP)
 
     def refused(self, seq: int) -> None:
         """The event can't be written."""

@@ -107,6 +107,10 @@ class Hub:
         """Epoch, last seq and persisted watermark of the session's hot state."""
         return self._sessions.send_position(session_id)
 
+    def fence(self, session_id: str, *, epoch: str, seen: int, is_rewritten: bool) -> "asyncio.Future[Reply]":
+        """Give the session another epoch: Redis is behind `seen`, or holds something else there."""
+        return self._sessions.send_fence(session_id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
+
     def schedule(self, room: Room) -> None:
         """Flush the room at the end of this loop tick."""
         if not self._due:

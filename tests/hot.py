@@ -170,6 +170,10 @@ class Hot:
         """Reap the partition."""
         return await self._call("reap", (PART,), now, TS, limit)
 
+    async def fence(self, seen: int, *, epoch: str = EPOCH, new: str = "new", is_rewritten: bool = False) -> Reply:
+        """Say that the session was handed out up to `seen`."""
+        return await self._seats("fence", epoch, seen, new, int(is_rewritten))
+
     async def _seats(self, name: str, *arguments: str | int) -> Reply:
         return await self._call(name, (self.key, PART), *arguments)
 

@@ -202,6 +202,23 @@ class House:
         await self.mark(*members)
         self.gate.shut()
 
+    async def snapshot(self) -> dict[str, bytes]:
+        """All that Redis holds of the session now."""
+        names = [name.decode() for name in await self.link.call("KEYS", f"{self.key}*")]
+        return {name: await self.link.call("DUMP", name) for name in names}
+
+    async def go_back(self, snapshot: dict[str, bytes]) -> None:
+        """Let Redis hold of the session what it held then, and nothing else."""
+        for name in await self.link.call("KEYS", f"{self.key}*"):
+            await self.link.call("DEL", name)
+        for name, dumped in snapshot.items():
+            await self.link.call("RESTORE", name, 0, dumped)
+
+    async def position(self) -> tuple[str, int]:
+        """Epoch and last seq of the session's hot state."""
+        epoch, seq, _ = await self.sessions.send_position(self.info.id)
+        return epoch.decode(), int(seq)
+
     async def channels(self) -> set[str]:
         """The channels that anybody hears."""
         return {channel.decode() for channel in await self.link.call("PUBSUB", "CHANNELS")}

@@ -20,6 +20,8 @@
 
 local PURGE_LIMIT = 100
 local TRIM_EVERY = 64
+local SEQ_LEAP = 1000000
+local FENCE_GRACE_MS = 15000
 
 local function session_id_of(session)
   return string.match(session, 'session:(.*)$')
@@ -109,4 +111,24 @@ local function purge_away(part, now, ts)
     end
   end
   return #due
+end
+
+-- Redis has fallen behind what it handed out, `seen`: give the session another epoch, whose seqs begin more than a million
+-- above that and above its own `seq`, as after `open`. The log goes, because it tells the wrong story. Whoever holds a
+-- seat is sent to come back and has the grace time to do so; a seat that had been given up is freed by that as well.
+local function fence(part, session, epoch, seq, seen)
+  local start = (math.floor(math.max(seq, seen) / SEQ_LEAP) + 2) * SEQ_LEAP
+  redis.call('HSET', session, 'epoch', epoch, 'seq', string.format('%.0f', start))
+  redis.call('DEL', session .. ':log')
+  local time = redis.call('TIME')
+  local deadline = string.format('%.0f', tonumber(time[1]) * 1000 + FENCE_GRACE_MS)
+  local seats = redis.call('HGETALL', session .. ':users')
+  for i = 1, #seats, 2 do
+    local seat = cjson.decode(seats[i + 1])
+    local member = session_id_of(session) .. ' ' .. seats[i]
+    redis.call('SREM', part .. 'gateway:' .. seat.g, member)
+    seat.s = 'away'
+    redis.call('HSET', session .. ':users', seats[i], cjson.encode(seat))
+    redis.call('ZADD', part .. 'away', deadline, member)
+  end
 end

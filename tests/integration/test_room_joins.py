@@ -291,6 +291,7 @@ async def test_a_new_epoch_whose_events_came_before_the_socket(home: House) -> N
     await home.sessions.open(INFO, max_seq=2)
     room = await home.hub.enter(INFO)
     seat = await home.seat(CAT)
+    assert await ana.ends() == closes.RESYNC
     last = await home.say()
     await eventually(lambda: room.order.last_seq == last)
     cat = home.recorder(room, CAT)

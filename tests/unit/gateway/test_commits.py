@@ -50,6 +50,15 @@ def test_refused() -> None:
     assert told[2:] == [(8, True)]
 
 
+def test_a_later_epoch_commits_nothing_of_an_earlier_one() -> None:
+    """What was published before Redis lost data is never called committed because of what came after."""
+    commits = Commits()
+    told = waiting(commits, 42, 2_000_001)
+    commits.committed(2_000_001)
+    assert told == [(42, False), (2_000_001, True)]
+    assert waiting(commits, 43, 2_000_000) == [(43, False), (2_000_000, True)]
+
+
 def test_refusals_are_bounded() -> None:
     """Old refusals are forgotten."""
     commits = Commits()

@@ -1,0 +1,21 @@
+"""Epochs of a session: whenever Redis was found to have lost some of its events, it goes on in another one.
+
+The seqs of an epoch begin far above everything that was ever given, so that no number stands for two events.
+"""
+
+import secrets
+
+SEQ_LEAP = 1_000_000
+
+
+def new_epoch() -> str:
+    """A name that no other epoch has."""
+    return secrets.token_urlsafe(6)
+
+
+def seq_above(highest: int) -> int:
+    """Where an epoch begins that follows one which came to `highest`: at a multiple of a million, one more above it.
+
+    A million events of one partition never wait for Postgres (MAX_BACKLOG), so it is also above what nobody knows of.
+    """
+    return (highest // SEQ_LEAP + 2) * SEQ_LEAP
