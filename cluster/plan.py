@@ -70,9 +70,10 @@ class Fabric(msgspec.Struct, frozen=True):
         """A gateway that listens on this address."""
         return self._launch(gateway_id, ("gateway", "--id", gateway_id), {"HOST": host, "PORT": str(port)})
 
-    def worker(self, worker_id: str) -> Launch:
-        """A persistence worker."""
-        return self._launch(worker_id, ("worker", "--id", worker_id), {})
+    def worker(self, worker_id: str, metrics_port: int) -> Launch:
+        """A persistence worker whose metrics answer on this loopback port."""
+        address = {"HOST": LOOPBACK, "WORKER_METRICS_PORT": str(metrics_port)}
+        return self._launch(worker_id, ("worker", "--id", worker_id), address)
 
     def migrate(self) -> Launch:
         """The migrations, up to the newest."""

@@ -83,7 +83,14 @@ class Worker:
         self.number = number
         self.id = f"worker-{number}"
         self.lag = 0
-        self.child = make_child(self.id, lambda: fabric.worker(self.id))
+        self._fabric = fabric
+        self._port = free_port()
+        self.child = make_child(self.id, self._launch)
+
+    @property
+    def url(self) -> str:
+        """Where its metrics are."""
+        return f"http://{LOOPBACK}:{self._port}"
 
     def observe(self, lags: Mapping[str, int] | None) -> bool:
         """Take in the lags of the workers that are present; true when its state changed."""
@@ -96,8 +103,18 @@ class Worker:
     def status(self) -> WorkerStatus:
         """For people and scripts."""
         return WorkerStatus(
-            id=self.id, pid=self.child.pid, state=self.child.state, lag=self.lag, restarts=self.child.restarts
+            id=self.id,
+            url=self.url,
+            pid=self.child.pid,
+            state=self.child.state,
+            lag=self.lag,
+            restarts=self.child.restarts,
         )
+
+    def _launch(self) -> Launch:
+        if not is_free(self._port):
+            self._port = free_port()
+        return self._fabric.worker(self.id, self._port)
 
 
 class Replicas:

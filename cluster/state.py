@@ -49,6 +49,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One worker; `lag` counts the entries of its partitions that are not in Postgres yet."""
 
     id: str
+    url: str
+    """Where its metrics are."""
     pid: int | None
     state: ProcessState
     lag: int
@@ -80,7 +82,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
             "redis_url": self.redis_url,
             "database_url": self.database_url,
             "gateways": [{"id": one.id, "url": one.url, "pid": one.pid, "state": one.state} for one in self.gateways],
-            "workers": [{"id": one.id, "pid": one.pid, "state": one.state, "lag": one.lag} for one in self.workers],
+            "workers": [
+                {"id": one.id, "url": one.url, "pid": one.pid, "state": one.state, "lag": one.lag}
+                for one in self.workers
+            ],
             "services": [{"name": one.name, "pid": one.pid} for one in self.services],
         }
 

@@ -90,6 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=5000, description="How long a worker waits for a batch to fill.")
     ] = 50
 
+    worker_metrics_port: Annotated[
+        Port, Meta(description="Port on which a worker answers `/metrics`, on the address HOST; 0: none.")
+    ] = 0
+
     commit_timeout_seconds: Annotated[
         int, Meta(ge=1, le=300, description="Longest a REST publish with `ack=persisted` waits for Postgres.")
     ] = 10

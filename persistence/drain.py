@@ -16,6 +16,7 @@ from broker.stream import Entry, Persisted, Stream
 from persistence.errors import DataError, PersistenceError
 from persistence.isolation import Refused, write_all_but_bad
 from persistence.rows import Record
+from persistence.tally import Tally
 from persistence.waiting import Backoff, Outage, is_set_within
 from persistence.writer import Writer
 
@@ -58,6 +59,7 @@ class Drain:
         stop: asyncio.Event,
         redis_outage: Outage,
         database_outage: Outage,
+        tally: Tally,
     ) -> None:
         self._lane = lane
         self._stream = stream
@@ -67,6 +69,7 @@ class Drain:
         self._stop = stop
         self._redis_outage = redis_outage
         self._database_outage = database_outage
+        self._tally = tally
         self._is_prepared = False
         # Partitions that gave something at the last read: one busy session fills a batch as fast as many.
         self._busy = 1
@@ -120,6 +123,7 @@ class Drain:
         if missing and self._is_due("take", TAKE_SECONDS):
             taken = await self._ownership.take(sorted(missing))
             self._unsettled |= taken
+            self._tally.takeovers += len(taken)
         if released or taken:
             owned = sorted(self._ownership.held & self._lane)
             log.info("worker.partitions_changed", taken=sorted(taken), released=sorted(released), owned=owned)
@@ -166,11 +170,14 @@ class Drain:
         dead += [(decoded[place], reason, records[place].event.seq) for place, reason in refused]
         for place, _ in reversed(refused):
             del decoded[place], records[place]
+        self._tally.committed(records)
         # First: whoever waits for a dead message must hear of it before a watermark passes it.
         for entry, reason, seq in dead:
             await self._bury(entry, reason, seq)
         await self._stream.settle(decoded, _watermarks(decoded, records))
-        log.debug("worker.batch_written", entries=len(records), seconds=round(time.monotonic() - began_at, 6))
+        seconds = time.monotonic() - began_at
+        self._tally.settled(records, seconds)
+        log.debug("worker.batch_written", entries=len(records), seconds=round(seconds, 6))
 
     async def _write_patiently(self, records: Sequence[Record]) -> list[Refused]:
         backoff = Backoff()
@@ -190,6 +197,7 @@ class Drain:
 
     async def _bury(self, entry: Entry, reason: str, seq: int) -> None:
         await self._stream.bury(entry, reason, seq)
+        self._tally.dead_letters += 1
         log.error(
             "worker.entry_dead",
             session_id=entry.session_id,

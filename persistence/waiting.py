@@ -32,17 +32,24 @@ class Backoff:
 
 
 class Outage:
-    """One server's absence, logged once when it begins and once when it ends, under the names given."""
+    """One server's absences: counted, each logged when it begins and when it ends, under the names given."""
 
     def __init__(self, *, away: str, back: str) -> None:
         self._away = away
         self._back = back
         self._began_at: float | None = None
+        self.count = 0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it does not work, as far as is known."""
+        return self._began_at is not None
 
     def begin(self, reason: str) -> None:
         """The server does not work."""
         if self._began_at is None:
             self._began_at = time.monotonic()
+            self.count += 1
             log.warning(self._away, reason=reason)
 
     def end(self) -> None:

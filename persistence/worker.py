@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -16,6 +16,8 @@ from broker.ownership import LEASE_MS, RENEW_SECONDS, Ownership
 from broker.stream import Stream
 from persistence.drain import READ_SECONDS, Batching, Drain
 from persistence.engine import create_engine
+from persistence.metrics import Readings, exposed, watch_lag
+from persistence.tally import Tally
 from persistence.waiting import Backoff, Outage
 from persistence.writer import Writer
 
@@ -43,6 +45,9 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     # The partitions of a worker that died are taken over after its lease; how often it is renewed must leave room.
     lease_ms: int = LEASE_MS
     renew_seconds: float = RENEW_SECONDS
+    # Where `/metrics` answers; port 0: nowhere.
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
 
 
 def run(config: WorkerConfig, worker_id: str) -> int:
@@ -80,6 +85,8 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
     ownership = Ownership(redis, worker_id=worker_id, partitions=config.partitions, lease_ms=config.lease_ms)
     redis_outage = Outage(away="worker.redis_away", back="worker.redis_back")
     database_outage = Outage(away="worker.database_away", back="worker.database_back")
+    tally = Tally()
+    readings = Readings(tally=tally, ownership=ownership, redis_outage=redis_outage, database_outage=database_outage)
     drains = [
         Drain(
             lane,
@@ -90,12 +97,18 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
             stop=stop,
             redis_outage=redis_outage,
             database_outage=database_outage,
+            tally=tally,
         )
         for lane in lanes(config.partitions)
     ]
     try:
-        log.info("worker.started", worker_id=worker_id, partitions=config.partitions)
-        await _supervise(drains, _keep_leases(ownership, config.renew_seconds, redis_outage))
+        with exposed(readings, worker_id, config.metrics_host, config.metrics_port):
+            log.info("worker.started", worker_id=worker_id, partitions=config.partitions)
+            upkeep = {
+                "worker-leases": _keep_leases(ownership, config.renew_seconds, redis_outage),
+                "worker-lag": watch_lag(redis, config.partitions, ownership, tally),
+            }
+            await _supervise(drains, upkeep)
         await _leave(ownership)
         log.info("worker.stopped", worker_id=worker_id)
     finally:
@@ -108,14 +121,15 @@ def lanes(partitions: int) -> list[frozenset[int]]:
     return [frozenset(range(lane, partitions, LANES)) for lane in range(min(LANES, partitions))]
 
 
-async def _supervise(drains: list[Drain], keep_leases: Coroutine[Any, Any, NoReturn]) -> None:
+async def _supervise(drains: list[Drain], upkeep: Mapping[str, Coroutine[Any, Any, NoReturn]]) -> None:
     """Run all of them; return when the drains have ended. The death of any ends the others and is raised."""
     async with asyncio.TaskGroup() as group:
-        leases = group.create_task(keep_leases, name="worker-leases")
+        kept = [group.create_task(work, name=name) for name, work in upkeep.items()]
         await asyncio.wait(
             [group.create_task(drain.run(), name=f"worker-drain-{lane}") for lane, drain in enumerate(drains)]
         )
-        leases.cancel()
+        for task in kept:
+            task.cancel()
 
 
 async def _keep_leases(ownership: Ownership, renew_seconds: float, outage: Outage) -> NoReturn:

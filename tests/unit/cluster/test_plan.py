@@ -48,4 +48,7 @@ def test_children_get_the_environment_and_their_own_address() -> None:
         "DATABASE_URL": "postgresql://p",
     }.items() <= environment.items()
     assert fabric.gateway("gw-1", "127.0.0.1", 41001).argv[-3:] == ("gateway", "--id", "gw-1")
-    assert fabric.worker("worker-1").argv[-3:] == ("worker", "--id", "worker-1")
+    worker = fabric.worker("worker-1", 41003)
+    assert worker.argv[-3:] == ("worker", "--id", "worker-1")
+    assert worker.environment is not None
+    assert {"HOST": "127.0.0.1", "WORKER_METRICS_PORT": "41003"}.items() <= worker.environment.items()

@@ -16,7 +16,7 @@ STATUS = Status(
     redis_url="redis://:s@127.0.0.1:1/0",
     database_url="postgresql://postgres:s@127.0.0.1:2/seance",
     gateways=(GatewayStatus(id="gw-1", url="http://127.0.0.1:41001", pid=123, state="ready", sockets=7, restarts=2),),
-    workers=(WorkerStatus(id="worker-1", pid=None, state="stopped", lag=5, restarts=1),),
+    workers=(WorkerStatus(id="worker-1", url="http://127.0.0.1:41009", pid=None, state="stopped", lag=5, restarts=1),),
     services=(ServiceStatus(name="redis", pid=121),),
 )
 
@@ -66,7 +66,7 @@ def test_public_status_is_the_contract() -> None:
         "redis_url": "redis://:s@127.0.0.1:1/0",
         "database_url": "postgresql://postgres:s@127.0.0.1:2/seance",
         "gateways": [{"id": "gw-1", "url": "http://127.0.0.1:41001", "pid": 123, "state": "ready"}],
-        "workers": [{"id": "worker-1", "pid": None, "state": "stopped", "lag": 5}],
+        "workers": [{"id": "worker-1", "url": "http://127.0.0.1:41009", "pid": None, "state": "stopped", "lag": 5}],
         "services": [{"name": "redis", "pid": 121}],
     }
 

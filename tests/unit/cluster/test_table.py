@@ -21,7 +21,7 @@ STATUS = Status(
             restarts=12,
         ),
     ),
-    workers=(WorkerStatus(id="worker-16", pid=None, state="stopped", lag=1_600_000),),
+    workers=(WorkerStatus(id="worker-16", url="http://127.0.0.1:41002", pid=None, state="stopped", lag=1_600_000),),
     services=(ServiceStatus(name="postgres", pid=1), ServiceStatus(name="balancer", pid=None)),
 )
 

@@ -44,6 +44,7 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends() -> None
         ("worker.moon_back", "info"),
     ]
     assert lines[0]["reason"] == "dark"
+    assert (outage.count, outage.is_away) == (1, False)
 
 
 @pytest.mark.parametrize("is_set", [True, False])

@@ -1,0 +1,79 @@
+"""A worker's metrics: where each comes from, what has to be looked at for them, and their HTTP endpoint."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+from redis.asyncio import Redis
+
+from broker import stream
+from broker.client import raise_if_cancelled
+from broker.errors import BrokerError
+from broker.ownership import Ownership
+from metrics.exposition import Endpoint, Exposition, Value
+from persistence.tally import Tally
+from persistence.waiting import Outage
+
+LAG_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """Reads the parts of a worker when somebody asks."""
+
+    tally: Tally
+    ownership: Ownership
+    redis_outage: Outage
+    database_outage: Outage
+
+    def __call__(self) -> Mapping[str, Value]:
+        """Every metric's value now."""
+        tally = self.tally
+        return {
+            "seance_redis_up": not self.redis_outage.is_away,
+            "seance_postgres_up": not self.database_outage.is_away,
+            "seance_publish_to_persist_seconds": tally.persist_seconds,
+            "seance_worker_lag_entries": tally.lag,
+            "seance_worker_partitions": len(self.ownership.held),
+            "seance_worker_takeovers_total": tally.takeovers,
+            "seance_worker_batches_total": tally.batches,
+            "seance_worker_events_total": tally.events,
+            "seance_worker_batch_seconds": tally.batch_seconds,
+            "seance_worker_dead_letters_total": tally.dead_letters,
+            "seance_worker_outages_total": {
+                "redis": self.redis_outage.count,
+                "postgres": self.database_outage.count,
+            },
+        }
+
+
+@contextmanager
+def exposed(readings: Readings, worker_id: str, host: str, port: int) -> Iterator[None]:
+    """The metrics answer on this address; port 0: nowhere. Raises OSError when the port is taken."""
+    if not port:
+        yield
+        return
+    try:
+        endpoint = Endpoint(Exposition("worker", worker_id, readings), host, port)
+    except OSError as error:
+        what = f"the metrics can't be served on {host} port {port}: {error.strerror}"
+        raise OSError(f"{what}; end what has the port, or choose another WORKER_METRICS_PORT") from error
+    try:
+        yield
+    finally:
+        endpoint.close()
+
+
+async def watch_lag(redis: Redis, partitions: int, ownership: Ownership, tally: Tally) -> NoReturn:
+    """Look every two seconds how much the partitions of this worker lag behind; while Redis is away nothing changes."""
+    while True:
+        try:
+            lags = await stream.lag(redis, partitions)
+        except BrokerError:
+            pass  # the outage is noticed, and counted, by those who work
+        else:
+            tally.lag = sum(lags[partition] for partition in ownership.held)
+        raise_if_cancelled()
+        await asyncio.sleep(LAG_SECONDS)
