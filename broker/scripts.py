@@ -9,17 +9,20 @@ from broker.link import Link
 from broker.wire import Reply
 
 NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence")
+# Whatever stands in front of a script runs at each call: `publish`, the one that counts, gets no more than it needs.
+SEAT_SCRIPTS = ("join", "leave", "remove", "close", "reap", "fence")
 
 
 class Script:
-    """One script with the shared functions in front."""
+    """One script with the shared functions that it needs in front."""
 
     __slots__ = ("digest", "name", "source")
 
     def __init__(self, name: str) -> None:
         folder = files("broker") / "lua"
         self.name = name
-        self.source = (folder / "lib.lua").read_text() + (folder / f"{name}.lua").read_text()
+        parts = ("lib", "seats", name) if name in SEAT_SCRIPTS else ("lib", name)
+        self.source = "".join((folder / f"{part}.lua").read_text() for part in parts)
         self.digest = sha1(self.source.encode()).hexdigest()  # noqa: S324 - EVALSHA is made of SHA-1
 
 

@@ -72,6 +72,7 @@ class Seat(msgspec.Struct, frozen=True):
 class _StoredSeat(msgspec.Struct):
     u: str
     c: str
+    m: tuple[tuple[str, str], ...] = ()
 
 
 _decode_seat = msgspec.json.Decoder(_StoredSeat).decode
@@ -181,7 +182,10 @@ class Sessions:
         )
 
     async def join(self, session_id: str, user: User, *, gateway: str, connection: str) -> Seat:
-        """Take a seat, or come back to the one that the same user id holds (whoever had it is replaced).
+        """Take a seat, or come back to the one that the same user id holds.
+
+        Whoever had it is replaced, unless the session allows several connections of one user (16; the oldest one beyond
+        that is replaced).
 
         Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError or
         SessionFullError.
@@ -226,7 +230,7 @@ class Sessions:
         return fenced
 
     def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
-        """Give up the seat that this connection holds: at once, or after the grace time when it `is_lost`."""
+        """End a connection of a seat; the last one gives it up: at once, or after the grace time when it `is_lost`."""
         return self._scripts.call(
             "leave",
             self._keys(session_id),
@@ -267,10 +271,13 @@ class Sessions:
         seats = await self._link.call("HVALS", self.key(session_id) + ":users")
         return [_decode_user(_decode_seat(raw).u) for raw in seats]
 
-    async def holder(self, session_id: str, user_id: str) -> str | None:
-        """The connection that holds the user's seat now, or held it when it was lost."""
+    async def holders(self, session_id: str, user_id: str) -> tuple[str, ...]:
+        """The connections that hold the user's seat now, the oldest first, or the one that did when it was lost."""
         raw = await self._link.call("HGET", self.key(session_id) + ":users", user_id)
-        return None if raw is None else _decode_seat(raw).c
+        if raw is None:
+            return ()
+        seat = _decode_seat(raw)
+        return *(connection for connection, _lease in seat.m), seat.c
 
     async def remember(self, digest: str, fingerprint: str, session_id: str) -> tuple[str, str]:
         """Keep what an Idempotency-Key stands for, for 24 h; returns what was kept first: (fingerprint, session id)."""

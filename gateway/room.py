@@ -11,6 +11,7 @@ from broker.events import Empty, ephemeral, instant
 from broker.log import Payload
 from broker.sessions import SessionInfo
 from broker.wire import Reply
+from gateway.attendance import Attendance
 from gateway.commits import Commits
 from gateway.order import RETRY_SECONDS, Order, Source
 from gateway.sockets import closes, replies
@@ -59,6 +60,7 @@ class Room:
 
     __slots__ = (
         "_desk",
+        "_gone",
         "_loop",
         "_out",
         "_presence_timer",
@@ -76,11 +78,12 @@ class Room:
     def __init__(self, info: SessionInfo, desk: Desk) -> None:
         self.info = info
         self.members: set[Member] = set()
-        self.users: dict[str, Member] = {}
+        self.users: Attendance[Member] = Attendance()
         self.joining = 0
         self.commits = Commits()
         self.order = Order(info.id, desk, self)
         self._desk = desk
+        self._gone: dict[str, Ending] = {}  # by connection or user id, while joins are under way
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._recent: deque[Payload] = deque(maxlen=RECENT_EVENTS)
@@ -96,10 +99,14 @@ class Room:
     def seat(self, member: Member, seq: int, epoch: str) -> None:
         """The member's user is here, with a seat as of event `seq`; the member gets nothing before `attach`."""
         self.order.begin(seq, epoch)
-        older = self.users.get(member.user_id)
-        self.users[member.user_id] = member
-        if older is not None:
-            older.end(closes.REPLACED)
+        gone = self._gone.get(member.id) or self._gone.get(member.user_id)
+        if gone is not None:
+            member.end(gone)
+            return
+        older = () if self.info.multiple_connections else self.users.of(member.user_id)
+        self.users.add(member)
+        for replaced in older:
+            replaced.end(closes.REPLACED)
 
     def attach(self, member: Member, seq: int) -> bool:
         """From now on the member gets every event after `seq`; False when some of these are no longer known here."""
@@ -145,14 +152,14 @@ class Room:
         """The member gets nothing more."""
         self.members.discard(member)
         self._waiting = [(seq, waiting) for seq, waiting in self._waiting if waiting is not member]
-        if self.users.get(member.user_id) is member:
-            del self.users[member.user_id]
+        self.users.discard(member)
 
     def joined(self) -> None:
         """A join under way has ended, well or not."""
         self.joining -= 1
         if not self.joining:
             self._recent.clear()
+            self._gone.clear()
 
     def shut(self) -> None:
         """Drop what is scheduled; nobody is here."""
@@ -162,7 +169,7 @@ class Room:
     def end_all(self, ending: Ending) -> None:
         """Close every connection of the session here."""
         self.flush()
-        for member in list(self.users.values()):
+        for member in self.users:
             member.end(ending)
 
     # What comes from the channel
@@ -241,6 +248,8 @@ class Room:
             case b"p":
                 self._presence(int(event.body))
             case b"r":
+                if self.joining:
+                    self._gone[event.subject.decode()] = closes.REMOVED
                 self._remove(event.subject)
             case b"w":
                 self._committed(int(event.body))
@@ -252,12 +261,11 @@ class Room:
     def _send_to_others(self, event: Payload) -> None:
         self.flush()
         frame = text_frame(event.body)
-        own = self.users.get(event.subject.decode())
-        for member in list(self.members):  # a full buffer may end, and so detach, a member on the way
-            if member is not own:
-                member.write(frame)
-        others = len(self.members) - (own in self.members)
-        self._desk.count(1, others, others * len(frame))
+        own = self.users.of(event.subject.decode())
+        others = self.members.difference(own)
+        for member in others:  # a full buffer may end, and so detach, a member on the way
+            member.write(frame)
+        self._desk.count(1, len(others), len(others) * len(frame))
 
     def _committed(self, seq: int) -> None:
         self.commits.committed(seq)
@@ -266,14 +274,19 @@ class Room:
             member.write(frame)
 
     def _replace(self, event: Payload) -> None:
-        member = self.users.get(event.subject.decode())
-        if member is not None and member.id != event.body.decode():
-            member.end(closes.REPLACED)
+        # It names who goes, not who came: however late it is heard, it ends nobody who came after.
+        connection_id = event.body.decode()
+        if self.joining:
+            self._gone[connection_id] = closes.REPLACED
+        for member in self.users.of(event.subject.decode()):
+            if member.id == connection_id:
+                member.end(closes.REPLACED)
 
     def _remove(self, user_id: bytes) -> None:
-        member = self.users.get(user_id.decode())
-        if member is not None:
+        members = self.users.of(user_id.decode())
+        if members:
             self.flush()
+        for member in members:
             member.end(closes.REMOVED)
 
     def _presence(self, user_count: int) -> None:

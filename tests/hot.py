@@ -112,12 +112,24 @@ class Hot:
         max_users: int = 6,
         log_events: int = 512,
         is_active: int = 1,
+        multiple_connections: int | None = None,
         seq: int = 0,
         epoch: str = EPOCH,
     ) -> Reply:
         """Make it hot, and listen to its channel."""
         await self._ear.listen(self.key)
-        fields = ("presence", presence, "max_users", max_users, "log_events", log_events, "is_active", is_active)
+        fields: list[str | int] = [
+            "presence",
+            presence,
+            "max_users",
+            max_users,
+            "log_events",
+            log_events,
+            "is_active",
+            is_active,
+        ]
+        if multiple_connections is not None:
+            fields += ["multiple_connections", multiple_connections]
         return await self._call("open", (self.key,), epoch, seq, IDLE_SECONDS, *removed, "--", *fields)
 
     async def join(
@@ -212,7 +224,7 @@ class Hot:
         assert {(entry["s"], entry["e"]) for entry in entries} <= {(self.id, EPOCH)}
         return [entry["d"] for entry in entries]
 
-    async def seats(self) -> dict[str, dict[str, str]]:
+    async def seats(self) -> dict[str, dict[str, Any]]:
         """User id → seat."""
         return {uid: json.loads(raw) for uid, raw in _mapping(await self.redis("HGETALL", f"{self.key}:users")).items()}
 

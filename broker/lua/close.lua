@@ -14,9 +14,7 @@ local seq = emit(part, session, 'c', '-', '{"type":"session_closed","seq":', ',"
 redis.call('HSET', session, 'is_active', '0')
 local seats = redis.call('HGETALL', session .. ':users')
 for i = 1, #seats, 2 do
-  local member = session_id_of(session) .. ' ' .. seats[i]
-  redis.call('SREM', part .. 'gateway:' .. cjson.decode(seats[i + 1]).g, member)
-  redis.call('ZREM', part .. 'away', member)
+  let_go(part, session_id_of(session) .. ' ' .. seats[i], cjson.decode(seats[i + 1]))
 end
 redis.call('DEL', session .. ':users', session .. ':names')
 rest_if_empty(session)

@@ -1,9 +1,13 @@
--- Take a seat, or come back to it. Everything that decides about a seat happens here, at once.
+-- Take a seat, or come back to it. Everything that decides about a seat happens here, at once. Who is connected already
+-- is replaced, or stays beside the new connection when the session allows several: then the oldest beyond
+-- MAX_CONNECTIONS is replaced.
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant  7 now in ms
 -- Returns {"unleased"} when the gateway has no lease: nobody would free the seat if it died
 --       | {"unknown"} | {"closed"} | {"removed"} | {"taken"} | {"full"}
 --       | {"joined" or "again", seq, epoch, user count, seat JSON, …} (seats only when presence is full)
+local MAX_CONNECTIONS = 16
+
 local session, part = KEYS[1], KEYS[2]
 local uid, user, name, gateway, connection, ts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local users, names = session .. ':users', session .. ':names'
@@ -11,7 +15,7 @@ local users, names = session .. ':users', session .. ':names'
 if not redis.call('ZSCORE', part .. 'gateways', gateway) then
   return {'unleased'}
 end
-local state = redis.call('HMGET', session, 'epoch', 'is_active', 'max_users', 'presence')
+local state = redis.call('HMGET', session, 'epoch', 'is_active', 'max_users', 'presence', 'multiple_connections')
 if not state[1] then
   return {'unknown'}
 end
@@ -27,11 +31,17 @@ local seat = seat_of(session, uid)
 local outcome = 'again'
 local member = session_id_of(session) .. ' ' .. uid
 if seat then
-  redis.call('SREM', part .. 'gateway:' .. seat.g, member)
-  redis.call('ZREM', part .. 'away', member)
-  if seat.s == 'here' then
-    redis.call('PUBLISH', session, '0 x ' .. uid .. '\n' .. connection)
+  let_go(part, member, seat)
+  local connections = seat.s == 'here' and connections_of(seat) or {}
+  local most = state[5] == '1' and MAX_CONNECTIONS or 1
+  while #connections >= most do
+    redis.call('PUBLISH', session, '0 x ' .. uid .. '\n' .. table.remove(connections, 1)[1])
   end
+  for _, one in ipairs(connections) do
+    redis.call('SADD', part .. 'gateway:' .. one[2], member)
+  end
+  connections[#connections + 1] = {connection, gateway}
+  connect(seat, connections)
 else
   if redis.call('HEXISTS', names, name) == 1 then
     return {'taken'}
@@ -46,10 +56,10 @@ else
     end
   end
   redis.call('HSET', names, name, uid)
-  seat = {n = name, u = user}
+  seat = {n = name, u = user, g = gateway, c = connection}
   outcome = 'joined'
 end
-seat.g, seat.c, seat.s = gateway, connection, 'here'
+seat.s, seat.t = 'here', nil
 redis.call('HSET', users, uid, cjson.encode(seat))
 redis.call('SADD', part .. 'gateway:' .. gateway, member)
 

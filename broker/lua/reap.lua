@@ -10,8 +10,15 @@ for _, gateway in ipairs(redis.call('ZRANGEBYSCORE', part .. 'gateways', '-inf',
     local id, uid = string.match(member, '^(%S+) (%S+)$')
     local session = part .. 'session:' .. id
     local seat = seat_of(session, uid)
-    if seat and seat.g == gateway and seat.s == 'here' then
-      vacate(part, session, uid, seat, 'lost', ts)
+    if seat and seat.s == 'here' then
+      local others, lease = disconnect(seat, 2, gateway)
+      if lease and others > 0 then
+        redis.call('HSET', session .. ':users', uid, cjson.encode(seat))
+      elseif lease and seat.t and seat.t > tonumber(now) then
+        keep(part, session, uid, seat, seat.t)
+      elseif lease then
+        vacate(part, session, uid, seat, 'lost', ts)
+      end
     end
   end
   seen = seen + #members

@@ -199,9 +199,9 @@ class Admission:
     async def _check_holder(self, session_id: str, user: User, connection_id: str) -> None:
         """While the log was read, the user may have come back elsewhere, or lost the seat; the room did not see it."""
         assert user.id is not None
-        holder = await self._sessions.holder(session_id, user.id)
-        if holder != connection_id:
-            raise RefusedError(closes.RESYNC if holder is None else closes.REPLACED)
+        holders = await self._sessions.holders(session_id, user.id)
+        if connection_id not in holders:
+            raise RefusedError(closes.REPLACED if holders else closes.RESYNC)
 
     async def _identify(self, info: SessionInfo, join: Join) -> User:
         """Whom the token or the password proves, or a new user by name."""

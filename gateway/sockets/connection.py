@@ -320,8 +320,8 @@ class Connection(asyncio.Protocol):
         self._write_widely(b"".join(map(text_frame, bodies)))
         if self._room is room:  # its buffer may have been full already: then it has ended
             room.seat(self, seat.seq, seat.epoch)
-            if not room.attach(self, seat.seq):
-                self.end(closes.RESYNC)
+        if self._room is room and not room.attach(self, seat.seq):  # seating may end it, when it was replaced already
+            self.end(closes.RESYNC)
         log.info("connection.opened", session_id=self.session_id, user_id=self._user.id, is_new=seat.is_new)
 
     def _write_widely(self, data: bytes) -> None:

@@ -84,7 +84,7 @@ async def test_whoever_came_back_meanwhile_stays(home: House) -> None:
     await home.seat(ANA, connection="c-2")
     home.departures.retry()
     await home.departures.settle()
-    assert await home.sessions.holder(INFO.id, ANA) == "c-2"
+    assert await home.sessions.holders(INFO.id, ANA) == ("c-2",)
 
 
 async def test_what_redis_refuses_for_good(home: House) -> None:

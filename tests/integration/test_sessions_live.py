@@ -43,7 +43,7 @@ async def test_unknown(sessions: Sessions) -> None:
     assert await sessions.info(SESSION) is None
     assert (await sessions.send_position(SESSION))[0] is None
     assert await sessions.users(SESSION) == []
-    assert await sessions.holder(SESSION, ANA) is None
+    assert await sessions.holders(SESSION, ANA) == ()
     for call in (
         join(sessions, ANA_USER),
         sessions.remove(SESSION, ANA),
@@ -70,6 +70,16 @@ async def test_what_never_changes(sessions: Sessions, link: Link, info: SessionI
     assert stored[:4] == [b"99", b"600", b"1", b"0"]
     assert stored[4] == (await sessions.send_position(SESSION))[0]
     assert len(stored[4]) == 8
+
+
+async def test_holders(sessions: Sessions, link: Link) -> None:
+    """Every connection that holds a seat is named, the oldest first."""
+    await sessions.open(msgspec.structs.replace(INFO, multiple_connections=True))
+    await take_lease(link, SESSION, PARTITIONS)
+    for connection in ("c-1", "c-2", "c-3"):
+        seat = await sessions.join(SESSION, User(ANA, "Ana"), gateway="gw-1", connection=connection)
+        assert seat.user_count == 1
+    assert await sessions.holders(SESSION, ANA) == ("c-1", "c-2", "c-3")
 
 
 async def test_hot_state_without_options(sessions: Sessions, link: Link) -> None:
@@ -122,7 +132,7 @@ async def test_join(sessions: Sessions) -> None:
     assert {bytes(user) for user in again.users} == {msgspec.json.encode(user) for user in (ANA_USER, BEN_USER)}
     assert sorted(await sessions.users(SESSION), key=lambda user: user.name) == [ANA_USER, BEN_USER]
     assert await sessions.state(SESSION) == SessionState(is_active=True, user_count=2)
-    assert await sessions.holder(SESSION, ANA) == "c-2"
+    assert await sessions.holders(SESSION, ANA) == ("c-2",)
 
 
 async def test_join_under_summary_presence(sessions: Sessions) -> None:
@@ -156,7 +166,7 @@ async def test_lost_and_found(sessions: Sessions) -> None:
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
     assert await sessions.send_leave(SESSION, ANA, connection="c-1", is_lost=True) == 2
-    assert await sessions.holder(SESSION, ANA) == "c-1"
+    assert await sessions.holders(SESSION, ANA) == ("c-1",)
     assert await sessions.users(SESSION) == [ANA_USER]
     assert not (await join(sessions, ANA_USER, "c-2")).is_new
     assert await sessions.send_leave(SESSION, ANA, connection="c-1", is_lost=False) == 0

@@ -29,10 +29,10 @@ def three(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield gateways
 
 
-async def join(gateway: Gateway, session_id: str, name: str) -> tuple[ClientConnection, Json]:
+async def join(gateway: Gateway, session_id: str, name: str, token: str | None = None) -> tuple[ClientConnection, Json]:
     """A socket that has sent `join`, and what came first: the welcome, or the error."""
     socket = await connect(f"ws://127.0.0.1:{gateway.port}/ws/{session_id}", compression=None, max_queue=None)
-    await socket.send(json.dumps({"type": "join", "name": name}))
+    await socket.send(json.dumps({"type": "join", "name": name, "token": token}))
     return socket, json.loads(await socket.recv())
 
 
@@ -191,6 +191,29 @@ async def test_gateway_killed(services: Services, tmp_path: Path) -> None:
         assert welcome["data"]["user_count"] == 2
         assert json.loads(await witness.recv())["type"] == "user_joined"
         await asyncio.gather(*(socket.close() for socket, _ in lost), witness.close(), again.close())
+
+
+async def test_gateway_killed_under_one_of_two_connections(services: Services, tmp_path: Path) -> None:
+    """After kill -9 of a gateway a user who is connected elsewhere too stays; who was only there leaves, once."""
+    with running_gateways(services, tmp_path, 2, log_level="warning") as [first, second]:
+        session = await create_session(second.url, max_users=3, multiple_connections=True)
+        witness, _ = await join(second, session["id"], "Witness")
+        stays, welcome = await join(first, session["id"], "Stays")
+        beside, _ = await join(second, session["id"], "x", welcome["data"]["token"])
+        goes, _ = await join(first, session["id"], "Goes")
+        first.signal(signal.SIGKILL)
+        seen: list[Json] = []
+        while not seen or seen[-1]["type"] != "user_left":
+            async with asyncio.timeout(20):
+                seen.append(json.loads(await witness.recv()))
+        assert [event["data"]["user"]["name"] for event in seen] == ["Stays", "Goes", "Goes"]
+        assert sorted(await users(second.url, session["id"])) == ["Stays", "Witness"]
+        await beside.send(json.dumps({"type": "message", "text": "still here"}))
+        assert json.loads(await witness.recv())["data"]["text"] == "still here"
+        await beside.send(json.dumps({"type": "leave"}))
+        event = json.loads(await witness.recv())
+        assert (event["type"], event["data"]["user"]["name"]) == ("user_left", "Stays")
+        await asyncio.gather(*(socket.close() for socket in (witness, stays, beside, goes)))
 
 
 async def test_the_paused_gateway_comes_back(services: Services, tmp_path: Path) -> None:
