@@ -145,25 +145,23 @@ class Proxy:
         self, pair: Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_client: bool
     ) -> None:
         """One direction, in order. The queue keeps latency from limiting the throughput."""
-        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_QUEUED_CHUNKS)
+        chunks: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(_QUEUED_CHUNKS)
         sending = asyncio.create_task(self._send(pair, chunks, writer), name="proxy send")
         loop = asyncio.get_running_loop()
         try:
             while True:
-                data = await reader.read(_CHUNK_BYTES)
-                if from_client:
+                data = await _read(reader)
+                if from_client and data:
                     pair.heard(data)
                 await chunks.put((loop.time() + self.latency_seconds, data))
                 if not data:
                     await sending
                     return
-        except ConnectionError:
-            pair.reset()
         finally:
             sending.cancel()
 
     async def _send(
-        self, pair: Pair, chunks: "asyncio.Queue[tuple[float, bytes]]", writer: asyncio.StreamWriter
+        self, pair: Pair, chunks: "asyncio.Queue[tuple[float, bytes | None]]", writer: asyncio.StreamWriter
     ) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -171,12 +169,24 @@ class Proxy:
             await asyncio.sleep(max(0.0, due - loop.time()))
             async with self._changed:
                 await self._changed.wait_for(lambda: self._blackhole is None or self._blackhole not in pair.head)
+            if data is None:
+                pair.reset()
+                return
             if not data:
                 with contextlib.suppress(OSError):  # it went first
                     writer.write_eof()
                 return
             writer.write(data)
-            await writer.drain()
+            with contextlib.suppress(ConnectionError):  # the other direction hears of it too
+                await writer.drain()
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes | None:
+    """What comes next; nothing at the end, None when the connection was reset."""
+    try:
+        return await reader.read(_CHUNK_BYTES)
+    except ConnectionError:
+        return None
 
 
 @contextlib.asynccontextmanager
