@@ -60,6 +60,12 @@ class Keeper:
             self._changed.clear()
             await self._changed.wait()
 
+    def redial(self) -> None:
+        """Drop the wire, if there is one, and dial anew: it is connected, but of no use."""
+        if self._wire is not None:
+            self._wire.abort()
+            self._wire = None  # its end is noticed later, and nobody shall take it for a connection until then
+
     async def run(self) -> None:
         """Keep a wire until cancelled."""
         delay = FIRST_DELAY_SECONDS

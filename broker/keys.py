@@ -50,6 +50,11 @@ def gateways(partition: int) -> str:
     return prefix(partition) + "gateways"
 
 
+def canary(lease: str) -> str:
+    """What one gateway process writes and publishes to find out whether events arrive; the channel's name too."""
+    return f"seance:canary:{lease}"
+
+
 def idempotency(digest: str) -> str:
     """The remembered answer to one Idempotency-Key."""
     return f"seance:idempotency:{digest}"

@@ -8,7 +8,7 @@ from importlib.resources import files
 from broker.link import Link
 from broker.wire import Reply
 
-NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence")
+NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
 # Whatever stands in front of a script runs at each call: `publish`, the one that counts, gets no more than it needs.
 SEAT_SCRIPTS = ("join", "leave", "remove", "close", "reap", "fence")
 

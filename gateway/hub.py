@@ -1,6 +1,7 @@
 """Session → room: rooms are made for the first user that comes to this gateway, and dropped after the last."""
 
 import asyncio
+from collections.abc import Callable
 
 from broker.log import Log, parse
 from broker.sessions import SessionInfo, Sessions
@@ -23,6 +24,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._rooms: dict[bytes, Room] = {}
         self._due: list[Room] = []
+        self._others: dict[bytes, Callable[[bytes], None]] = {}
         self.events_total = 0
         self.deliveries_total = 0
         self.delivered_bytes_total = 0
@@ -72,6 +74,10 @@ class Hub:
             room.shut()
             self._subscriber.unsubscribe(channel)
 
+    def listen(self, channel: bytes, heard: Callable[[bytes], None]) -> None:
+        """Pass on what a channel brings that is no session's; the caller subscribes."""
+        self._others[channel] = heard
+
     def end_all(self, ending: Ending) -> None:
         """Close every joined connection."""
         for room in self.rooms():
@@ -89,6 +95,8 @@ class Hub:
             room.heard(parse(payload))
             if self._stopwatch.awaited is not None:
                 self._stopwatch.heard(payload)
+        elif channel in self._others:
+            self._others[channel](payload)
 
     def resubscribed(self, channel: bytes) -> None:
         """The channel was not heard for a while."""

@@ -14,6 +14,7 @@ import uvloop
 from sqlalchemy import text
 
 from broker import installation
+from broker.canary import Canary
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
 from broker.leases import Leases
 from broker.link import Link
@@ -29,8 +30,10 @@ from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
 from gateway.app import create_app
 from gateway.beat import Beat
+from gateway.canary import Hearing
 from gateway.departures import Departures
 from gateway.hub import Hub
+from gateway.lag import Lag
 from gateway.metrics import Readings
 from gateway.server import Server
 from gateway.services import Counters, Readiness, Services
@@ -110,6 +113,8 @@ class Gateway:
             "subscriber": self._subscriber.keeper.run(),
             "installation": self._check_installation(),
             "beat": self._beat.run(),
+            "canary": self._hearing.run(),
+            "lag": self._lag.run(),
             "heartbeat": edge.heartbeat.run(),
             "vitals": self._vitals.run(),
         }
@@ -144,6 +149,10 @@ class Gateway:
         tokens = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
         tally = Tally()
         self._hub = hub = Hub(self._subscriber, sessions, recent, tally)
+        canary = Canary(scripts, self._subscriber, lease=lease)
+        self._hearing = Hearing(canary, self._link, self._subscriber.keeper)
+        hub.listen(canary.channel, self._hearing.heard)
+        self._lag = Lag()
         departures = Departures(sessions)
         self._door = Door(settings)
         admission = Admission(
@@ -238,10 +247,13 @@ class Gateway:
     def _readiness(self) -> Readiness:
         if self._door.is_draining:
             return Readiness(is_ready=False, reason="draining")
-        if not (self._link.is_up and self._subscriber.is_up):
-            return Readiness(is_ready=False, reason="Redis can't be reached")
+        if self._hearing.problem is not None:
+            return Readiness(is_ready=False, reason=self._hearing.problem)
         if not (self._is_checked and self._beat.has_lease):
             return Readiness(is_ready=False, reason="starting")
+        limit_ms = self._settings.max_loop_lag_milliseconds
+        if limit_ms and self._lag.seconds * 1000 >= limit_ms:
+            return Readiness(is_ready=False, reason=f"the event loop lags by {self._lag.seconds:.1f} s")
         return Readiness(is_ready=True)
 
     def _counters(self) -> Counters:

@@ -120,6 +120,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_address: Annotated[
         NotNegative, Meta(description="Sockets from one client address on one gateway; 0: no limit.")
     ] = 0
+    max_loop_lag_milliseconds: Annotated[
+        NotNegative, Meta(description="A gateway whose event loop was this late is unready for 5 s; 0: no limit.")
+    ] = 1000
     shutdown_timeout_seconds: Annotated[
         int, Meta(ge=1, le=600, description="Longest a draining process waits for what is under way.")
     ] = 15

@@ -79,18 +79,25 @@ class Gateway(Process):
         """Where it answers HTTP."""
         return f"http://127.0.0.1:{self.port}"
 
+    def wait_live(self) -> None:
+        """Return once it answers HTTP."""
+        self._wait("/live")
+
     def wait_ready(self) -> None:
         """Return once it may get traffic."""
+        self._wait("/ready")
+
+    def _wait(self, path: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.popen is not None
             if self.popen.poll() is not None:
                 self._move()
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/ready", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}{path}", timeout=2).status_code == 200:
                     return
             time.sleep(0.02)  # between two looks
-        raise AssertionError(f"{self.name} did not become ready:\n{self.log.read_text()}")
+        raise AssertionError(f"{self.name} did not answer 200 to {path}:\n{self.log.read_text()}")
 
     def _move(self) -> None:
         """Start on another port: somebody took ours between its choice and its use. Any other end is a failure."""
