@@ -63,10 +63,9 @@ class Leases:
     async def reap(self) -> int:
         """Free the seats that nobody holds any more, in every partition; returns how many were looked at."""
         total = 0
-        now = await self._now_ms()
         for partition in range(self._partitions):
             while True:
-                seen = await self._scripts.call("reap", (keys.prefix(partition),), now, instant(), REAP_AT_ONCE)
+                seen = await self._scripts.call("reap", (keys.prefix(partition),), instant(), REAP_AT_ONCE)
                 total += seen
                 if seen < REAP_AT_ONCE:
                     break

@@ -1,7 +1,6 @@
 """The hot state of sessions: open, seats, close. Everything that decides about a seat happens inside one script."""
 
 import asyncio
-import time
 import unicodedata
 from collections.abc import Sequence
 from typing import Literal
@@ -95,11 +94,6 @@ _OPTION_FIELDS = ("slow_consumers", "multiple_connections")
 def fold(name: str) -> str:
     """The form in which names are compared: compatibility-normalised, without case (Unicode UAX #15 and 3.13)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
-def now_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Sessions:
@@ -200,7 +194,6 @@ class Sessions:
             gateway,
             connection,
             instant(),
-            now_ms(),
         )
         outcome = reply[0]
         if outcome in _REFUSALS:
@@ -238,7 +231,6 @@ class Sessions:
             connection,
             "lost" if is_lost else "left",
             instant(),
-            now_ms(),
             self._grace_ms,
         )
 

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
+
+import pytest
 
 from broker import keys
 from broker.keeper import Keeper
@@ -19,11 +22,11 @@ SESSION = "5b0d7a52-6c07-4b86-9b2d-0d4f6a6b9f10"
 OTHER_SESSION = "7c1e8b63-7d18-4c97-8c3e-1e5f7b7cae21"
 ANA, BEN, CAT = (f"0000000{number}-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 NAMES = {ANA: "Ana", BEN: "Ben", CAT: "Cat"}
-NOW = 1_000_000
 FOREVER = 2**52
 TS = "2026-11-22T21:05:00.123Z"
 EPOCH = "k3v9"
 GRACE = 15_000
+KEPT: Any = pytest.approx(GRACE, abs=10_000)  # how long a seat is kept, when the grace has just begun
 IDLE_SECONDS = 600
 
 Result = TypeVar("Result")
@@ -37,6 +40,11 @@ async def eventually(look: Callable[[], Result | None], *, seconds: float = 10, 
             raise AssertionError(f"{what} did not come true within {seconds:g} s; last seen: {found!r}")
         await asyncio.sleep(0.002)  # between two looks
     return found
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch: Redis' clock too, since its server is on this machine."""
+    return time.time_ns() // 1_000_000
 
 
 async def take_lease(link: Link, session_id: str, partitions: int, gateway: str = "gw-1") -> None:
@@ -139,18 +147,15 @@ class Hot:
         name: str | None = None,
         gateway: str = "gw-1",
         connection: str = "c-1",
-        now: int = NOW,
     ) -> Reply:
         """Take a seat, from a gateway that has a lease."""
         await self.redis("ZADD", PART + "gateways", "NX", FOREVER, gateway)
         name = name or NAMES[user]
-        return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS, now)
+        return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS)
 
-    async def leave(
-        self, user: str, reason: str = "left", *, connection: str = "c-1", now: int = NOW, grace: int = GRACE
-    ) -> Reply:
+    async def leave(self, user: str, reason: str = "left", *, connection: str = "c-1", grace: int = GRACE) -> Reply:
         """Give a seat up."""
-        return await self._seats("leave", user, connection, reason, TS, now, grace)
+        return await self._seats("leave", user, connection, reason, TS, grace)
 
     async def remove(self, user: str) -> Reply:
         """Remove a user."""
@@ -178,9 +183,9 @@ class Hot:
             "publish", body, kind, user, message_id, max_backlog, key, key_seconds, int(is_awaited)
         )
 
-    async def reap(self, *, now: int = NOW, limit: int = 100) -> Reply:
+    async def reap(self, *, limit: int = 100) -> Reply:
         """Reap the partition."""
-        return await self._call("reap", (PART,), now, TS, limit)
+        return await self._call("reap", (PART,), TS, limit)
 
     async def fence(self, seen: int, *, epoch: str = EPOCH, new: str = "new", is_rewritten: bool = False) -> Reply:
         """Say that the session was handed out up to `seen`."""
@@ -241,9 +246,16 @@ class Hot:
         return _texts(await self.redis("SMEMBERS", f"{PART}gateway:{gateway}"))
 
     async def away(self) -> dict[str, int]:
-        """Member → deadline, of the partition."""
+        """Member → how long its seat is still kept, in ms, of the partition."""
+        seconds, microseconds = await self.redis("TIME")
+        now = int(seconds) * 1000 + int(microseconds) // 1000
         scores = _mapping(await self.redis("ZRANGE", f"{PART}away", 0, -1, "WITHSCORES"))
-        return {member: int(score) for member, score in scores.items()}
+        return {member: int(score) - now for member, score in scores.items()}
+
+    async def pass_time(self, ms: int) -> None:
+        """Bring the end of every grace in the partition nearer."""
+        for member in await self.away():
+            await self.redis("ZINCRBY", f"{PART}away", -ms, member)
 
     async def keys(self) -> set[str]:
         """Every key that Redis holds, but for leases: `:log` for this session's log, `events` for the stream."""

@@ -2,7 +2,7 @@
 -- is replaced, or stays beside the new connection when the session allows several: then the oldest beyond
 -- MAX_CONNECTIONS is replaced.
 -- KEYS  1 session hash  2 prefix of the partition's keys
--- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant  7 now in ms
+-- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant
 -- Returns {"unleased"} when the gateway has no lease: nobody would free the seat if it died
 --       | {"unknown"} | {"closed"} | {"removed"} | {"taken"} | {"full"}
 --       | {"joined" or "again", seq, epoch, user count, seat JSON, …} (seats only when presence is full)
@@ -25,7 +25,7 @@ end
 if redis.call('SISMEMBER', session .. ':removed', uid) == 1 then
   return {'removed'}
 end
-purge_away(part, ARGV[7], ts)
+purge_away(part, ts)
 
 local seat = seat_of(session, uid)
 local outcome = 'again'

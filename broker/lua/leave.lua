@@ -1,7 +1,7 @@
 -- End one connection of a seat. When it was the only one, the seat is given up at once ("left"), or kept for the grace
 -- time because the connection was lost ("lost").
 -- KEYS  1 session hash  2 prefix of the partition's keys
--- ARGV  1 user id  2 connection id  3 "left" or "lost"  4 instant  5 now in ms  6 grace in ms
+-- ARGV  1 user id  2 connection id  3 "left" or "lost"  4 instant  5 grace in ms
 -- Returns 1 when the seat was freed, 2 when it is kept for the grace time, 3 when other connections hold it,
 --         0 when this connection does not.
 local session, part = KEYS[1], KEYS[2]
@@ -14,8 +14,8 @@ local others, lease = disconnect(seat, 1, ARGV[2])
 if not lease then
   return 0
 end
-local grace = reason == 'lost' and tonumber(ARGV[6]) or 0
-local deadline = tonumber(ARGV[5]) + grace
+local grace = reason == 'lost' and tonumber(ARGV[5]) or 0
+local deadline = now_ms() + grace
 if others > 0 then
   -- Should the others turn out to be dead, the one that broke still has its time to come back.
   if grace > 0 then

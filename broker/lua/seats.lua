@@ -4,6 +4,12 @@ local PURGE_LIMIT = 100
 local SEQ_LEAP = 1000000
 local FENCE_GRACE_MS = 15000
 
+-- Redis' own clock, in ms: deadlines and leases hold whatever gateways think the time is.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
 -- Announce that a user came or went: as a sequenced event, or as a number in `summary` sessions.
 local function announce(part, session, type, kind, uid, user, count, more, ts)
   local data = ',"ts":"' .. ts .. '","data":{"user":' .. user .. ',"user_count":' .. count .. more .. '}}'
@@ -97,8 +103,8 @@ local function vacate(part, session, uid, seat, reason, ts)
 end
 
 -- Free the seats of the partition whose grace has passed. Returns how many.
-local function purge_away(part, now, ts)
-  local due = redis.call('ZRANGEBYSCORE', part .. 'away', '-inf', now, 'LIMIT', 0, PURGE_LIMIT)
+local function purge_away(part, ts)
+  local due = redis.call('ZRANGEBYSCORE', part .. 'away', '-inf', now_ms(), 'LIMIT', 0, PURGE_LIMIT)
   for _, member in ipairs(due) do
     local id, uid = string.match(member, '^(%S+) (%S+)$')
     local session = part .. 'session:' .. id
@@ -118,8 +124,7 @@ local function fence(part, session, epoch, seq, seen)
   local start = (math.floor(math.max(seq, seen) / SEQ_LEAP) + 2) * SEQ_LEAP
   redis.call('HSET', session, 'epoch', epoch, 'seq', string.format('%.0f', start))
   redis.call('DEL', session .. ':log')
-  local time = redis.call('TIME')
-  local deadline = string.format('%.0f', tonumber(time[1]) * 1000 + FENCE_GRACE_MS)
+  local deadline = now_ms() + FENCE_GRACE_MS
   local seats = redis.call('HGETALL', session .. ':users')
   for i = 1, #seats, 2 do
     keep(part, session, seats[i], cjson.decode(seats[i + 1]), deadline)

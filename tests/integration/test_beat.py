@@ -12,11 +12,10 @@ from broker import keys
 from broker import leases as leases_module
 from broker.events import User
 from broker.leases import Leases
-from broker.sessions import now_ms
 from gateway import beat as beat_module
 from gateway.beat import Beat
 from gateway.sockets import closes
-from tests.hot import ANA, BEN, OTHER_SESSION, SESSION, eventually, take_lease
+from tests.hot import ANA, BEN, OTHER_SESSION, SESSION, eventually, now_ms, take_lease
 from tests.house import INFO, PARTITIONS, House, house, without
 
 PARTITION = keys.partition_of(SESSION, PARTITIONS)

@@ -11,8 +11,8 @@ from broker.events import User
 from broker.leases import LEASE_MS, Leases
 from broker.link import Link
 from broker.scripts import Scripts
-from broker.sessions import SessionInfo, Sessions, now_ms
-from tests.hot import eventually, take_lease
+from broker.sessions import SessionInfo, Sessions
+from tests.hot import eventually, now_ms, take_lease
 
 PARTITIONS = 4
 

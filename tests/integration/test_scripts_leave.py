@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hot import ANA, BEN, GRACE, NOW, Hot, bodies, left, user_json
+from tests.hot import ANA, BEN, GRACE, KEPT, Hot, bodies, left, user_json
 
 
 async def test_left(hot: Hot) -> None:
@@ -37,7 +37,7 @@ async def test_lost(hot: Hot) -> None:
     await hot.heard()
     assert await hot.leave(ANA, "lost") == 2
     assert (await hot.seats())[ANA]["s"] == "away"
-    assert await hot.away() == {hot.member(ANA): NOW + GRACE}
+    assert await hot.away() == {hot.member(ANA): KEPT}
     assert await hot.names() == {"ana": ANA}
     assert await hot.held_by("gw-1") == set()
     assert (await hot.heard(), (await hot.hash())["seq"]) == ([], "1")
@@ -68,8 +68,9 @@ async def test_lost_told_twice(hot: Hot) -> None:
     await hot.open()
     await hot.join(ANA)
     await hot.leave(ANA, "lost")
-    assert await hot.leave(ANA, "lost", now=NOW + 5) == 2
-    assert await hot.away() == {hot.member(ANA): NOW + 5 + GRACE}
+    await hot.pass_time(GRACE)
+    assert await hot.leave(ANA, "lost") == 2
+    assert await hot.away() == {hot.member(ANA): KEPT}
 
 
 @pytest.mark.parametrize("reason", ["left", "lost"])

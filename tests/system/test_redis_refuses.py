@@ -7,8 +7,8 @@ from pathlib import Path
 from redis.asyncio import Redis as Client
 
 from broker import keys
-from broker.sessions import now_ms
 from tests.gateways import running_gateways
+from tests.hot import now_ms
 from tests.raw_client import connected
 from tests.redis_server import cut
 from tests.rest import call, create_session, eventually, users
