@@ -105,6 +105,13 @@ def test_redis_loses_nothing(services: dict[str, Any]) -> None:
     assert {"--appendonly yes", "--maxmemory-policy noeviction"} <= set(services["redis"]["command"])
 
 
+def folder_of(package: str) -> str:
+    """Where a package's sources are: at the top, or with the clients."""
+    find = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    [folder] = [where for where in find["where"] if (ROOT / where / package).is_dir()]
+    return (Path(folder) / package).as_posix()
+
+
 def test_copied_paths_exist() -> None:
     """Every path that the image copies is in the checkout, and the build context holds these and nothing else."""
     paths = copied()
@@ -116,7 +123,9 @@ def test_copied_paths_exist() -> None:
 def test_image_holds_every_package() -> None:
     """The folders that the wheel is made from are those that pyproject.toml names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    packages = [pattern.removesuffix("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
+    packages = [
+        folder_of(pattern.removesuffix("*")) for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]
+    ]
     assert sorted(packages) == sorted(path for path in copied() if (ROOT / path).is_dir())
 
 
@@ -127,7 +136,7 @@ def test_wheel_holds_every_data_file() -> None:
         path
         for package, patterns in project["tool"]["setuptools"]["package-data"].items()
         for pattern in patterns
-        for path in (ROOT / package).glob(pattern)
+        for path in (ROOT / folder_of(package)).glob(pattern)
     }
     packages = [ROOT / path for path in copied() if (ROOT / path).is_dir()]
     there = {path for package in packages for path in package.rglob("*.*") if path.suffix not in {".py", ".pyc"}}

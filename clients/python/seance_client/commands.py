@@ -1,0 +1,96 @@
+"""What the application asks of the gateway: numbers the commands and settles each one once. Pure."""
+
+from seance_client import wire
+from seance_client.effects import Answer, Effect, Fail, Write
+from seance_client.errors import (
+    CommandError,
+    EndedError,
+    InvalidMessageError,
+    NotConnectedError,
+    NotStoredError,
+    UnconfirmedError,
+)
+from seance_client.events import Ack, Level
+from seance_client.outbox import Outbox
+from seance_client.policy import Backoff, Policy
+from seance_client.wire import Complaint
+
+_DEFAULT_RETRY_MS = 1000
+_ERRORS: dict[str, type[CommandError]] = {"validation_error": InvalidMessageError, "unavailable": NotStoredError}
+
+
+class Commands:
+    """Messages wait in the outbox for their acknowledgement; pings live as long as their connection."""
+
+    def __init__(self, policy: Policy, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self._outbox = Outbox(policy.key_seconds)
+        self._pings: set[int] = set()
+        self._last_id = 0
+
+    @property
+    def deadline(self) -> float | None:
+        """When `due` has something to write at the earliest; None: nothing waits for a time."""
+        return self._outbox.held_until
+
+    def say(self, text: str, key: str, level: Level) -> int:
+        """A message to send, once it is due."""
+        self._last_id += 1
+        self._outbox.add(self._last_id, text, key, level)
+        return self._last_id
+
+    def ping(self) -> tuple[int, Write]:
+        """A ping to write now."""
+        self._last_id += 1
+        self._pings.add(self._last_id)
+        return self._last_id, Write(wire.encode(wire.Ping(self._last_id)))
+
+    def forget(self, command_id: int) -> bool:
+        """Nobody waits for it any more; whether it may have been carried out all the same."""
+        self._pings.discard(command_id)
+        pending = self._outbox.take(command_id)
+        return pending is not None and pending.first_sent_at is not None
+
+    def due(self, now: float, epoch: str) -> list[Effect]:
+        """What is to be written to the connection now, in the order of the calls, and what can't be any more."""
+        problem = "no answer came in time, and a repetition could be stored twice"
+        unsafe: list[Effect] = [
+            Fail(number, UnconfirmedError(problem)) for number in self._outbox.take_unsafe(now, epoch)
+        ]
+        return unsafe + [Write(wire.encode(command)) for command in self._outbox.due(now, epoch)]
+
+    def acked(self, command_id: int | str | None, ack: Ack) -> list[Effect]:
+        """A message has its place."""
+        if isinstance(command_id, int) and self._outbox.take(command_id):
+            return [Answer(command_id, ack)]
+        return []
+
+    def ponged(self, command_id: int | str | None) -> list[Effect]:
+        """A pong came."""
+        if isinstance(command_id, int) and command_id in self._pings:
+            self._pings.discard(command_id)
+            return [Answer(command_id, None)]
+        return []
+
+    def refused(self, command_id: int | str | None, complaint: Complaint, now: float) -> list[Effect] | None:
+        """The gateway complains; None when that is about none of these commands."""
+        if not isinstance(command_id, int) or command_id not in self._outbox:
+            return None
+        if complaint.retryable:
+            wait = self._backoff.jittered((complaint.retry_after_ms or _DEFAULT_RETRY_MS) / 1000)
+            self._outbox.hold(command_id, now + wait)
+            return []
+        self._outbox.take(command_id)
+        kind = _ERRORS.get(complaint.code, CommandError)
+        return [Fail(command_id, kind(complaint.code, complaint.message, complaint.field))]
+
+    def disconnected(self) -> list[Effect]:
+        """What was under way may be lost."""
+        self._outbox.disconnected()
+        lost = NotConnectedError("the connection was lost")
+        pings, self._pings = self._pings, set()
+        return [Fail(number, lost) for number in pings]
+
+    def ended(self, error: EndedError) -> list[Effect]:
+        """Nothing will be sent any more."""
+        return [Fail(number, error) for number in self._outbox.take_all()]

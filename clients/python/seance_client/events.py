@@ -1,0 +1,202 @@
+"""What the application is told: the session's events, and what happens to its own connection."""
+
+from typing import Literal
+
+import msgspec
+
+Source = Literal["log", "history", "none"]
+Level = Literal["accepted", "persisted"]
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a session: the last event that was received. A new epoch begins when the session lost events."""
+
+    epoch: str
+    seq: int
+
+
+class User(msgspec.Struct, frozen=True):
+    """Somebody in the session; `id` is None for a server."""
+
+    id: str | None
+    name: str
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """The session that was joined; `created_at` is RFC 3339 in UTC."""
+
+    id: str
+    name: str = ""
+    created_at: str = ""
+    max_users: int = 0
+    presence: Literal["full", "summary"] = "full"
+    spirit: bool = False
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """Whether what was missed follows, from where, and how many events."""
+
+    recovered: bool = False
+    source: Source = "none"
+    missed: int = 0
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The answer to a join: the session, oneself, who is there now (empty under `summary`), and the own place."""
+
+    session: SessionInfo
+    you: User
+    seq: int
+    epoch: str
+    token: str
+    users: tuple[User, ...] = ()
+    user_count: int = 0
+    resumed: Resumed = Resumed()
+    heartbeat_seconds: float = 25.0
+
+    @property
+    def position(self) -> Position:
+        """The last event that the welcome already contains."""
+        return Position(self.epoch, self.seq)
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """A message has its place `seq`: `accepted` is ordered and on its way, `persisted` is committed in Postgres."""
+
+    seq: int
+    message_id: str
+    level: Level
+
+
+class MessageReceived(msgspec.Struct, frozen=True):
+    """Somebody said something; `user_id` is None when a server did. Times are RFC 3339 in UTC."""
+
+    seq: int
+    ts: str
+    id: str
+    session_id: str
+    user_id: str | None
+    user_name: str
+    text: str
+    timestamp: str
+    is_spirit: bool = False
+
+
+class UserJoined(msgspec.Struct, frozen=True):
+    """Somebody took a seat."""
+
+    seq: int
+    ts: str
+    user: User
+    user_count: int
+
+
+class UserLeft(msgspec.Struct, frozen=True):
+    """Somebody gave up a seat, was lost, or was removed."""
+
+    seq: int
+    ts: str
+    user: User
+    user_count: int
+    reason: str
+
+
+class SessionClosed(msgspec.Struct, frozen=True):
+    """The session is over; the connection ends."""
+
+    seq: int
+    ts: str
+
+
+class SpiritThinking(msgspec.Struct, frozen=True):
+    """The session's AI participant is about to answer."""
+
+    ts: str
+
+
+class UserTyping(msgspec.Struct, frozen=True):
+    """Somebody is typing."""
+
+    ts: str
+    user: User
+
+
+class PresenceChanged(msgspec.Struct, frozen=True):
+    """How many are there now, in sessions with `summary` presence."""
+
+    ts: str
+    user_count: int
+
+
+class Persisted(msgspec.Struct, frozen=True):
+    """Every event up to `seq` is committed in Postgres."""
+
+    seq: int
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """The gateway could not deliver the events `first` to `last`; messages among them can be had over REST."""
+
+    first: int
+    last: int
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """An event of a type that this client does not know; `data` is its JSON, decoded."""
+
+    type: str
+    seq: int | None
+    ts: str | None
+    data: object
+
+
+class ErrorReceived(msgspec.Struct, frozen=True):
+    """The gateway complains about something that is no command of `send`; a close often follows."""
+
+    code: str
+    message: str
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """Joined, for the first time or again; the roster in the welcome is the current one."""
+
+    welcome: Welcome
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """Nothing was lost: `missed` events follow. From `history` they are messages only, and `seq` skips the rest."""
+
+    source: Source
+    missed: int
+
+
+class NotRecovered(msgspec.Struct, frozen=True):
+    """Events after `previous` may be missing here; load the history with `after=previous.seq` over REST."""
+
+    previous: Position
+    current: Position
+
+
+class Disconnected(msgspec.Struct, frozen=True):
+    """There is no connection. `code` is the WebSocket close code, 1006 without one, or an HTTP status below 1000."""
+
+    code: int
+    reason: str
+    will_retry: bool
+    retry_seconds: float = 0.0
+
+
+SessionEvent = (
+    MessageReceived
+    | UserJoined
+    | UserLeft
+    | SessionClosed
+    | SpiritThinking
+    | UserTyping
+    | PresenceChanged
+    | Persisted
+    | Gap
+    | Unknown
+)
+LocalEvent = Connected | Recovered | NotRecovered | Disconnected | ErrorReceived
+Event = SessionEvent | LocalEvent

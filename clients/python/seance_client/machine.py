@@ -1,0 +1,317 @@
+"""The client's state machine: what happened and when goes in, what to do comes out. Pure: no await, clock or socket.
+
+Each method that is told of something returns the effects, in order. `deadline` says when `tick` is due.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+from seance_client import closes, wire
+from seance_client.commands import Commands
+from seance_client.effects import Dial, Effect, Emit, Hangup, Stop, Write
+from seance_client.errors import EndedError, LeftError
+from seance_client.events import (
+    Ack,
+    Connected,
+    Disconnected,
+    ErrorReceived,
+    Event,
+    Gap,
+    Level,
+    MessageReceived,
+    NotRecovered,
+    Position,
+    Recovered,
+    Welcome,
+)
+from seance_client.order import Order, Place
+from seance_client.policy import Backoff, Policy
+from seance_client.recovery import Recovery
+from seance_client.silence import Silence
+from seance_client.wire import Complaint, Content, Envelope, Join, MalformedFrameError, ReconnectHint
+
+
+class Phase(Enum):
+    """How far the client has come."""
+
+    IDLE = "not started"
+    DIALING = "a connection is being opened"
+    JOINING = "open; the welcome has not come"
+    JOINED = "in the session"
+    LEAVING = "leave is sent; the close has not come"
+    WAITING = "for the time of the next attempt"
+    STOPPED = "over"
+
+
+OPEN = frozenset({Phase.JOINING, Phase.JOINED, Phase.LEAVING})
+
+
+class Machine:
+    """One user's way through one session, over as many connections as it takes.
+
+    Args:
+        urls: WebSocket addresses of the session, tried in turn.
+        join: Who comes, by name, token and password; later joins use the token of the last welcome.
+        draw: Random numbers from 0 to 1, for the backoff.
+        position: Where an earlier client of the same user stopped.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        join: Join,
+        policy: Policy,
+        draw: Callable[[], float],
+        position: Position | None = None,
+    ) -> None:
+        self.phase = Phase.IDLE
+        self.welcome: Welcome | None = None
+        backoff = Backoff(policy, draw)
+        self._urls = tuple(urls)
+        self._join = join
+        self._policy = policy
+        self._order = Order(position)
+        self._commands = Commands(policy, backoff)
+        self._recovery = Recovery(policy, backoff)
+        self._effects: list[Effect] = []
+        self._dials = 0
+        # When the phase ends by itself: waiting, joining, leaving.
+        self._phase_ends_at: float | None = None
+        # While joined.
+        self._silence: Silence | None = None
+
+    @property
+    def position(self) -> Position | None:
+        """The last event received; None before the first welcome."""
+        return self._order.position
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` has to be called, unless something happens before."""
+        times = [self._phase_ends_at]
+        if self._silence is not None:
+            times += [self._commands.deadline, self._silence.deadline]
+        return min((time for time in times if time is not None), default=None)
+
+    # What the application does.
+
+    def start(self) -> list[Effect]:
+        """Begin."""
+        self._dial()
+        return self._done()
+
+    def say(self, text: str, key: str, level: Level, now: float) -> tuple[int, list[Effect]]:
+        """Send a message, as soon as that can be; its id is answered or failed later."""
+        command_id = self._commands.say(text, key, level)
+        self._flush(now)
+        return command_id, self._done()
+
+    def forget(self, command_id: int) -> bool:
+        """Nobody waits for this command any more; whether it may have been carried out all the same."""
+        return self._commands.forget(command_id)
+
+    def ping(self) -> tuple[int | None, list[Effect]]:
+        """Ask the gateway for a pong; None without a connection."""
+        if self.phase is not Phase.JOINED:
+            return None, []
+        command_id, write = self._commands.ping()
+        return command_id, [write]
+
+    def typing(self) -> list[Effect]:
+        """Tell the others; nothing happens without a connection."""
+        return [Write(wire.TYPING)] if self.phase is Phase.JOINED else []
+
+    def leave(self, now: float) -> list[Effect]:
+        """Give up the seat and end."""
+        if self.phase is Phase.JOINED:
+            self._effects.append(Write(wire.LEAVE))
+            self._disconnected()
+            self.phase = Phase.LEAVING
+            self._phase_ends_at = now + self._policy.leave_timeout
+        elif self.phase is not Phase.LEAVING:
+            self._stop(None)
+        return self._done()
+
+    def close(self) -> list[Effect]:
+        """End without giving up the seat; the user may come back by token."""
+        self._stop(None)
+        return self._done()
+
+    # What happens to the connection.
+
+    def opened(self, now: float) -> list[Effect]:
+        """The connection is open."""
+        if self.phase is Phase.DIALING:
+            self.phase = Phase.JOINING
+            self._phase_ends_at = now + self._policy.join_timeout
+            self._recovery.opened()
+            token = self.welcome.token if self.welcome else self._join.token
+            join = Join(self._join.name, token, self._join.password, self._order.position)
+            self._effects.append(Write(wire.encode(join)))
+        return self._done()
+
+    def refused(self, status: int, retry_after: float, reason: str, now: float) -> list[Effect]:
+        """The upgrade was answered with an HTTP status; `retry_after` is 0 when it names no time."""
+        if self.phase is Phase.DIALING:
+            self._go_on(self._recovery.wait_after_refusal(status, retry_after), status, reason, now)
+        return self._done()
+
+    def lost(self, code: int, reason: str, now: float) -> list[Effect]:
+        """The connection ended, or could not be made (1006)."""
+        if self.phase is Phase.LEAVING:
+            self._stop(None)
+        elif self.phase in OPEN or self.phase is Phase.DIALING:
+            code = self._recovery.code_of(code)
+            wait = self._recovery.wait_after_close(code, now, was_joining=self.phase is Phase.JOINING)
+            self._go_on(wait, code, reason, now)
+        return self._done()
+
+    def heard(self, payload: bytes | str, now: float) -> list[Effect]:
+        """A frame came."""
+        if self._silence is not None:
+            self._silence.broken(now)
+        try:
+            for envelope in wire.decode(payload):
+                if self.phase in OPEN:
+                    self._object(envelope, wire.content(envelope), now)
+        except MalformedFrameError as error:
+            self._mend(str(error), now)
+        return self._done()
+
+    def tick(self, now: float) -> list[Effect]:
+        """Time has passed."""
+        if self._phase_ends_at is not None and now >= self._phase_ends_at:
+            self._phase_ended(now)
+        elif self._silence is not None:
+            if self._silence.is_dead(now):
+                self._mend("the gateway is silent", now)
+            elif self._silence.asks(now):
+                self._effects.append(self._commands.ping()[1])
+            self._flush(now)
+        return self._done()
+
+    def paused(self) -> None:
+        """Nothing is read for now, so silence means nothing."""
+        if self._silence is not None:
+            self._silence.suspended()
+
+    def resumed(self, now: float) -> None:
+        """Reading goes on."""
+        if self._silence is not None:
+            self._silence.broken(now)
+
+    # What a frame means.
+
+    def _object(self, envelope: Envelope, content: Content, now: float) -> None:
+        match content:
+            case Complaint():
+                self._complained(envelope.id, content, now)
+            case ReconnectHint(after_ms=after_ms):
+                self._recovery.told_to_return(now + after_ms / 1000)
+            case Welcome() if self.phase is Phase.JOINING:
+                self._welcomed(content, now)
+            case Welcome():
+                self._mend("a second welcome", now)
+            case _ if self.phase is Phase.JOINING:
+                self._mend(f"{envelope.type} before the welcome", now)
+            case Ack():
+                self._effects += self._commands.acked(envelope.id, content)
+            case "pong":
+                self._effects += self._commands.ponged(envelope.id)
+            case _:
+                self._happened(envelope.seq, content, now)
+
+    def _happened(self, seq: int | None, event: Event, now: float) -> None:
+        if isinstance(event, Gap):
+            place = self._order.skipped(event.first, event.last)
+        else:
+            place = Place.NEXT if seq is None else self._order.place(seq)
+        if place is Place.BEYOND_A_HOLE:
+            self._mend(f"events are missing after {self._order.position}", now)
+        elif place is Place.NEXT and (not isinstance(event, MessageReceived) or self._order.is_new(event.id)):
+            self._emit(event)
+
+    def _welcomed(self, welcome: Welcome, now: float) -> None:
+        previous = self._order.position
+        has_recovered = self._order.welcomed(welcome)
+        self.welcome = welcome
+        self.phase = Phase.JOINED
+        self._phase_ends_at = None
+        self._recovery.joined(now)
+        self._silence = Silence(self._policy, welcome.heartbeat_seconds, now)
+        self._emit(Connected(welcome))
+        if previous is not None:
+            recovered = Recovered(welcome.resumed.source, welcome.resumed.missed)
+            self._emit(recovered if has_recovered else NotRecovered(previous, welcome.position))
+        self._flush(now)
+
+    def _complained(self, command_id: int | str | None, complaint: Complaint, now: float) -> None:
+        effects = self._commands.refused(command_id, complaint, now)
+        if effects is not None:
+            self._effects += effects
+            return
+        if command_id is None or self.phase is Phase.JOINING:
+            self._recovery.complained(complaint.code)
+        self._emit(ErrorReceived(complaint.code, complaint.message))
+
+    # How it goes on.
+
+    def _dial(self) -> None:
+        self.phase = Phase.DIALING
+        self._phase_ends_at = None
+        self._effects.append(Dial(self._urls[self._dials % len(self._urls)]))
+        self._dials += 1
+
+    def _flush(self, now: float) -> None:
+        if self.phase is Phase.JOINED and self._order.position is not None:
+            self._effects += self._commands.due(now, self._order.position.epoch)
+
+    def _mend(self, problem: str, now: float) -> None:
+        """This connection can't be relied on; another one begins where all was well."""
+        self._effects.append(Hangup())
+        if self.phase is Phase.LEAVING:
+            self._stop(None)
+            return
+        was_joining = self.phase is Phase.JOINING
+        code = closes.NO_CLOSE_FRAME
+        wait = self._recovery.wait_after_close(code, now, was_joining=was_joining, is_urgent=not was_joining)
+        self._go_on(wait, code, problem, now)
+
+    def _go_on(self, wait: float | None, code: int, reason: str, now: float) -> None:
+        """Wait for the next attempt, or end, when there is none."""
+        self._disconnected()
+        self._emit(Disconnected(code, reason, will_retry=wait is not None, retry_seconds=wait or 0.0))
+        if wait is None:
+            self._stop(closes.error_of(code, reason))
+        else:
+            self.phase = Phase.WAITING
+            self._phase_ends_at = now + wait
+
+    def _phase_ended(self, now: float) -> None:
+        match self.phase:
+            case Phase.WAITING:
+                self._dial()
+            case Phase.JOINING:
+                self._mend("no welcome in time", now)
+            case _:
+                self._effects.append(Hangup())
+                self._stop(None)
+
+    def _stop(self, error: EndedError | None) -> None:
+        if self.phase is not Phase.STOPPED:
+            self._disconnected()
+            self.phase = Phase.STOPPED
+            self._phase_ends_at = None
+            self._effects += self._commands.ended(error or LeftError(closes.LEFT, "this client has ended"))
+            self._effects.append(Stop(error))
+
+    def _disconnected(self) -> None:
+        self._effects += self._commands.disconnected()
+        self._silence = None
+
+    def _emit(self, event: Event) -> None:
+        self._effects.append(Emit(event))
+
+    def _done(self) -> list[Effect]:
+        effects, self._effects = self._effects, []
+        return effects

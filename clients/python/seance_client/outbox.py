@@ -1,0 +1,85 @@
+"""The messages that wait for their acknowledgement, over as many connections as that takes. Pure."""
+
+import msgspec
+
+from seance_client.events import Level
+from seance_client.wire import Message
+
+
+class Pending(msgspec.Struct):
+    """A message on its way."""
+
+    command: Message
+    first_sent_at: float | None = None
+    """When it was first written to a connection; from then on it may have been stored."""
+    epoch: str | None = None
+    """The epoch in which that was."""
+    is_in_flight: bool = False
+
+
+class Outbox:
+    """Keeps the order of the calls; `key_seconds` is for how long a repetition is safe."""
+
+    def __init__(self, key_seconds: float) -> None:
+        self._key_seconds = key_seconds
+        self._waiting: dict[int, Pending] = {}
+        # After a refusal that time mends everything waits, so that messages don't overtake each other.
+        self._held_until: float | None = None
+
+    def __contains__(self, command_id: int) -> bool:
+        return command_id in self._waiting
+
+    def add(self, command_id: int, text: str, key: str, level: Level) -> None:
+        """A message to send."""
+        self._waiting[command_id] = Pending(Message(command_id, text, key, level))
+
+    def take(self, command_id: int) -> Pending | None:
+        """The message, which is done with now."""
+        return self._waiting.pop(command_id, None)
+
+    def take_all(self) -> list[int]:
+        """The ids of all messages, which are done with now."""
+        found = list(self._waiting)
+        self._waiting.clear()
+        return found
+
+    def due(self, now: float, epoch: str) -> list[Message]:
+        """What is to be written to the connection now, in the order of the calls."""
+        if self._held_until is not None and now < self._held_until:
+            return []
+        self._held_until = None
+        ready = [pending for pending in self._waiting.values() if not pending.is_in_flight]
+        for pending in ready:
+            pending.is_in_flight = True
+            if pending.first_sent_at is None:
+                pending.first_sent_at, pending.epoch = now, epoch
+        return [pending.command for pending in ready]
+
+    def take_unsafe(self, now: float, epoch: str) -> list[int]:
+        """Messages that may have been stored and can't be repeated any more without becoming two; done with now."""
+        unsafe = [
+            command_id
+            for command_id, pending in self._waiting.items()
+            if not pending.is_in_flight
+            and pending.first_sent_at is not None
+            and (pending.epoch != epoch or now - pending.first_sent_at > self._key_seconds)
+        ]
+        for command_id in unsafe:
+            del self._waiting[command_id]
+        return unsafe
+
+    def hold(self, command_id: int, until: float) -> None:
+        """The gateway could not take this one now; everything waits until then."""
+        self._waiting[command_id].is_in_flight = False
+        self._held_until = max(until, self._held_until or until)
+
+    def disconnected(self) -> None:
+        """What was under way may be lost."""
+        self._held_until = None
+        for pending in self._waiting.values():
+            pending.is_in_flight = False
+
+    @property
+    def held_until(self) -> float | None:
+        """When the next message may go out; None: at any time."""
+        return self._held_until

@@ -1,0 +1,228 @@
+"""The REST API for services: sessions, publishing from a server, history. Needs httpx: `seance-client[rest]`."""
+
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+import httpx
+import msgspec
+
+from seance_client.errors import SeanceError
+from seance_client.events import Level, User
+
+_PAGE = 200
+
+Answer = TypeVar("Answer")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class RestError(SeanceError):
+    """The server refused: HTTP status, error code, message and one Problem for each field to blame.
+
+    `status` is 0 when no answer came; then it can't be known whether the request was carried out.
+    """
+
+    def __init__(self, status: int, code: str, message: str, details: tuple[Problem, ...] = ()) -> None:
+        super().__init__(f"{message} ({code}, {status})")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A session; `host_token` comes only from its creation."""
+
+    id: str
+    name: str
+    created_at: str
+    max_users: int
+    is_active: bool
+    has_password: bool
+    presence: Literal["full", "summary"]
+    spirit: bool
+    user_count: int
+    host_token: str = ""
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message of the history."""
+
+    seq: int
+    id: str
+    session_id: str
+    user_id: str | None
+    user_name: str
+    text: str
+    timestamp: str
+    is_spirit: bool
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Messages, seq rising; `next_before` and `next_after` ask for the pages around it, None at an end."""
+
+    items: tuple[StoredMessage, ...]
+    next_before: int | None
+    next_after: int | None
+
+
+class Published(msgspec.Struct, frozen=True):
+    """Where a published message stands."""
+
+    seq: int
+    id: str
+
+
+class Users(msgspec.Struct, frozen=True):
+    """Who is present."""
+
+    users: tuple[User, ...]
+    user_count: int
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """A session that is closed; `seq` is that of its last event."""
+
+    id: str
+    is_active: bool
+    seq: int
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    details: tuple[Problem, ...] = ()
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    success: bool
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    error: _Failure | None = None
+
+
+class Rest:
+    """The REST API of a gateway or balancer: `async with Rest(url, token=host_token) as rest: ...`.
+
+    Every method raises RestError. `token` is a host token or one with scope `publish`; a method's own goes first.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout: float = 10.0) -> None:
+        self._token = token
+        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def create_session(
+        self,
+        name: str,
+        *,
+        max_users: int = 6,
+        password: str | None = None,
+        presence: Literal["full", "summary"] | None = None,
+        spirit: bool = True,
+        key: str | None = None,
+    ) -> Session:
+        """A new session, with its host token. With the same `key` and fields, the same one again for 24 hours."""
+        body = {"name": name, "max_users": max_users, "password": password, "presence": presence, "spirit": spirit}
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        given = {field: value for field, value in body.items() if value is not None}
+        return await self._call(Session, "POST", "/api/sessions", body=given, headers=headers)
+
+    async def session(self, session_id: str) -> Session:
+        """A session as it is now."""
+        return await self._call(Session, "GET", f"/api/sessions/{session_id}")
+
+    async def users(self, session_id: str) -> Users:
+        """Who is present now, on any gateway."""
+        return await self._call(Users, "GET", f"/api/sessions/{session_id}/users")
+
+    async def publish(
+        self,
+        session_id: str,
+        text: str,
+        *,
+        user_name: str | None = None,
+        is_spirit: bool = False,
+        key: str | None = None,
+        ack: Level = "accepted",
+        token: str | None = None,
+    ) -> Published:
+        """Say something as a server. With a `key`, a repetition within 5 minutes is harmless."""
+        body = {"text": text, "user_name": user_name, "is_spirit": is_spirit, "id": key}
+        given = {field: value for field, value in body.items() if value is not None}
+        path = f"/api/sessions/{session_id}/messages"
+        return await self._call(Published, "POST", path, body=given, query={"ack": ack}, token=token)
+
+    async def history(
+        self, session_id: str, *, before: int | None = None, after: int | None = None, limit: int = 50
+    ) -> Page:
+        """A page of messages: before or after a seq, else the newest; at most 200."""
+        query = {"before": before, "after": after, "limit": limit}
+        given = {name: value for name, value in query.items() if value is not None}
+        return await self._call(Page, "GET", f"/api/sessions/{session_id}/messages", query=given)
+
+    async def messages(self, session_id: str, *, after: int = 0) -> AsyncIterator[StoredMessage]:
+        """Every message after a seq, in order, fetched page by page."""
+        position: int | None = after
+        while position is not None:
+            page = await self.history(session_id, after=position, limit=_PAGE)
+            for message in page.items:
+                yield message
+            position = page.next_after
+
+    async def close_session(self, session_id: str, *, token: str | None = None) -> Closed:
+        """Close the session for good; needs its host token."""
+        return await self._call(Closed, "DELETE", f"/api/sessions/{session_id}", token=token)
+
+    async def remove_user(self, session_id: str, user_id: str, *, token: str | None = None) -> None:
+        """Remove a user, wherever connected; needs the session's host token."""
+        path = f"/api/sessions/{session_id}/users/{user_id}"
+        await self._call(msgspec.Raw, "DELETE", path, token=token)
+
+    async def _call(
+        self,
+        kind: type[Answer],
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+    ) -> Answer:
+        bearer = token or self._token
+        sent = dict(headers or {}) | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+        try:
+            answer = await self._http.request(method, path, json=body, params=query, headers=sent)
+        except httpx.HTTPError as error:
+            raise RestError(0, "unreachable", str(error) or type(error).__name__) from error
+        return _opened(answer, kind)
+
+
+def _opened(answer: httpx.Response, kind: type[Answer]) -> Answer:
+    """The data in the envelope. Raises RestError."""
+    try:
+        envelope = msgspec.json.decode(answer.content, type=_Envelope)
+        if envelope.success:
+            return msgspec.json.decode(envelope.data, type=kind)
+    except msgspec.DecodeError as error:
+        message = "the answer is not one of this API; is this the address of a gateway?"
+        raise RestError(answer.status_code, "unexpected_answer", message) from error
+    failure = envelope.error or _Failure("unknown", "no reason given")
+    raise RestError(answer.status_code, failure.code, failure.message, failure.details)

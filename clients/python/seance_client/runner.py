@@ -1,0 +1,228 @@
+"""Carries out what the state machine wants, on asyncio: one task that connects and reads, one that writes, a timer."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from seance_client.effects import Answer, Dial, Effect, Emit, Fail, Hangup, Stop, Write
+from seance_client.errors import LeftError, SeanceError, UsageError
+from seance_client.events import Ack, Connected, Disconnected, Event
+from seance_client.inbox import Inbox
+from seance_client.machine import OPEN, Machine, Phase
+from seance_client.policy import Policy
+from seance_client.transport import (
+    Connection,
+    ConnectionEndedError,
+    Connector,
+    Target,
+    UpgradeRefusedError,
+    give_up_after,
+)
+
+# What the machine writes is bounded by the messages in flight; this is for what nobody waits for.
+_MAX_OUTGOING = 256
+_CLOSE_SECONDS = 5.0
+
+
+class Runner:
+    """The machine's hands. `joined` and `ended` are set at the first welcome and at the end; then `error` says why."""
+
+    def __init__(
+        self, machine: Machine, policy: Policy, connect: Connector, target: Target, *, wants_events: bool
+    ) -> None:
+        self.inbox = Inbox(policy.max_events)
+        self.joined = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.error: BaseException | None = None
+        self.last_trouble = "nothing has answered yet"
+        self._machine = machine
+        self._policy = policy
+        self._connect = connect
+        self._target = target
+        self._wants_events = wants_events
+        self._answers: dict[int, asyncio.Future[Ack | None]] = {}
+        self._connection: Connection | None = None
+        self._outgoing: deque[bytes] = deque()
+        self._has_outgoing = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, name: str) -> None:
+        """Begin, in a task of this name. Raises UsageError the second time."""
+        if self._task is not None:
+            raise UsageError("a client connects once; it comes back by itself")
+        self._task = asyncio.create_task(self._run(), name=name)
+
+    async def close(self) -> None:
+        """End, if it has not ended yet, and wait until everything is put away."""
+        self.step(self._machine.close())
+        if self._task is None:
+            return
+        connection = self._connection
+        if connection is not None:
+            await connection.close()
+            await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    def now(self) -> float:
+        """The time by which the machine lives."""
+        return asyncio.get_running_loop().time()
+
+    def check(self) -> None:
+        """Whether commands make sense. Raises UsageError, or what was the end."""
+        if self._task is None:
+            raise UsageError("connect first")
+        if self.ended.is_set():
+            raise self.error if isinstance(self.error, SeanceError) else LeftError(1000, "this client has ended")
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether so much waits to be written that what is not important is better left out."""
+        return len(self._outgoing) >= _MAX_OUTGOING
+
+    async def answer(self, command_id: int, effects: Sequence[Effect]) -> Ack | None:
+        """Carry out the effects of a command and wait for its answer."""
+        answer: asyncio.Future[Ack | None] = asyncio.get_running_loop().create_future()
+        self._answers[command_id] = answer
+        try:
+            self.step(effects)
+            return await answer
+        finally:
+            del self._answers[command_id]
+
+    def step(self, effects: Sequence[Effect]) -> None:
+        """Carry out the effects, without waiting, and set the timer."""
+        for effect in effects:
+            self._carry_out(effect)
+        deadline = self._machine.deadline
+        # One that fires too early does no harm; to set one anew for every frame would.
+        if deadline is not None and (self._timer is None or self._timer.when() > deadline):
+            self._set_timer(deadline)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Write(frame):
+                self._outgoing.append(frame)
+                self._has_outgoing.set()
+            case Emit(event):
+                self._emit(event)
+            case Answer(command_id) | Fail(command_id):
+                _settle(self._answers.get(command_id), effect)
+            case Hangup():
+                self._hang_up()
+            case Dial(url):
+                self._target = msgspec.structs.replace(self._target, url=url)
+                self._changed.set()
+            case Stop(error):
+                self._end(error)
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    def _emit(self, event: Event) -> None:
+        match event:
+            case Connected():
+                self.joined.set()
+            case Disconnected(code, reason):
+                self.last_trouble = f"{reason or 'disconnected'} ({code})"
+        if self._wants_events:
+            self.inbox.put(event)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self.ended.is_set():
+            return
+        self.error = error
+        self.inbox.close(error)
+        for event in (self.ended, self.joined, self._changed):
+            event.set()
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.step(self._machine.tick(self.now()))
+
+    async def _run(self) -> None:
+        """Connect, serve, wait, until it is over."""
+        try:
+            self.step(self._machine.start())
+            while self._machine.phase is not Phase.STOPPED:
+                await self.inbox.room()
+                self._changed.clear()
+                if self._machine.phase is Phase.DIALING:
+                    await self._dial()
+                elif self._machine.phase is Phase.WAITING:
+                    await self._changed.wait()
+        except Exception as error:
+            self._end(error)
+            raise
+        finally:
+            self.step(self._machine.close())
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _dial(self) -> None:
+        try:
+            connection = await give_up_after(self._policy.open_timeout, self._connect(self._target))
+        except UpgradeRefusedError as refused:
+            self.step(self._machine.refused(refused.status, refused.retry_after, refused.reason, self.now()))
+        except OSError as error:
+            self.step(self._machine.lost(1006, str(error) or type(error).__name__, self.now()))
+        else:
+            await self._serve(connection)
+
+    async def _serve(self, connection: Connection) -> None:
+        self._outgoing.clear()
+        self._connection = connection
+        writer = asyncio.create_task(self._write(connection), name="seance-client-writer")
+        try:
+            self.step(self._machine.opened(self.now()))
+            while self._connection is connection and self._machine.phase in OPEN:
+                self.step(self._machine.heard(await connection.receive(), self.now()))
+                if self.inbox.is_full:
+                    await self._pause()
+        except ConnectionEndedError as ended:
+            if self._connection is connection:
+                self.step(self._machine.lost(ended.code, ended.reason, self.now()))
+        finally:
+            self._connection = None
+            writer.cancel()
+            await asyncio.wait({writer})
+            await connection.close()
+
+    async def _pause(self) -> None:
+        """Read nothing until the application has made room."""
+        self._machine.paused()
+        await self.inbox.room()
+        self._machine.resumed(self.now())
+        self.step(())
+
+    async def _write(self, connection: Connection) -> None:
+        """Send what has to be sent, in order; that the connection has ended is the reader's to notice."""
+        with contextlib.suppress(ConnectionEndedError):
+            while True:
+                while self._outgoing:
+                    await connection.send(self._outgoing.popleft())
+                self._has_outgoing.clear()
+                await self._has_outgoing.wait()
+
+
+def _settle(answer: "asyncio.Future[Ack | None] | None", effect: Answer | Fail) -> None:
+    """Give whoever waits for a command its outcome."""
+    if answer is None or answer.done():
+        return
+    match effect:
+        case Answer(ack=ack):
+            answer.set_result(ack)
+        case Fail(error=error):
+            answer.set_exception(error)

@@ -1,0 +1,147 @@
+"""How a client reaches a gateway: the one place that knows the WebSocket library. Tests put their own in between."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from seance_client.closes import NO_CLOSE_FRAME
+
+BATCHES = "seance.v1.batch"
+_CLOSE_SECONDS = 2.0
+_MAX_RETRY_AFTER_SECONDS = 300.0
+
+
+class ConnectionEndedError(Exception):
+    """The connection has ended with this close code; 1006: without one."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class UpgradeRefusedError(Exception):
+    """The server answered the upgrade with this HTTP status; `retry_after` in seconds, 0 when it names none."""
+
+    def __init__(self, status: int, reason: str, retry_after: float) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What to connect to: the WebSocket URL, and how. A hook may put another `url` in its place."""
+
+    url: str
+    wants_batches: bool = False
+    max_frame_bytes: int = 8 * 1024 * 1024
+    headers: Mapping[str, str] = {}
+    tls: ssl.SSLContext | None = None
+
+
+class Connection(Protocol):
+    """One open connection."""
+
+    async def receive(self) -> bytes:
+        """The next text frame. Raises ConnectionEndedError."""
+
+    async def send(self, frame: bytes) -> None:
+        """Send a text frame; waits while the other side reads too slowly. Raises ConnectionEndedError."""
+
+    async def close(self) -> None:
+        """Close properly, or after 2 s without ceremony."""
+
+    def abort(self) -> None:
+        """Cut it, without a word."""
+
+
+Connector = Callable[[Target], Awaitable[Connection]]
+"""Opens a connection. Raises UpgradeRefusedError and OSError."""
+
+
+class WebSocket:
+    """A Connection by the `websockets` library, which answers pings while it is read from."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> bytes:
+        """The next text frame. Raises ConnectionEndedError."""
+        try:
+            return await self._connection.recv(decode=False)
+        except ConnectionClosed as error:
+            raise _ended(error) from error
+
+    async def send(self, frame: bytes) -> None:
+        """Send a text frame. Raises ConnectionEndedError."""
+        try:
+            await self._connection.send(frame, text=True)
+        except ConnectionClosed as error:
+            raise _ended(error) from error
+
+    async def close(self) -> None:
+        """Close properly, or after 2 s without ceremony."""
+        await self._connection.close()
+
+    def abort(self) -> None:
+        """Cut it."""
+        self._connection.transport.abort()
+
+
+async def open_websocket(target: Target) -> Connection:
+    """The usual Connector. Raises UpgradeRefusedError and OSError."""
+    # The library takes `ssl` only where it means something.
+    secured: dict[str, Any] = {} if target.tls is None else {"ssl": target.tls}
+    try:
+        connection = await dial(
+            target.url,
+            # Frames of chat are too small for it, and it costs the server memory per connection.
+            compression=None,
+            subprotocols=[Subprotocol(BATCHES)] if target.wants_batches else None,
+            additional_headers=dict(target.headers),
+            max_size=target.max_frame_bytes,
+            # The heartbeat is the server's; how this client notices a dead server is its state machine's.
+            ping_interval=None,
+            open_timeout=None,
+            close_timeout=_CLOSE_SECONDS,
+            **secured,
+        )
+    except InvalidStatus as error:
+        response = error.response
+        reason = response.reason_phrase or "the upgrade was refused"
+        raise UpgradeRefusedError(
+            response.status_code, reason, _seconds(response.headers.get("Retry-After"))
+        ) from error
+    except WebSocketException as error:
+        raise OSError(f"no WebSocket came about: {error}") from error
+    return WebSocket(connection)
+
+
+def _ended(error: ConnectionClosed) -> ConnectionEndedError:
+    # A close that began here, because of what the gateway sent, says nothing about what the gateway wants.
+    if error.rcvd is None or (error.sent is not None and not error.rcvd_then_sent):
+        reason = error.sent.reason if error.sent is not None else "the connection was lost"
+        return ConnectionEndedError(NO_CLOSE_FRAME, reason)
+    return ConnectionEndedError(error.rcvd.code, error.rcvd.reason)
+
+
+def _seconds(value: str | None) -> float:
+    """`Retry-After`, when it is a number; a date is rare enough to be left to the backoff."""
+    return min(float(value), _MAX_RETRY_AFTER_SECONDS) if value is not None and value.isdecimal() else 0.0
+
+
+async def give_up_after(seconds: float, opening: Awaitable[Connection]) -> Connection:
+    """The connection. Raises OSError when the time is over, and what the Connector raises."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await opening
+    except TimeoutError as error:
+        raise OSError(f"no connection within {seconds:g} s") from error
