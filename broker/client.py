@@ -66,6 +66,7 @@ def raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def script(redis: Redis, name: str) -> AsyncScript:
-    """The script `lua/<name>.lua`, loaded when Redis does not know it."""
-    return redis.register_script((files("broker") / "lua" / f"{name}.lua").read_text())
+def script(redis: Redis, *names: str) -> AsyncScript:
+    """The script `lua/<name>.lua`, or several in a row, loaded when Redis does not know it."""
+    folder = files("broker") / "lua"
+    return redis.register_script("".join((folder / f"{name}.lua").read_text() for name in names))

@@ -19,3 +19,8 @@ def seq_above(highest: int) -> int:
     A million events of one partition never wait for Postgres (MAX_BACKLOG), so it is also above what nobody knows of.
     """
     return (highest // SEQ_LEAP + 2) * SEQ_LEAP
+
+
+def first_seq(seq: int) -> int:
+    """The first seq of an epoch that `seq` is among the first million of."""
+    return (seq - 1) // SEQ_LEAP * SEQ_LEAP + 1

@@ -14,6 +14,8 @@ from redis.exceptions import ResponseError
 
 from broker import client, keys
 from broker.client import mapped
+from broker.epochs import new_epoch
+from broker.events import MessageReceived, tail
 from broker.installation import check_partitions
 
 # All workers read under one name: a partition has one owner, and what the last one left pending is its successor's.
@@ -58,6 +60,7 @@ class Stream:
         self._of_key = {keys.events(partition).encode(): partition for partition in range(partitions)}
         self._persisted = client.script(redis, "persisted")
         self._trim = client.script(redis, "trim")
+        self._restore = client.script(redis, "lib", "seats", "restore")
 
     async def prepare(self) -> None:
         """Make the consumer group on every partition; raises PartitionsMismatchError when there are others."""
@@ -127,6 +130,27 @@ class Stream:
                 if seq:
                     pipeline.publish(keys.session(entry.partition, entry.session_id), f"0 d -\n{seq}")
                 await pipeline.execute()
+
+    async def restore(self, entry: Entry, event: MessageReceived, seen: int) -> int | None:
+        """Publish a message again whose seq another message has, and acknowledge its entry; returns the new seq.
+
+        Unless its epoch is over already, the session gets another one that lies above `seen` and everything else. None
+        says that Redis does not know the session; nothing was done then.
+        """
+        with mapped():
+            seq = await self._restore(
+                keys=[keys.session(entry.partition, entry.session_id), keys.prefix(entry.partition)],
+                args=[
+                    entry.epoch,
+                    seen,
+                    new_epoch(),
+                    event.data.user_id or "-",
+                    tail(event.ts, event.data),
+                    keys.GROUP,
+                    entry.id,
+                ],
+            )
+        return int(seq) or None
 
     async def trim(self, partitions: Collection[int]) -> int:
         """Drop what every consumer group has acknowledged; returns how many entries that were."""

@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import ceil
+from typing import TypeVar
 
 import msgspec
 import structlog
 
 from broker.client import raise_if_cancelled
 from broker.errors import BrokerUnavailableError
-from broker.events import decode_stored
+from broker.events import MessageReceived, decode_stored
 from broker.ownership import Ownership
 from broker.stream import Entry, Persisted, Stream
+from persistence.audit import Audit
 from persistence.errors import DataError, PersistenceError
 from persistence.isolation import Refused, write_all_but_bad
 from persistence.rows import Record
@@ -30,6 +32,9 @@ TRIM_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
 # Redis counts per partition: what a read may bring at most, when all of them suddenly have entries.
 READ_BATCHES = 8
+DISPLACED = "another message has this seq"
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger()
 
@@ -54,6 +59,7 @@ class Drain:
         *,
         stream: Stream,
         writer: Writer,
+        audit: Audit,
         ownership: Ownership,
         batching: Batching,
         stop: asyncio.Event,
@@ -64,6 +70,7 @@ class Drain:
         self._lane = lane
         self._stream = stream
         self._writer = writer
+        self._audit = audit
         self._ownership = ownership
         self._batching = batching
         self._stop = stop
@@ -124,6 +131,7 @@ class Drain:
             taken = await self._ownership.take(sorted(missing))
             self._unsettled |= taken
             self._tally.takeovers += len(taken)
+            self._audit.forget(taken)
         if released or taken:
             owned = sorted(self._ownership.held & self._lane)
             log.info("worker.partitions_changed", taken=sorted(taken), released=sorted(released), owned=owned)
@@ -166,24 +174,33 @@ class Drain:
         raise_if_cancelled()
         began_at = time.monotonic()
         decoded, records, dead = _decode(entries)
-        refused = await write_all_but_bad(records, self._write_patiently) if records else []
-        dead += [(decoded[place], reason, records[place].event.seq) for place, reason in refused]
+        await self._patiently(lambda: self._audit.learn(decoded))
+        refused = await write_all_but_bad(records, self._write) if records else []
+        self._audit.passed(decoded, records)
+        refused_entries = [(decoded[place], records[place], reason) for place, reason in refused]
         for place, _ in reversed(refused):
             del decoded[place], records[place]
         self._tally.committed(records)
         # First: whoever waits for a dead message must hear of it before a watermark passes it.
-        for entry, reason, seq in dead:
-            await self._bury(entry, reason, seq)
+        for entry, reason in dead:
+            await self._bury(entry, reason, 0)
+        for entry, record, reason in refused_entries:
+            await self._set_aside(entry, record, reason)
         await self._stream.settle(decoded, _watermarks(decoded, records))
         seconds = time.monotonic() - began_at
         self._tally.settled(records, seconds)
         log.debug("worker.batch_written", entries=len(records), seconds=round(seconds, 6))
 
-    async def _write_patiently(self, records: Sequence[Record]) -> list[Refused]:
+    async def _write(self, records: Sequence[Record]) -> list[Refused]:
+        displaced = await self._patiently(lambda: self._writer.write(records))
+        return [Refused(place, DISPLACED) for place in displaced]
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """What Postgres answers, however long that takes. Raises DataError, or _StoppedError when asked to stop."""
         backoff = Backoff()
         while True:
             try:
-                displaced = await self._writer.write(records)
+                answer = await ask()
             except DataError:
                 self._database_outage.end()
                 raise
@@ -193,7 +210,21 @@ class Drain:
                     raise _StoppedError from error
             else:
                 self._database_outage.end()
-                return [Refused(place, "another message has this seq") for place in displaced]
+                return answer
+
+    async def _set_aside(self, entry: Entry, record: Record, reason: str) -> None:
+        """What can't be written as it is: a message whose seq was given twice gets another, the rest is dead."""
+        if reason != DISPLACED:
+            await self._bury(entry, reason, record.event.seq)
+            return
+        self._audit.displaced_total += 1
+        assert isinstance(record.event, MessageReceived)
+        seq = await self._stream.restore(entry, record.event, self._audit.last_seq(entry))
+        if seq is None:
+            await self._bury(entry, reason, record.event.seq)
+            return
+        self._audit.restored_total += 1
+        log.warning("worker.message_restored", session_id=entry.session_id, seq=record.event.seq, new_seq=seq)
 
     async def _bury(self, entry: Entry, reason: str, seq: int) -> None:
         await self._stream.bury(entry, reason, seq)
@@ -214,19 +245,19 @@ class Drain:
         return True
 
 
-def _decode(entries: Sequence[Entry]) -> tuple[list[Entry], list[Record], list[tuple[Entry, str, int]]]:
+def _decode(entries: Sequence[Entry]) -> tuple[list[Entry], list[Record], list[tuple[Entry, str]]]:
     """The entries that hold an event, their records in the same places, and the others with what is wrong."""
     decoded: list[Entry] = []
     records: list[Record] = []
-    dead: list[tuple[Entry, str, int]] = []
+    dead: list[tuple[Entry, str]] = []
     for entry in entries:
         try:
             event = decode_stored(entry.body)
         except msgspec.DecodeError as error:
-            dead.append((entry, f"undecodable: {error}", 0))
+            dead.append((entry, f"undecodable: {error}"))
         else:
             decoded.append(entry)
-            records.append(Record(entry.session_id, event))
+            records.append(Record(entry.session_id, event, entry.epoch))
     return decoded, records, dead
 
 

@@ -11,10 +11,11 @@ from persistence.errors import DataError
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One event of one session, to be written."""
+    """One event of one session, to be written; `epoch` is what its seq belongs to."""
 
     session_id: str
     event: Stored
+    epoch: str = ""
 
 
 class MessageColumns(NamedTuple):
@@ -41,16 +42,20 @@ class UserChange(msgspec.Struct):
 
 
 class Rows(NamedTuple):
-    """Everything that a batch changes. Users are keyed by (session id, user id), closed sessions hold when."""
+    """Everything that a batch changes. Users are keyed by (session id, user id), closed sessions hold when.
+
+    `furthest` holds the sequenced record of each session with the highest seq.
+    """
 
     messages: MessageColumns
     users: dict[tuple[str, str], UserChange]
     closed: dict[str, datetime]
+    furthest: dict[str, Record]
 
 
 def rows_of(records: Sequence[Record]) -> Rows:
     """Sort a batch by table. Raises DataError for an event that no row can be made of."""
-    rows = Rows(MessageColumns([], [], [], [], [], [], [], [], []), {}, {})
+    rows = Rows(MessageColumns([], [], [], [], [], [], [], [], []), {}, {}, {})
     for index, record in enumerate(records):
         match record.event:
             case MessageReceived() as event:
@@ -64,6 +69,9 @@ def rows_of(records: Sequence[Record]) -> Rows:
                 change.is_removed = change.is_removed or event.data.reason == "removed"
             case SessionClosed() as event:
                 rows.closed.setdefault(record.session_id, _moment(event.ts))
+        before = rows.furthest.get(record.session_id)
+        if record.event.seq > (0 if before is None else before.event.seq):
+            rows.furthest[record.session_id] = record
     return rows
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.errors import InvalidFieldError, mapped
-from persistence.tables import MessageRow, SessionRow, UserRow
+from persistence.tables import MessageRow, SessionMarkRow, SessionRow, UserRow
 
 Presence = Literal["full", "summary"]
 SlowConsumers = Literal["resync", "disconnect"]
@@ -40,7 +40,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
 
 
 class ResumePoint(msgspec.Struct, frozen=True):
-    """What the rebuilding of hot state needs: the highest `seq` stored (0: none), and who may not come back."""
+    """What the rebuilding of hot state needs: the highest `seq` written (0: none), and who may not come back."""
 
     max_seq: int
     removed_user_ids: tuple[str, ...]
@@ -121,8 +121,10 @@ class Sessions:
 
 
 async def _max_seq(connection: AsyncConnection, session_id: UUID) -> int:
-    found = select(func.coalesce(func.max(MessageRow.seq), 0)).where(MessageRow.session_id == session_id)
-    return (await connection.execute(found)).scalar_one()
+    stored = select(func.max(MessageRow.seq)).where(MessageRow.session_id == session_id)
+    marked = select(SessionMarkRow.seq).where(SessionMarkRow.session_id == session_id)
+    found = select(func.coalesce(func.greatest(stored.scalar_subquery(), marked.scalar_subquery()), 0))
+    return int((await connection.execute(found)).scalar_one())
 
 
 async def _removed_user_ids(connection: AsyncConnection, session_id: UUID) -> tuple[str, ...]:

@@ -14,8 +14,10 @@ from broker import client
 from broker.errors import BrokerUnavailableError
 from broker.ownership import LEASE_MS, RENEW_SECONDS, Ownership
 from broker.stream import Stream
+from persistence.audit import Audit
 from persistence.drain import READ_SECONDS, Batching, Drain
 from persistence.engine import create_engine
+from persistence.marks import Marks
 from persistence.metrics import Readings, exposed, watch_lag
 from persistence.tally import Tally
 from persistence.waiting import Backoff, Outage
@@ -83,6 +85,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
         timeout_seconds=config.database_timeout_seconds,
     )
     ownership = Ownership(redis, worker_id=worker_id, partitions=config.partitions, lease_ms=config.lease_ms)
+    audit = Audit(Marks(engine))
     redis_outage = Outage(away="worker.redis_away", back="worker.redis_back")
     database_outage = Outage(away="worker.database_away", back="worker.database_back")
     tally = Tally()
@@ -92,6 +95,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
             lane,
             stream=Stream(redis, config.partitions),
             writer=Writer(engine),
+            audit=audit,
             ownership=ownership,
             batching=Batching(config.batch_entries, config.batch_milliseconds),
             stop=stop,

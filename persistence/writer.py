@@ -1,4 +1,4 @@
-"""One batch, one transaction: events become rows of messages, users and sessions. Knows nothing of Redis.
+"""One batch, one transaction: events become rows of messages, users, sessions and marks. Knows nothing of Redis.
 
 Every statement may be repeated: a batch that was committed but not acknowledged is written again without effect.
 """
@@ -50,6 +50,12 @@ UPDATE users SET left_at = given.closed_at
 FROM unnest($1::uuid[], $2::timestamptz[]) AS given (session_id, closed_at)
 WHERE users.session_id = given.session_id AND users.left_at IS NULL
 """
+# A later epoch begins above all earlier ones, so the highest seq alone decides.
+_RAISE_MARKS = """
+INSERT INTO session_marks AS known (session_id, epoch, seq)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
+ON CONFLICT (session_id) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq WHERE known.seq < excluded.seq
+"""
 
 
 class Writer:
@@ -94,6 +100,8 @@ async def _write(connection: "asyncpg.Connection[Any]", rows: Rows) -> tuple[int
             await _merge_users(connection, rows.users)
         if rows.closed:
             await _close_sessions(connection, rows.closed)
+        if rows.furthest:
+            await _raise_marks(connection, rows.furthest)
     return displaced
 
 
@@ -104,6 +112,17 @@ async def _write_messages(connection: "asyncpg.Connection[Any]", columns: Messag
         return ()
     displaced = await connection.fetch(_FIND_DISPLACED, columns.session_id, columns.seq, columns.id)
     return tuple(place[found[0]] for found in displaced)
+
+
+async def _raise_marks(connection: "asyncpg.Connection[Any]", furthest: dict[str, Record]) -> None:
+    # In one order everywhere, as the users.
+    records = [furthest[session_id] for session_id in sorted(furthest)]
+    await connection.execute(
+        _RAISE_MARKS,
+        [record.session_id for record in records],
+        [record.epoch for record in records],
+        [record.event.seq for record in records],
+    )
 
 
 async def _close_sessions(connection: "asyncpg.Connection[Any]", closed: dict[str, datetime]) -> None:

@@ -26,12 +26,14 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
     ("gateway", "persistence"): (
         "persistence.engine",
         "persistence.errors",
+        "persistence.marks",
         "persistence.messages",
         "persistence.sessions",
         "persistence.users",
     ),
     ("persistence", "broker"): (
         "broker.client",
+        "broker.epochs",
         "broker.errors",
         "broker.events",
         "broker.keys",

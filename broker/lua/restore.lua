@@ -1,0 +1,17 @@
+-- Give a message another seq, because another message has its own: Redis lost data, and gave the seq a second time.
+-- KEYS  1 session hash  2 prefix of the partition's keys
+-- ARGV  1 epoch of the message  2 seq up to which the session was seen  3 new epoch  4 user id or "-"
+--       5 event JSON after its seq  6 consumer group and  7 id of the entry, which is acknowledged
+-- Returns the new seq, or 0 when there is no hot state; nothing was done then.
+local session, part = KEYS[1], KEYS[2]
+local state = redis.call('HMGET', session, 'epoch', 'seq')
+if not state[1] then
+  return 0
+end
+if state[1] == ARGV[1] then
+  fence(part, session, ARGV[3], tonumber(state[2]), tonumber(ARGV[2]))
+end
+local seq = emit(part, session, 'e', ARGV[4], '{"type":"message_received","seq":', ARGV[5])
+redis.call('XACK', part .. 'events', ARGV[6], ARGV[7])
+rest_if_empty(session)
+return seq

@@ -1,0 +1,63 @@
+"""Marks: how far each session had come when the worker last wrote something of it. Redis must never fall behind them.
+
+A mark is written in the transaction of the batch it stands for (`writer.py`), so it never runs ahead of the rows.
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from persistence.errors import mapped
+from persistence.tables import SessionMarkRow, SessionRow
+
+_COLUMNS = (SessionMarkRow.session_id, SessionMarkRow.epoch, SessionMarkRow.seq)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The highest `seq` of a session that Postgres has seen (messages, joins, leaves), and the epoch it belongs to."""
+
+    session_id: str
+    epoch: str
+    seq: int
+
+
+class Marks:
+    """Queries about marks. Every method raises DatabaseUnavailableError when Postgres can't answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def of(self, session_ids: Collection[str]) -> list[Mark]:
+        """The marks of these sessions, as far as they have one."""
+        keys = [key for session_id in session_ids if (key := _uuid_or_none(session_id)) is not None]
+        statement = select(*_COLUMNS).where(SessionMarkRow.session_id.in_(keys))
+        with mapped():
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(statement)).all()
+        return [Mark(str(session_id), epoch, seq) for session_id, epoch, seq in found]
+
+    async def page(self, after: str | None, limit: int) -> list[Mark]:
+        """The marks of open sessions in the order of their ids, at most `limit` behind the session `after`."""
+        statement = (
+            select(*_COLUMNS)
+            .join(SessionRow, SessionRow.id == SessionMarkRow.session_id)
+            .where(SessionRow.is_active)
+            .order_by(SessionMarkRow.session_id)
+            .limit(limit)
+        )
+        if after is not None:
+            statement = statement.where(SessionMarkRow.session_id > UUID(after))
+        with mapped():
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(statement)).all()
+        return [Mark(str(session_id), epoch, seq) for session_id, epoch, seq in found]
+
+
+def _uuid_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
