@@ -9,6 +9,8 @@ from broker.canary import Canary
 from broker.errors import BrokerError
 from broker.keeper import Keeper
 from broker.link import Link
+from metrics.definitions import SECONDS
+from metrics.histogram import Histogram
 
 INTERVAL_SECONDS = 2.0
 DEAF_AFTER = 3
@@ -21,13 +23,13 @@ log = structlog.get_logger()
 class Hearing:
     """Sends a canary every two seconds, while there are connections to send it over; `run` is its task.
 
-    `sent_total`, `lost_total` and `round_trip_seconds` (of the last that came in time; None before) are for metrics.
+    `sent_total`, `lost_total` and `round_trips` (of those that came in time) are for metrics.
     """
 
     def __init__(self, canary: Canary, link: Link, subscriber: Keeper) -> None:
         self.sent_total = 0
         self.lost_total = 0
-        self.round_trip_seconds: float | None = None
+        self.round_trips = Histogram(SECONDS)
         self._canary = canary
         self._keepers = (link.keeper, subscriber)
         self._lost_in_a_row = 0
@@ -77,7 +79,7 @@ class Hearing:
         except BrokerError as error:
             self._lost(str(error))
         else:
-            self.round_trip_seconds = now() - sent_at
+            self.round_trips.observe(now() - sent_at)
 
     def _lost(self, problem: str) -> None:
         self.lost_total += 1

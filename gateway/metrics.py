@@ -7,7 +7,9 @@ from broker.link import Link
 from broker.publisher import Publisher
 from broker.subscriber import Subscriber
 from gateway.access.admission import Door
+from gateway.canary import Hearing
 from gateway.hub import Hub
+from gateway.lag import Lag
 from gateway.tally import Tally
 from gateway.vitals import Vitals
 from metrics.exposition import Value
@@ -24,6 +26,8 @@ class Readings:
     publisher: Publisher
     tally: Tally
     vitals: Vitals
+    hearing: Hearing
+    lag: Lag
     is_ready: Callable[[], bool]
     max_backlog: int
 
@@ -60,6 +64,10 @@ class Readings:
         return {
             "seance_redis_up": vitals.is_redis_up,
             "seance_postgres_up": vitals.is_postgres_up,
+            "seance_canaries_total": self.hearing.sent_total,
+            "seance_canaries_lost_total": self.hearing.lost_total,
+            "seance_canary_round_trip_seconds": self.hearing.round_trips,
+            "seance_loop_lag_seconds": self.lag.seconds,
             "seance_redis_round_trip_seconds": vitals.redis_seconds,
             "seance_postgres_round_trip_seconds": vitals.postgres_seconds,
             "seance_redis_reconnects_total": {

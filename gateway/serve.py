@@ -176,6 +176,8 @@ class Gateway:
             publisher=publisher,
             tally=tally,
             vitals=self._vitals,
+            hearing=self._hearing,
+            lag=self._lag,
             is_ready=lambda: self._readiness().is_ready,
             max_backlog=settings.max_backlog,
         )

@@ -156,6 +156,16 @@ DEFINITIONS: tuple[Definition, ...] = (
         "seance_gap_events_total", "counter", _GATEWAY, "Events announced to clients as a `gap`: no log has them."
     ),
     # The servers behind
+    Definition(
+        "seance_canaries_total", "counter", _GATEWAY, "Events that the gateway published to itself, one in 2 seconds."
+    ),
+    Definition("seance_canaries_lost_total", "counter", _GATEWAY, "Canaries that did not come back within 2 seconds."),
+    Definition(
+        "seance_canary_round_trip_seconds", "histogram", _GATEWAY, "From a canary's publish to its being heard."
+    ),
+    Definition(
+        "seance_loop_lag_seconds", "gauge", _GATEWAY, "How late the event loop ran at worst in the last 5 seconds."
+    ),
     Definition("seance_redis_up", "gauge", _BOTH, "1 when Redis answered last time."),
     Definition("seance_postgres_up", "gauge", _BOTH, "1 when Postgres answered last time."),
     Definition(

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from broker.canary import Canary
 from broker.errors import BrokerUnavailableError
 from broker.link import Link
 from broker.log import Log
@@ -17,7 +18,9 @@ from gateway.access.admission import Door
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Claims, Tokens
+from gateway.canary import Hearing
 from gateway.hub import Hub
+from gateway.lag import Lag
 from gateway.metrics import Readings
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
@@ -63,6 +66,8 @@ async def offline() -> AsyncIterator[Services]:
         subscriber=subscriber,
         publisher=publisher,
         tally=tally,
+        hearing=Hearing(Canary(scripts, subscriber, lease="gw-test"), link, subscriber.keeper),
+        lag=Lag(),
         vitals=Vitals(link, ping_redis=unreachable, ping_database=reachable, partitions=16),
         is_ready=lambda: False,
         max_backlog=1000,
