@@ -25,6 +25,11 @@ def session(partition: int, session_id: str) -> str:
     return f"{prefix(partition)}session:{session_id}"
 
 
+def refused(partition: int, session_id: str, seq: int) -> str:
+    """Mark of a message that Postgres refused for good; it goes away by itself."""
+    return f"{session(partition, session_id)}:refused:{seq}"
+
+
 def log(partition: int, session_id: str) -> str:
     """The stream of a session's recent sequenced events, entry id `<seq>-0`."""
     return session(partition, session_id) + ":log"

@@ -21,11 +21,15 @@ EphemeralKind = Literal["spirit_thinking", "user_typing"]
 
 
 class Published(msgspec.Struct, frozen=True):
-    """Where a message stands in its session; for a repeated key, where the first one does."""
+    """Where a message stands in its session; for a repeated key, where the first one does.
+
+    Of a first one it may be known already that Postgres has it (`is_persisted`), or never will (`is_refused`).
+    """
 
     seq: int
     message_id: str
     is_persisted: bool = False
+    is_refused: bool = False
 
 
 _ERRORS: dict[bytes, Callable[[], Exception]] = {
@@ -113,5 +117,7 @@ def published(reply: Reply, message_id: str) -> Published:
     if error is not None:
         raise error()
     seq, first_id, persisted = reply.split(b" ")
+    if persisted == b"refused":
+        return Published(int(seq), first_id.decode(), is_refused=True)
     # A watermark of a later epoch says nothing about this message.
     return Published(int(seq), first_id.decode(), is_persisted=0 <= int(persisted) - int(seq) < SEQ_LEAP)

@@ -17,6 +17,7 @@ from broker.client import mapped
 from broker.epochs import new_epoch
 from broker.events import MessageReceived, tail
 from broker.installation import check_partitions
+from broker.publisher import KEY_SECONDS
 
 # All workers read under one name: a partition has one owner, and what the last one left pending is its successor's.
 CONSUMER = "worker"
@@ -128,6 +129,8 @@ class Stream:
                 pipeline.xadd(keys.dead(entry.partition), {**entry.fields, b"reason": reason, b"entry": entry.id})
                 pipeline.xack(keys.events(entry.partition), keys.GROUP, entry.id)
                 if seq:
+                    # Repeated with its key it must not pass for committed, once the watermark has gone by.
+                    pipeline.set(keys.refused(entry.partition, entry.session_id, seq), 1, ex=KEY_SECONDS)
                     pipeline.publish(keys.session(entry.partition, entry.session_id), f"0 d -\n{seq}")
                 await pipeline.execute()
 

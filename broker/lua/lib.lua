@@ -10,6 +10,7 @@
 --   :names    hash     folded name → user id
 --   :removed  set      user ids that the host removed
 --   :key:<k>  string   "<seq> <message id>" of a message published with idempotency key <k>
+--   :refused:<seq>     string, there while keys of that time are remembered, when Postgres refused the message for good
 -- `part` is the prefix of the partition's keys: events, away (zset of "<session id> <user id>" → deadline in ms),
 -- gateways (zset of lease → expiry in ms), gateway:<lease> (set of "<session id> <user id>", once however many
 -- connections that user has there).

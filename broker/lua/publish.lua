@@ -4,14 +4,12 @@
 --       6 idempotency key, with its user ("" for none)  7 seconds that the key is remembered
 --       8 "1" when the publisher waits until the message is committed
 -- Returns seq, or "unknown" | "closed" | "backlog"
---       | "<seq> <message id> <persisted watermark>" of the first message with that key.
+--       | "<seq> <message id> <persisted watermark>" of the first message with that key, also when the session is closed
+--         now; "refused" instead of the watermark when Postgres has refused that message.
 local session, part = KEYS[1], KEYS[2]
 local state = redis.call('HMGET', session, 'epoch', 'is_active')
 if not state[1] then
   return 'unknown'
-end
-if state[2] ~= '1' then
-  return 'closed'
 end
 -- Whoever commits tells the channel when it has come so far.
 local function watch(seq)
@@ -25,8 +23,13 @@ if remembered then
   local first = redis.call('GET', remembered)
   if first then
     watch(tonumber(string.match(first, '^%d+')))
-    return first .. ' ' .. redis.call('HGET', session, 'persisted')
+    -- The watermark passes a refused message as well.
+    local is_refused = redis.call('EXISTS', session .. ':refused:' .. string.match(first, '^%d+')) == 1
+    return first .. ' ' .. (is_refused and 'refused' or redis.call('HGET', session, 'persisted'))
   end
+end
+if state[2] ~= '1' then
+  return 'closed'
 end
 if redis.call('XLEN', part .. 'events') >= tonumber(ARGV[5]) then
   return 'backlog'

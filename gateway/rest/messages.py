@@ -132,7 +132,8 @@ async def _committed(services: Services, session_id: str, send: Callable[[], Awa
     try:
         published = await when_hot(services, session_id, send)
         async with asyncio.timeout(services.settings.commit_timeout_seconds):
-            is_committed = published.is_persisted or await room.commits.reached(published.seq)
+            is_known = published.is_persisted or published.is_refused
+            is_committed = published.is_persisted if is_known else await room.commits.reached(published.seq)
     except TimeoutError as exc:
         raise unavailable("the message is on its way, but not committed yet; repeat it with the same `id`") from exc
     finally:

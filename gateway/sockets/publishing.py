@@ -110,8 +110,8 @@ class Publishing:
                 what = f"the message was delivered with seq {done.seq}, but can't be stored"
                 self._say(replies.error(command_id, ErrorData("unavailable", what)))
 
-        if done.is_persisted:
-            tell(is_committed=True)
+        if done.is_persisted or done.is_refused:
+            tell(done.is_persisted)
         else:
             room.commits.wait(done.seq, tell)
 

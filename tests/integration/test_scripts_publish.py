@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.hot import ANA, BEN, EPOCH, Hot, bodies, message
+from broker import keys
+from tests.hot import ANA, BEN, EPOCH, PARTITION, Hot, bodies, message
 
 BLOCK = 100  # the most entries that Redis keeps in one block of a stream, `stream-node-max-entries`
 
@@ -64,6 +65,26 @@ async def test_a_key_is_remembered_for_a_while(hot: Hot) -> None:
     await hot.publish(key=f"{ANA} k", key_seconds=300)
     await hot.publish(key=f"{ANA} k", key_seconds=900)
     assert 290 < await hot.redis("TTL", f"{hot.key}:key:{ANA} k") <= 300
+
+
+async def test_a_repeated_key_after_the_end(hot: Hot) -> None:
+    """What was published once is told again when the session has been closed; a new key is refused then."""
+    await hot.open()
+    await hot.publish(key=f"{ANA} k")
+    await hot.close()
+    assert await hot.publish(key=f"{ANA} k") == b"1 m-1 0"
+    assert await hot.publish(key=f"{ANA} other") == b"closed"
+
+
+async def test_a_repeated_key_of_a_refused_message(hot: Hot) -> None:
+    """A message that Postgres refused does not pass for committed, whatever watermark has gone by."""
+    await hot.open()
+    await hot.publish(key=f"{ANA} k")
+    await hot.publish(key=f"{ANA} next", message_id="m-2")
+    await hot.redis("HSET", hot.key, "persisted", 2)
+    await hot.redis("SET", keys.refused(PARTITION, hot.id, 1), 1)
+    assert await hot.publish(key=f"{ANA} k") == b"1 m-1 refused"
+    assert await hot.publish(key=f"{ANA} next") == b"2 m-2 2"
 
 
 async def test_backlog(hot: Hot) -> None:

@@ -227,7 +227,7 @@ async def test_the_channel_hears_of_a_watched_watermark(
 
 
 async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: Stream) -> None:
-    """Whoever waits for a message that can't be written is told its seq."""
+    """Whoever waits for a message that can't be written is told its seq; it is marked while keys are remembered."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)
     key = keys.session(HOME, first.session_id)
@@ -237,6 +237,7 @@ async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: Stream)
         await stream.bury(second, "bad", 0)
         await redis.publish(key, b"end")
         assert await _until_end(channel) == [b"0 d -\n7"]
+    assert 290 < await redis.ttl(keys.refused(HOME, first.session_id, 7)) <= 300
 
 
 async def _until_end(channel: PubSub) -> list[bytes]:
