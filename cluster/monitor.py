@@ -7,24 +7,33 @@ from typing import Any
 
 import httpx
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
 from broker import keys, stream
 from broker.client import connect, mapped
 from broker.errors import BrokerError
 from broker.ownership import LEASE_MS
+from cluster.state import Reached
 
 POLL_SECONDS = 2.0
 # Rates over a shorter time jump about.
 _RATE_SECONDS = 0.5
+_MISSING = "seance_missing_total"
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The counts in a gateway's `/health`."""
+    """The counts in a gateway's `/health`, and what it says of its servers."""
 
     sockets: int = 0
     sessions: int = 0
     events_total: int = 0
     deliveries_total: int = 0
+    loop_lag_seconds: float = 0.0
+    backlog: int = 0
+    backlog_limit: int = 0
+    dead_letters: int = 0
+    redis: Reached = "unknown"
+    database: Reached = "unknown"
 
 
 class Pulse(msgspec.Struct, frozen=True):
@@ -68,6 +77,14 @@ class GatewayMonitor:
         """Whether the gateway is ready, and its counts."""
         ready, health = await asyncio.gather(self._get(f"{url}/ready"), self._get(f"{url}/health"))
         return Pulse(ready is not None and ready.status_code == httpx.codes.OK, _decode(health))
+
+    async def missing(self, worker_url: str) -> int | None:
+        """How many events a worker has found missing; None when it does not answer."""
+        answer = await self._get(f"{worker_url}/metrics")
+        if answer is None:
+            return None
+        families = text_string_to_metric_families(answer.text)
+        return int(sum(one.value for family in families for one in family.samples if one.name == _MISSING))
 
     async def close(self) -> None:
         """Close its connections."""

@@ -56,16 +56,23 @@ class Gateway:
     def status(self) -> GatewayStatus:
         """For people and scripts."""
         is_up = self.child.is_running
+        health = self.health if is_up else Health()
         return GatewayStatus(
             id=self.id,
             url=self.url,
             pid=self.child.pid,
             state=self.child.state,
             restarts=self.child.restarts,
-            sockets=self.health.sockets if is_up else 0,
-            sessions=self.health.sessions if is_up else 0,
+            sockets=health.sockets,
+            sessions=health.sessions,
             events_rate=self.rates.events if is_up else 0.0,
             deliveries_rate=self.rates.deliveries if is_up else 0.0,
+            loop_lag_seconds=health.loop_lag_seconds,
+            backlog=health.backlog,
+            backlog_limit=health.backlog_limit,
+            dead_letters=health.dead_letters,
+            redis=health.redis,
+            postgres=health.database,
         )
 
     def _launch(self) -> Launch:
@@ -83,6 +90,7 @@ class Worker:
         self.number = number
         self.id = f"worker-{number}"
         self.lag = 0
+        self.missing = 0
         self._fabric = fabric
         self._port = free_port()
         self.child = make_child(self.id, self._launch)
@@ -108,6 +116,7 @@ class Worker:
             pid=self.child.pid,
             state=self.child.state,
             lag=self.lag,
+            missing=self.missing,
             restarts=self.child.restarts,
         )
 

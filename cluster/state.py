@@ -8,6 +8,8 @@ import msgspec
 import psutil
 
 ProcessState = Literal["starting", "ready", "unready", "draining", "stopped"]
+Reached = Literal["up", "down", "unknown"]
+"""Whether a gateway reaches a server."""
 
 # The system reports start times in ticks since boot; a clock that is set meanwhile moves the sum a little.
 _SAME_START_SECONDS = 2.0
@@ -43,6 +45,13 @@ class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int = 0
     events_rate: float = 0.0
     deliveries_rate: float = 0.0
+    loop_lag_seconds: float = 0.0
+    backlog: int = 0
+    """Entries of the fullest partition that wait for Postgres, up to `backlog_limit`; all gateways see the same."""
+    backlog_limit: int = 0
+    dead_letters: int = 0
+    redis: Reached = "unknown"
+    postgres: Reached = "unknown"
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +64,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: ProcessState
     lag: int
     restarts: int = 0
+    missing: int = 0
+    """Events that were lost before they came here."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):

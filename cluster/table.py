@@ -6,14 +6,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from cluster import summary
 from cluster.state import Status
 
 _STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining": "yellow"}
 _LEFT = ("process", "state", "address", "pid")
 _NARROW = (*_LEFT, "sockets", "events/s", "lag")
-_WIDE = (*_LEFT, "sockets", "sessions", "events/s", "deliveries/s", "lag", "restarts")
+_WIDE = (*_LEFT, "sockets", "sessions", "events/s", "deliveries/s", "loop ms", "lag", "restarts")
 # What the wide table takes with the longest usual contents.
-_WIDE_COLUMNS = 110
+_WIDE_COLUMNS = 118
 
 
 def table(status: Status, width: int) -> Table:
@@ -24,7 +25,7 @@ def table(status: Status, width: int) -> Table:
         pad_edge=False,
         title=f"{status.url}   Ctrl-C drains and stops",
         title_justify="left",
-        caption=_totals(status),
+        caption=Text("\n").join(_line(facts) for facts in summary.of(status)),
         caption_justify="left",
     )
     titles = _WIDE if width >= _WIDE_COLUMNS else _NARROW
@@ -44,6 +45,7 @@ def _rows(status: Status) -> list[Mapping[str, str | Text]]:
             "sessions": str(one.sessions),
             "events/s": f"{one.events_rate:.0f}",
             "deliveries/s": f"{one.deliveries_rate:.0f}",
+            "loop ms": f"{one.loop_lag_seconds * 1000:.0f}",
         }
         for one in status.gateways
     ]
@@ -61,8 +63,5 @@ def _process(name: str, state: str, pid: int | None, restarts: int) -> dict[str,
     }
 
 
-def _totals(status: Status) -> str:
-    sockets = sum(one.sockets for one in status.gateways)
-    events = sum(one.events_rate for one in status.gateways)
-    lag = sum(one.lag for one in status.workers)
-    return f"{sockets} sockets, {events:.0f} events/s, lag {lag}"
+def _line(facts: summary.Facts) -> Text:
+    return Text(", ").join(Text(fact.text, style="bold red" if fact.is_bad else "") for fact in facts)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
+from cluster import summary
 from cluster.state import Status
 
 _REFRESH_SECONDS = 0.5
@@ -38,19 +39,26 @@ def lines(status: Status) -> list[str]:
     """The status in words, one replica per line; passwords stay out."""
     shown = [f"clients: {status.url}"]
     for gateway in status.gateways:
-        restarts = f", restarted {gateway.restarts} times" if gateway.restarts else ""
+        restarts = _restarts(gateway.restarts)
         shown.append(
             f"{gateway.id:<10} {gateway.state:<9} {gateway.url}  pid {gateway.pid or '-'}  {gateway.sockets} sockets, "
-            f"{gateway.sessions} sessions, {gateway.events_rate:.0f} events/s{restarts}"
+            f"{gateway.sessions} sessions, {gateway.events_rate:.0f} events/s, "
+            f"{gateway.deliveries_rate:.0f} deliveries/s{restarts}"
         )
     for worker in status.workers:
-        restarts = f", restarted {worker.restarts} times" if worker.restarts else ""
-        shown.append(f"{worker.id:<10} {worker.state:<9} pid {worker.pid or '-'}  lag {worker.lag}{restarts}")
+        pid, restarts = worker.pid or "-", _restarts(worker.restarts)
+        shown.append(f"{worker.id:<10} {worker.state:<9} {worker.url}  pid {pid}  lag {worker.lag}{restarts}")
     shown += [
         f"{service.name:<10} {'running' if service.pid else 'stopped':<9} pid {service.pid or '-'}"
         for service in status.services
     ]
+    if status.gateways:
+        shown += [summary.text(facts) for facts in summary.of(status)]
     return shown
+
+
+def _restarts(count: int) -> str:
+    return f", restarted {count} times" if count else ""
 
 
 def choose(*, is_terminal: bool | None = None) -> View:

@@ -90,6 +90,12 @@ class Watch:
         for worker in workers:
             if worker.observe(lags):
                 self._say(worker, "")
+        await asyncio.gather(*(self._count_missing(worker) for worker in workers if worker.child.is_running))
+
+    async def _count_missing(self, worker: Worker) -> None:
+        missing = await self._gateways.missing(worker.url)
+        if missing is not None:
+            worker.missing = missing
 
     def _say(self, replica: Gateway | Worker, more: str) -> None:
         self._report(f"{replica.id}: {replica.child.state}{more}")

@@ -1,7 +1,8 @@
 """Where each of a gateway's metrics comes from; what they are called and mean stands in metrics/definitions.py."""
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker.link import Link
 from broker.publisher import Publisher
@@ -10,6 +11,7 @@ from gateway.access.admission import Door
 from gateway.canary import Hearing
 from gateway.hub import Hub
 from gateway.lag import Lag
+from gateway.services import Counters
 from gateway.tally import Tally
 from gateway.vitals import Vitals
 from metrics.exposition import Value
@@ -19,6 +21,7 @@ from metrics.exposition import Value
 class Readings:
     """Reads the parts of a gateway when somebody asks."""
 
+    gateway_id: str
     door: Door
     hub: Hub
     link: Link
@@ -30,10 +33,26 @@ class Readings:
     lag: Lag
     is_ready: Callable[[], bool]
     max_backlog: int
+    started_at: float = field(default_factory=time.monotonic)
 
     def __call__(self) -> Mapping[str, Value]:
         """Every metric's value now."""
         return {**self._people(), **self._passing(), **self._servers()}
+
+    def counters(self) -> Counters:
+        """The few numbers that `/health` shows."""
+        return Counters(
+            gateway_id=self.gateway_id,
+            sockets=self.door.sockets,
+            sessions=self.hub.room_count,
+            events_total=self.hub.events_total,
+            deliveries_total=self.hub.deliveries_total,
+            uptime_seconds=round(time.monotonic() - self.started_at, 1),
+            loop_lag_seconds=round(self.lag.seconds, 4),
+            backlog=self.vitals.backlog.fullest,
+            backlog_limit=self.max_backlog,
+            dead_letters=self.vitals.backlog.dead,
+        )
 
     def _people(self) -> dict[str, Value]:
         return {

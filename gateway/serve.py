@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import secrets
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -36,7 +35,7 @@ from gateway.hub import Hub
 from gateway.lag import Lag
 from gateway.metrics import Readings
 from gateway.server import Server
-from gateway.services import Counters, Readiness, Services
+from gateway.services import Readiness, Services
 from gateway.settings import Settings
 from gateway.sockets.edge import Edge
 from gateway.sockets.heartbeat import Heartbeat
@@ -72,7 +71,6 @@ class Gateway:
     def __init__(self, settings: Settings, gateway_id: str) -> None:
         self._settings = settings
         self._id = gateway_id
-        self._started_at = time.monotonic()
         self._exit_code = EXIT_OK
         self._is_checked = False
 
@@ -169,6 +167,7 @@ class Gateway:
             self._link, ping_redis=self._ping_redis, ping_database=self._ping_database, partitions=partitions
         )
         readings = Readings(
+            gateway_id=self._id,
             door=self._door,
             hub=hub,
             link=self._link,
@@ -192,7 +191,7 @@ class Gateway:
             publisher=publisher,
             hub=hub,
             readiness=self._readiness,
-            counters=self._counters,
+            counters=readings.counters,
             metrics=Exposition("gateway", self._id, readings),
             ping_database=self._ping_database,
             ping_redis=self._ping_redis,
@@ -257,16 +256,6 @@ class Gateway:
         if limit_ms and self._lag.seconds * 1000 >= limit_ms:
             return Readiness(is_ready=False, reason=f"the event loop lags by {self._lag.seconds:.1f} s")
         return Readiness(is_ready=True)
-
-    def _counters(self) -> Counters:
-        return Counters(
-            gateway_id=self._id,
-            sockets=self._door.sockets,
-            sessions=self._hub.room_count,
-            events_total=self._hub.events_total,
-            deliveries_total=self._hub.deliveries_total,
-            uptime_seconds=round(time.monotonic() - self._started_at, 1),
-        )
 
     async def _ping_redis(self) -> None:
         await self._link.call("PING")

@@ -33,6 +33,12 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     events_total: int
     deliveries_total: int
     uptime_seconds: float
+    loop_lag_seconds: float
+    """How late the event loop ran at worst in the last 5 seconds."""
+    backlog: int
+    """Entries that wait for Postgres in the partition that has most, up to `backlog_limit`."""
+    backlog_limit: int
+    dead_letters: int
 
 
 @dataclass(frozen=True, kw_only=True)

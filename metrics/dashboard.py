@@ -62,8 +62,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 red_from=0.5,
             ),
             _stat("Dead letters", "max(seance_dead_letters)", red_from=1),
-            _stat("Events announced as lost", "sum(increase(seance_gap_events_total[1h]))", red_from=1),
-            _stat("Sessions, by gateway", "sum(seance_sessions)"),
+            _stat("Events missing", "sum(seance_missing_total)", red_from=1),
+            _stat("Lag of the event loop", "max(seance_loop_lag_seconds)", "s", red_from=0.25),
             _stat("Gateways that drain", "sum(seance_draining)"),
         ),
     ),
@@ -127,6 +127,16 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                         "sum by (server) (increase(seance_worker_outages_total[$__rate_interval]))",
                         "{{server}} away",
                     ),
+                ),
+            ),
+            Panel(
+                "Events missing, repeated, displaced",
+                "short",
+                (
+                    ("sum(increase(seance_missing_total[$__rate_interval]))", "missing"),
+                    ("sum(increase(seance_duplicates_total[$__rate_interval]))", "repeated"),
+                    ("sum(increase(seance_displaced_total[$__rate_interval]))", "displaced"),
+                    ("sum(increase(seance_restored_total[$__rate_interval]))", "restored"),
                 ),
             ),
             Panel(

@@ -202,6 +202,22 @@ DEFINITIONS: tuple[Definition, ...] = (
         "seance_worker_batch_seconds", "histogram", _WORKER, "From decoding a batch to acknowledging it in Redis."
     ),
     Definition("seance_worker_dead_letters_total", "counter", _WORKER, "Entries moved to the dead stream."),
+    Definition(
+        "seance_missing_total",
+        "counter",
+        _WORKER,
+        "Events that never came: a session's `seq` passed them over. Anything but 0 is a loss.",
+    ),
+    Definition(
+        "seance_duplicates_total", "counter", _WORKER, "Events that came again; harmless, an acknowledgement was lost."
+    ),
+    Definition(
+        "seance_displaced_total",
+        "counter",
+        _WORKER,
+        "Messages whose `seq` Redis had given away again, because it had lost data.",
+    ),
+    Definition("seance_restored_total", "counter", _WORKER, "Those of them that were given a new `seq`."),
     Definition("seance_worker_outages_total", "counter", _WORKER, "Times that a server was found to be away.", SERVER),
 )
 

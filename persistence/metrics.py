@@ -13,6 +13,7 @@ from broker.client import raise_if_cancelled
 from broker.errors import BrokerError
 from broker.ownership import Ownership
 from metrics.exposition import Endpoint, Exposition, Value
+from persistence.audit import Audit
 from persistence.tally import Tally
 from persistence.waiting import Outage
 
@@ -24,6 +25,7 @@ class Readings:
     """Reads the parts of a worker when somebody asks."""
 
     tally: Tally
+    audit: Audit
     ownership: Ownership
     redis_outage: Outage
     database_outage: Outage
@@ -42,6 +44,10 @@ class Readings:
             "seance_worker_events_total": tally.events,
             "seance_worker_batch_seconds": tally.batch_seconds,
             "seance_worker_dead_letters_total": tally.dead_letters,
+            "seance_missing_total": self.audit.missing_total,
+            "seance_duplicates_total": self.audit.duplicates_total,
+            "seance_displaced_total": self.audit.displaced_total,
+            "seance_restored_total": self.audit.restored_total,
             "seance_worker_outages_total": {
                 "redis": self.redis_outage.count,
                 "postgres": self.database_outage.count,

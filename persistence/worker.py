@@ -89,7 +89,9 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
     redis_outage = Outage(away="worker.redis_away", back="worker.redis_back")
     database_outage = Outage(away="worker.database_away", back="worker.database_back")
     tally = Tally()
-    readings = Readings(tally=tally, ownership=ownership, redis_outage=redis_outage, database_outage=database_outage)
+    readings = Readings(
+        tally=tally, audit=audit, ownership=ownership, redis_outage=redis_outage, database_outage=database_outage
+    )
     drains = [
         Drain(
             lane,

@@ -31,6 +31,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     events_total: int
     deliveries_total: int
     uptime_seconds: float
+    loop_lag_seconds: float
+    backlog: int
+    backlog_limit: int
+    dead_letters: int
 
 
 class Live(msgspec.Struct, frozen=True):

@@ -77,3 +77,26 @@ def test_status_in_words_keeps_passwords() -> None:
     for part in ("http://127.0.0.1:8000", "gw-1", "7 sockets", "restarted 2 times", "worker-1", "lag 5", "redis"):
         assert part in said
     assert ":s@" not in said
+
+
+def test_status_in_words_marks_what_is_wrong() -> None:
+    """Without colours, what somebody should look at has a mark."""
+    worst = GatewayStatus(
+        id="gw-1",
+        url="http://127.0.0.1:1",
+        pid=1,
+        state="ready",
+        loop_lag_seconds=0.3,
+        backlog=9,
+        backlog_limit=10,
+        dead_letters=1,
+        redis="down",
+        postgres="down",
+    )
+    worker = WorkerStatus(id="worker-1", url="http://127.0.0.1:2", pid=2, state="ready", lag=3, missing=4)
+    (said,) = lines(Status(gateways=(worst,), workers=(worker,)))[-1:]
+    assert said == (
+        "lag 3, backlog 90% of its limit (!), dead letters 1 (!), missing 4 (!), loop lag 300 ms (!), "
+        "Redis away from gw-1 (!), Postgres away from gw-1 (!)"
+    )
+    assert "(!)" not in "\n".join(lines(STATUS))

@@ -60,6 +60,7 @@ async def offline() -> AsyncIterator[Services]:
     publisher = Publisher(link, scripts, partitions=16, max_backlog=1000)
     hub = Hub(subscriber, live, Log(link, partitions=16), tally)
     readings = Readings(
+        gateway_id="gw-test",
         door=door,
         hub=hub,
         link=link,
@@ -84,7 +85,16 @@ async def offline() -> AsyncIterator[Services]:
         hub=hub,
         readiness=lambda: Readiness(is_ready=False, reason="Redis is not reachable"),
         counters=lambda: Counters(
-            gateway_id="gw-test", sockets=3, sessions=2, events_total=40, deliveries_total=120, uptime_seconds=1.5
+            gateway_id="gw-test",
+            sockets=3,
+            sessions=2,
+            events_total=40,
+            deliveries_total=120,
+            uptime_seconds=1.5,
+            loop_lag_seconds=0.01,
+            backlog=7,
+            backlog_limit=1000,
+            dead_letters=1,
         ),
         metrics=Exposition("gateway", "gw-test", readings),
         ping_database=reachable,

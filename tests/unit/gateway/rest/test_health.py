@@ -19,6 +19,10 @@ COUNTERS = {
     "events_total": 40,
     "deliveries_total": 120,
     "uptime_seconds": 1.5,
+    "loop_lag_seconds": 0.01,
+    "backlog": 7,
+    "backlog_limit": 1000,
+    "dead_letters": 1,
 }
 
 
