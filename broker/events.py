@@ -138,6 +138,11 @@ def tail(ts: str, data: msgspec.Struct) -> bytes:
     return b',"ts":"' + ts.encode() + b'","data":' + _encode(data) + b"}"
 
 
+def message_received(seq: int, message: Message) -> bytes:
+    """A whole message with its seq, as the publish script makes it."""
+    return b'{"type":"message_received","seq":%d' % seq + tail(message.timestamp, message)
+
+
 def ephemeral(kind: str, ts: str, data: msgspec.Struct) -> bytes:
     """A whole event without seq."""
     return b'{"type":"' + kind.encode() + b'"' + tail(ts, data)

@@ -34,22 +34,13 @@ class Log:
         self._link = link
         self._partitions = partitions
 
-    def send_range(self, session_id: str, first: int, last: int | None = None) -> "asyncio.Future[Reply]":
-        """Ask for events `first` to `last` (to the end, when None), at most PAGE of them; `read` the reply."""
+    def send_range(
+        self, session_id: str, first: int, last: int | None = None, *, limit: int = PAGE
+    ) -> "asyncio.Future[Reply]":
+        """Ask for events `first` to `last` (to the end, when None), at most `limit` of them; `read` the reply."""
         key = keys.log(keys.partition_of(session_id, self._partitions), session_id)
         end = "+" if last is None else f"{last}-0"
-        return self._link.call("XRANGE", key, f"{first}-0", end, "COUNT", PAGE)
-
-    async def missed(self, session_id: str, after: int, last: int) -> list[Payload] | None:
-        """All events with `after < seq <= last` in order, or None when the log does not hold every one of them."""
-        events: list[Payload] = []
-        while after < last:
-            page = read(await self.send_range(session_id, after + 1, last))
-            if not page or [event.seq for event in page] != list(range(after + 1, after + 1 + len(page))):
-                return None
-            events += page
-            after = page[-1].seq
-        return events
+        return self._link.call("XRANGE", key, f"{first}-0", end, "COUNT", limit)
 
 
 def read(reply: Reply) -> list[Payload]:

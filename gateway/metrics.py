@@ -76,6 +76,10 @@ class Readings:
             "seance_publish_to_deliver_seconds": self.tally.stopwatch.seconds,
             "seance_log_reads_total": self.tally.log_reads,
             "seance_gap_events_total": self.tally.gap_events,
+            "seance_replays_total": self.tally.replays,
+            "seance_replayed_events_total": self.tally.replayed_events,
+            "seance_slow_consumers_total": self.tally.slow_consumers,
+            "seance_resyncs_total": self.tally.resyncs,
         }
 
     def _servers(self) -> dict[str, Value]:

@@ -34,6 +34,8 @@ from gateway.departures import Departures
 from gateway.hub import Hub
 from gateway.lag import Lag
 from gateway.metrics import Readings
+from gateway.past import Past
+from gateway.replay import Replays
 from gateway.server import Server
 from gateway.services import Readiness, Services
 from gateway.settings import Settings
@@ -151,13 +153,15 @@ class Gateway:
         self._hearing = Hearing(canary, self._link, self._subscriber.keeper)
         hub.listen(canary.channel, self._hearing.heard)
         self._lag = Lag()
+        messages = Messages(self._engine)
+        past = Past(recent, sessions, messages)
         departures = Departures(sessions)
         self._door = Door(settings)
         admission = Admission(
             hub=hub,
             sessions=sessions,
             directory=directory,
-            log=recent,
+            past=past,
             tokens=tokens,
             passwords=self._passwords,
             departures=departures,
@@ -186,7 +190,7 @@ class Gateway:
             passwords=self._passwords,
             directory=directory,
             stored_sessions=stored,
-            messages=Messages(self._engine),
+            messages=messages,
             live_sessions=sessions,
             publisher=publisher,
             hub=hub,
@@ -202,6 +206,14 @@ class Gateway:
             admission=admission,
             door=self._door,
             departures=departures,
+            replays=Replays(
+                past,
+                hub,
+                self._tasks,
+                tally,
+                max_buffer_bytes=settings.max_buffer_bytes,
+                patience_seconds=settings.slow_consumer_seconds,
+            ),
             heartbeat=Heartbeat(settings.heartbeat_seconds),
             tasks=self._tasks,
             tally=tally,

@@ -109,8 +109,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     max_body_bytes: Annotated[int, Meta(ge=1024, le=16_777_216, description="Largest REST request body.")] = 65_536
     max_buffer_bytes: Annotated[
-        int, Meta(ge=16_384, le=16_777_216, description="Unsent bytes after which a client is a slow consumer.")
+        int, Meta(ge=16_384, le=16_777_216, description="Unsent bytes from which on a client is a slow consumer.")
     ] = 262_144
+    slow_consumer_seconds: Annotated[
+        int, Meta(ge=1, le=300, description="How long a client may take to read what fills its buffer.")
+    ] = 10
     max_malformed_frames: Annotated[
         Positive, Meta(description="Malformed frames in a row that a connection may send; one more closes it.")
     ] = 30

@@ -26,6 +26,10 @@ class Tally:
         "joins_refused",
         "log_reads",
         "publishes_failed",
+        "replayed_events",
+        "replays",
+        "resyncs",
+        "slow_consumers",
         "stopwatch",
         "upgrades_refused",
     )
@@ -38,6 +42,10 @@ class Tally:
         self.publishes_failed: Counter[str] = Counter()
         self.log_reads = 0
         self.gap_events = 0
+        self.replays = 0
+        self.replayed_events = 0
+        self.slow_consumers = 0
+        self.resyncs = 0
         self.stopwatch = Stopwatch()
 
     def joined(self, resumed: Resumed, *, is_back: bool) -> None:

@@ -155,6 +155,12 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "seance_gap_events_total", "counter", _GATEWAY, "Events announced to clients as a `gap`: no log has them."
     ),
+    Definition(
+        "seance_replays_total", "counter", _GATEWAY, "Clients that came back and were sent what they had missed."
+    ),
+    Definition("seance_replayed_events_total", "counter", _GATEWAY, "Missed events sent, to slow consumers too."),
+    Definition("seance_slow_consumers_total", "counter", _GATEWAY, "Clients whose buffer was full, each time."),
+    Definition("seance_resyncs_total", "counter", _GATEWAY, "Slow consumers that got what they lacked and went on."),
     # The servers behind
     Definition(
         "seance_canaries_total", "counter", _GATEWAY, "Events that the gateway published to itself, one in 2 seconds."

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, exists, select
+from sqlalchemy import ColumnElement, Row, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.errors import mapped
@@ -66,6 +66,21 @@ class Messages:
             next_before=first if has_older else None,
             next_after=last if has_newer else None,
         )
+
+    async def between(self, session_id: str, after: int, before: int, *, limit: int) -> list[MessageRecord]:
+        """The first `limit` messages with `after` < seq < `before`, in ascending `seq`."""
+        with mapped():
+            async with self._engine.connect() as connection:
+                return [_record(row) for row in await _rows(connection, UUID(session_id), before, after, limit)]
+
+    async def count(self, session_id: str, after: int, before: int) -> int:
+        """How many messages have `after` < seq < `before`."""
+        counted = select(func.count()).where(
+            MessageRow.session_id == UUID(session_id), MessageRow.seq > _bigint(after), MessageRow.seq < _bigint(before)
+        )
+        with mapped():
+            async with self._engine.connect() as connection:
+                return int((await connection.execute(counted)).scalar_one())
 
 
 async def _rows(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ HEADERS: Mapping[str, str | None] = {
     "Sec-WebSocket-Key": KEY,
 }
 _DEADLINE_SECONDS = 10.0
+_READ_BYTES = 65_536
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 Json = dict[str, Any]
@@ -105,7 +107,7 @@ class RawClient:
 
     async def _read(self) -> None:
         try:
-            data = await self._reader.read(65_536)
+            data = await self._reader.read(_READ_BYTES)
         except ConnectionError:
             data = b""
         if not data:
@@ -114,11 +116,24 @@ class RawClient:
 
 
 async def request(
-    url: str, path: str, headers: Mapping[str, str | None], method: str = "GET"
+    url: str,
+    path: str,
+    headers: Mapping[str, str | None],
+    method: str = "GET",
+    *,
+    receive_bytes: int | None = None,
 ) -> tuple[int, dict[str, str], asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send a request with these headers (None: left out) and read the head of the answer."""
+    """Send a request with these headers (None: left out) and read the head of the answer.
+
+    With `receive_bytes` the system takes hardly more than that from the server before it is read.
+    """
     parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    connection = socket.socket()
+    connection.setblocking(False)
+    if receive_bytes is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port))
+    reader, writer = await asyncio.open_connection(sock=connection, limit=receive_bytes or _READ_BYTES)
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items() if value is not None)]
     writer.write("\r\n".join((*lines, "", "")).encode())
     async with asyncio.timeout(_DEADLINE_SECONDS):
@@ -128,9 +143,12 @@ async def request(
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, session_id: str, headers: Mapping[str, str | None] = HEADERS) -> AsyncIterator[RawClient]:
+async def connected(
+    url: str, session_id: str, headers: Mapping[str, str | None] = HEADERS, *, receive_bytes: int | None = None
+) -> AsyncIterator[RawClient]:
     """A connection to a session that is upgraded, but has not joined; cut at the end."""
-    status, _headers, reader, writer = await request(url, f"/ws/{session_id}", headers)
+    path = f"/ws/{session_id}"
+    status, _headers, reader, writer = await request(url, path, headers, receive_bytes=receive_bytes)
     client = RawClient(reader, writer)
     try:
         assert status == 101

@@ -19,7 +19,6 @@ from broker.errors import (
     UserRemovedError,
 )
 from broker.events import User
-from broker.log import Log, Payload
 from broker.sessions import Seat, SessionInfo, Sessions
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords, PasswordsBusyError
@@ -27,12 +26,12 @@ from gateway.access.tokens import Claims, TokenError, Tokens, TokenScopeError, T
 from gateway.departures import Departures
 from gateway.errors import ApiError
 from gateway.hub import Hub
+from gateway.past import NotCommittedError, Past, Plan
 from gateway.room import Room
 from gateway.settings import Settings
 from gateway.sockets import closes
 from gateway.sockets.closes import Ending
-from gateway.sockets.commands import Join, Resume
-from gateway.sockets.replies import Resumed
+from gateway.sockets.commands import Join
 from persistence.errors import DatabaseUnavailableError
 
 # Files that a gateway needs besides its sockets: servers, links, the database pool, logs.
@@ -48,13 +47,12 @@ class RefusedError(Exception):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A seat in a room, and what the user missed. The room counts a join under way until `Hub.left`."""
+    """A seat in a room, and how what the user missed is made up for. A join is under way there until `Hub.left`."""
 
     room: Room
     user: User
     seat: Seat
-    resumed: Resumed
-    missed: list[Payload]
+    plan: Plan
 
 
 _ENDINGS: dict[type[Exception], Ending] = {
@@ -66,6 +64,7 @@ _ENDINGS: dict[type[Exception], Ending] = {
     BrokerUnavailableError: closes.UNAVAILABLE,
     LeaseMissingError: closes.UNAVAILABLE,
     DatabaseUnavailableError: closes.UNAVAILABLE,
+    NotCommittedError: closes.UNAVAILABLE.saying("what you missed is not stored yet; reconnect in a moment"),
     PasswordsBusyError: closes.UNAVAILABLE,
 }
 
@@ -125,7 +124,7 @@ class Admission:
         hub: Hub,
         sessions: Sessions,
         directory: Directory,
-        log: Log,
+        past: Past,
         tokens: Tokens,
         passwords: Passwords,
         departures: Departures,
@@ -134,7 +133,7 @@ class Admission:
         self._hub = hub
         self._sessions = sessions
         self._directory = directory
-        self._log = log
+        self._past = past
         self._tokens = tokens
         self._passwords = passwords
         self._departures = departures
@@ -168,16 +167,18 @@ class Admission:
     async def _seat(self, room: Room, user: User, join: Join, connection_id: str) -> Admitted:
         try:
             seat = await self._join(room.info, user, connection_id)
-            missed = await self._missed(room.info.id, seat, join.resume)
-            if missed:
-                await self._check_holder(room.info.id, user, connection_id)
         except (BrokerUnavailableError, asyncio.CancelledError):
             # Redis may have given the seat before the answer was lost.
             self.withdraw(room.info.id, user, join, connection_id)
             raise
-        if missed is None:
-            return Admitted(room, user, seat, Resumed(), [])
-        return Admitted(room, user, seat, Resumed(recovered=True, source="log", missed=len(missed)), missed)
+        try:
+            plan = await self._past.plan(room.info, seat, join.resume)
+            if plan.is_read:
+                await self._check_holder(room.info.id, user, connection_id)
+        except BaseException:
+            self.withdraw(room.info.id, user, join, connection_id)
+            raise
+        return Admitted(room, user, seat, plan)
 
     async def _join(self, info: SessionInfo, user: User, connection_id: str) -> Seat:
         try:
@@ -190,14 +191,8 @@ class Admission:
         """Give up a seat whose welcome did not reach the client: without a token nobody can come back to it."""
         self._departures.leave(session_id, user, connection_id, is_lost=join.token is not None)
 
-    async def _missed(self, session_id: str, seat: Seat, resume: Resume | None) -> list[Payload] | None:
-        """What came after the client's last event, or None when it can't be told without a hole."""
-        if resume is None or resume.epoch != seat.epoch or not 0 <= resume.seq <= seat.seq:
-            return None
-        return await self._log.missed(session_id, resume.seq, seat.seq)
-
     async def _check_holder(self, session_id: str, user: User, connection_id: str) -> None:
-        """While the log was read, the user may have come back elsewhere, or lost the seat; the room did not see it."""
+        """While a store was read, the user may have come back elsewhere, or lost the seat; the room did not see it."""
         assert user.id is not None
         holders = await self._sessions.holders(session_id, user.id)
         if connection_id not in holders:

@@ -1,6 +1,6 @@
 """One detached socket: bytes to frames to the participant, and the participant's effects carried out.
 
-It lives outside ASGI: one slotted protocol on the transport, nothing else. Nothing here awaits but the join.
+It lives outside ASGI: one slotted protocol on the transport, nothing else. Nothing here awaits; the join does.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ import structlog
 
 from broker.events import User
 from broker.wire import Reply
-from gateway.access.admission import Admitted, RefusedError
+from gateway.replay import Replay
 from gateway.room import Room
-from gateway.sockets import closes, replies
+from gateway.sockets import closes, joining, replies
 from gateway.sockets.closes import Ending
 from gateway.sockets.commands import CommandId, Join
 from gateway.sockets.decoder import Decoder
@@ -35,7 +35,7 @@ from gateway.sockets.hangup import hang_up
 from gateway.sockets.participant import Announce, Effect, End, Participant, Phase, Publish, Refuse
 from gateway.sockets.participant import Pong as PongEffect
 from gateway.sockets.publishing import Publishing
-from gateway.sockets.replies import RETRY_MS, ErrorData, Welcome
+from gateway.sockets.replies import RETRY_MS, ErrorData
 
 CLOSE_SECONDS = 5.0
 PINGS_UNANSWERED = 2
@@ -53,12 +53,12 @@ class Connection(asyncio.Protocol):
         "_closer",
         "_decoder",
         "_edge",
-        "_has_wide_buffer",
         "_is_alive",
         "_participant",
         "_pings",
         "_publishing",
         "_registry",
+        "_replay",
         "_room",
         "_slice",
         "_transport",
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._pings = 0
         self._slice = 0
         self._is_alive = True
-        self._has_wide_buffer = False
+        self._replay: Replay | None = None  # while it lacks events
 
     @property
     def user_id(self) -> str:
@@ -102,6 +102,16 @@ class Connection(asyncio.Protocol):
     def room(self) -> Room | None:
         """Where it is; None before the join and after the end."""
         return self._room
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Where its frames go."""
+        return self._transport
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is delivered or heard any more."""
+        return bool(self._close_code)
 
     # asyncio.Protocol
 
@@ -127,10 +137,19 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """More than `max_buffer_bytes` wait to be sent."""
-        self.end(closes.SLOW_CONSUMER)
+        if self._replay is not None:
+            self._replay.pause()
+        elif self._room is not None and self._room.info.slow_consumers == "resync":
+            self._replay = Replay(self._edge.replays, self, self._room, self._transport)
+            self._replay.fall_behind()
+        elif not self._close_code:
+            self._edge.tally.slow_consumers += 1
+            self.end(closes.SLOW_CONSUMER)
 
     def resume_writing(self) -> None:
         """The buffer is nearly empty again."""
+        if self._replay is not None:
+            self._replay.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -158,9 +177,6 @@ class Connection(asyncio.Protocol):
 
     def visit(self) -> None:
         """Ping when nothing was heard since the last visit; end after two pings without an answer."""
-        if self._has_wide_buffer and not self._transport.get_write_buffer_size():
-            self._transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes)
-            self._has_wide_buffer = False
         if self._is_alive:
             self._is_alive = False
         elif self._pings == PINGS_UNANSWERED:
@@ -172,8 +188,10 @@ class Connection(asyncio.Protocol):
     # Out
 
     def write(self, data: bytes) -> None:
-        """Send frames now, without waiting; too much unsent ends the connection."""
+        """Send frames now, without waiting."""
         self._transport.write(data)
+        if self._replay is not None:
+            self._replay.answered()
 
     def end(self, ending: Ending, command_id: CommandId = None, field: str | None = None) -> None:
         """Close the connection: tell why, then wait a little for the client's own close frame."""
@@ -212,6 +230,9 @@ class Connection(asyncio.Protocol):
             return
         self._close_code = code
         self._participant.ended()
+        if self._replay is not None:
+            self._replay.stop()
+            self._replay = None
         room, self._room = self._room, None
         if room is not None:
             assert self._user is not None
@@ -264,7 +285,7 @@ class Connection(asyncio.Protocol):
                 data = ErrorData(effect.code, effect.message, effect.is_retryable, effect.field)
                 self.write(text_frame(replies.error(effect.id, data)))
             case Join():
-                self._edge.tasks.spawn(self._join(effect), f"join {self.id}")
+                self._edge.tasks.spawn(joining.join(self._edge, self, effect), f"join {self.id}")
             case End(ending, command_id, field):
                 self.end(ending, command_id, field)
             case None:
@@ -272,64 +293,24 @@ class Connection(asyncio.Protocol):
 
     # The join
 
+    def seated(self, user: User, room: Room, replay: Replay) -> None:
+        """It has a seat; `replay` hears how its buffer is until it has caught up."""
+        if self._closer is not None:
+            self._closer.cancel()
+            self._closer = None
+        self._user, self._room, self._replay = user, room, replay
+        self._participant.joined()
+
+    def caught_up(self) -> None:
+        """It gets the live events now."""
+        self._replay = None
+
     def _join_is_late(self) -> None:
         seconds = self._edge.join_timeout_seconds
         if self._participant.phase is Phase.JOINING:
             self.end(closes.UNAVAILABLE.saying(f"the join took longer than {seconds} seconds"))
         else:
             self.end(closes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
-
-    async def _join(self, join: Join) -> None:
-        try:
-            admitted = await self._edge.admission.admit(self.session_id, join, self.id)
-        except RefusedError as error:
-            self._edge.tally.join_refused(error.ending)
-            self.end(error.ending, join.id, "name" if error.ending is closes.NAME_TAKEN else None)
-        except Exception:
-            self._edge.tally.join_refused(closes.INTERNAL)
-            self.end(closes.INTERNAL)
-            raise
-        else:
-            self._welcome(join, admitted)
-            self._edge.hub.left(admitted.room)
-
-    def _welcome(self, join: Join, admitted: Admitted) -> None:
-        """Take the seat: no await from here to the room, so that no event is missed or repeated."""
-        seat, room = admitted.seat, admitted.room
-        if self._close_code:  # the client went while its seat was being taken
-            self._edge.admission.withdraw(self.session_id, admitted.user, join, self.id)
-            return
-        if self._closer is not None:
-            self._closer.cancel()
-            self._closer = None
-        self._user, self._room = admitted.user, room
-        self._participant.joined()
-        self._edge.tally.joined(admitted.resumed, is_back=join.resume is not None)
-        welcome = Welcome(
-            session=replies.session_of(room.info),
-            you=admitted.user,
-            users=seat.users,
-            user_count=seat.user_count,
-            seq=join.resume.seq if admitted.resumed.recovered and join.resume is not None else seat.seq,
-            epoch=seat.epoch,
-            token=self._edge.admission.token_for(self.session_id, admitted.user),
-            resumed=admitted.resumed,
-            heartbeat_seconds=self._edge.heartbeat.interval_seconds,
-        )
-        bodies = [replies.welcome(join.id, welcome), *(event.body for event in admitted.missed)]
-        self._write_widely(b"".join(map(text_frame, bodies)))
-        if self._room is room:  # its buffer may have been full already: then it has ended
-            room.seat(self, seat.seq, seat.epoch)
-        if self._room is room and not room.attach(self, seat.seq):  # seating may end it, when it was replaced already
-            self.end(closes.RESYNC)
-        log.info("connection.opened", session_id=self.session_id, user_id=self._user.id, is_new=seat.is_new)
-
-    def _write_widely(self, data: bytes) -> None:
-        """Send what a returning client missed: however much it is, it does not make the client a slow one."""
-        if len(data) > self._edge.max_buffer_bytes // 4:
-            self._has_wide_buffer = True
-            self._transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes + len(data))
-        self.write(data)
 
 
 def _unheeded(answer: "asyncio.Future[Reply]") -> None:

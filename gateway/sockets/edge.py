@@ -6,6 +6,7 @@ from broker.publisher import Publisher
 from gateway.access.admission import Admission, Door
 from gateway.departures import Departures
 from gateway.hub import Hub
+from gateway.replay import Replays
 from gateway.sockets.heartbeat import Heartbeat
 from gateway.tally import Tally
 from gateway.tasks import Tasks
@@ -20,6 +21,7 @@ class Edge:
     admission: Admission
     door: Door
     departures: Departures
+    replays: Replays
     heartbeat: Heartbeat
     tasks: Tasks
     tally: Tally

@@ -69,33 +69,9 @@ async def test_traffic_is_a_sign_of_life(strict: Gateway) -> None:
             assert (await client.event())["id"] == number
 
 
-async def test_slow_consumer(services: Services, tmp_path: Path) -> None:
-    """A client that reads nothing is closed with 4000 once its buffer is full; the room does not wait for it."""
-    with running_gateways(services, tmp_path, max_buffer_bytes=16_384) as [gateway]:
-        session = await create_session(gateway.url)
-        async with connected(gateway.url, session["id"]) as slow, connected(gateway.url, session["id"]) as ana:
-            await slow.join("Slow")
-            await ana.join("Ana")
-
-            async def sockets() -> int:
-                return int((await call(gateway.url, "GET", "/health")).json()["sockets"])
-
-            ghosts = "\N{GHOST}" * 500
-            for _ in range(400):
-                for number in range(50):
-                    await ana.say({"type": "message", "id": number, "text": ghosts})
-                for _ in range(50):
-                    await ana.event_of("ack")
-                if await sockets() == 1:
-                    break
-            assert await sockets() == 1
-            log = gateway.log.read_text()
-            assert "code=4000" in log
-
-
 async def test_slow_consumers_of_typing(services: Services, tmp_path: Path) -> None:
     """Clients whose buffers `typing` alone has filled are closed; the gateway goes on hearing Redis for the others."""
-    with running_gateways(services, tmp_path, max_buffer_bytes=16_384) as [gateway]:
+    with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=1) as [gateway]:
         session = await create_session(gateway.url)
         async with AsyncExitStack() as stack:
             ana, *slow = [await stack.enter_async_context(connected(gateway.url, session["id"])) for _ in range(4)]

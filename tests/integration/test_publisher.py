@@ -7,7 +7,7 @@ import pytest
 from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
 from broker.events import MessageReceived, User, decode_stored
 from broker.link import Link
-from broker.log import PAGE, Log, parse
+from broker.log import PAGE, Log, parse, read
 from broker.publisher import Published, Publisher
 from broker.scripts import Scripts
 from broker.sessions import SessionInfo, Sessions
@@ -47,9 +47,7 @@ async def test_message(
     user_id, is_spirit = author
     text = 'quotes " backslash \\ newline \n {} \N{GHOST}'
     done = await publisher.message(SESSION, user_id=user_id, user_name="Ana", text=text, is_spirit=is_spirit)
-    missed = await log.missed(SESSION, 0, 1)
-    assert missed is not None
-    (payload,) = missed
+    (payload,) = read(await log.send_range(SESSION, 1))
     assert (payload.seq, payload.kind, payload.subject) == (1, kind, (user_id or "-").encode())
     event = decode_stored(payload.body)
     assert isinstance(event, MessageReceived)
@@ -66,7 +64,7 @@ async def test_key(sessions: Sessions, publisher: Publisher, log: Log) -> None:
     server = await publisher.message(SESSION, user_id=None, user_name="Server", text="three", key="k")
     assert await publisher.message(SESSION, user_id=None, user_name="Server", text="four", key="k") == server
     assert (first.seq, server.seq) == (1, 2)
-    assert len(await log.missed(SESSION, 0, 2) or ()) == 2
+    assert len(read(await log.send_range(SESSION, 1))) == 2
 
 
 async def test_refused(sessions: Sessions, publisher: Publisher, link: Link, scripts: Scripts) -> None:
@@ -106,31 +104,20 @@ async def test_ephemeral(sessions: Sessions, publisher: Publisher, ear: Ear) -> 
     assert all(event.keys() == {"type", "ts", "data"} for event in events)
 
 
-async def test_missed(sessions: Sessions, publisher: Publisher, log: Log) -> None:
-    """What came after one event and up to another is told in order, however many pages it takes."""
+async def test_ranges(sessions: Sessions, publisher: Publisher, log: Log) -> None:
+    """A range of the log comes in order, from its first event on, and no longer than asked for."""
     await sessions.open(INFO)
-    total = 2 * PAGE + 1
+    total = PAGE + 1
     for number in range(total - 1):
         publisher.send(SESSION, user_id=None, user_name="Server", text=str(number))  # in one go
     last = await publisher.message(SESSION, user_id=None, user_name="Server", text="last")
     assert last.seq == total
-    for after, until in ((0, total), (0, 0), (7, 7), (7, 8), (10, PAGE + 10), (9, PAGE + 10), (total, total)):
-        missed = await log.missed(SESSION, after, until)
-        assert missed is not None
-        assert [payload.seq for payload in missed] == list(range(after + 1, until + 1))
-
-
-async def test_missed_and_gone(sessions: Sessions, publisher: Publisher, log: Log, link: Link) -> None:
-    """Unless the log holds every one of the events, it tells none: at the start, in the middle, or at the end."""
-    await sessions.open(INFO)
-    assert await log.missed(SESSION, 0, 1) is None
-    for _ in range(5):
-        await publisher.message(SESSION, user_id=None, user_name="Server", text="hi")
-    log_key = sessions.key(SESSION) + ":log"
-    assert await log.missed(SESSION, 3, 6) is None
-    await link.call("XDEL", log_key, "3-0")
-    assert await log.missed(SESSION, 0, 5) is None
-    assert await log.missed(SESSION, 2, 5) is None
-    assert [payload.seq for payload in await log.missed(SESSION, 3, 5) or ()] == [4, 5]
-    await link.call("XTRIM", log_key, "MINID", "5-0")
-    assert await log.missed(SESSION, 3, 5) is None
+    for first, until, limit, expected in (
+        (1, None, PAGE, range(1, PAGE + 1)),
+        (3, None, 2 * PAGE, range(3, total + 1)),
+        (7, 8, PAGE, range(7, 9)),
+        (7, 20, 5, range(7, 12)),
+        (total + 1, None, PAGE, range(0)),
+    ):
+        events = read(await log.send_range(SESSION, first, until, limit=limit))
+        assert [event.seq for event in events] == list(expected)
