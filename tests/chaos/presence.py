@@ -1,0 +1,70 @@
+"""Checks who was seen to come and go, and who is there at the end."""
+
+from itertools import pairwise
+
+from tests.chaos.books import Books, Client
+from tests.chaos.ledger import UserLeft
+from tests.chaos.verdict import Problems
+
+
+def check(books: Books, problems: Problems) -> None:
+    """The rosters at the end, and every departure."""
+    _check_rosters(books, problems)
+    for session in books.sessions:
+        _check_departures(books, session, problems)
+
+
+def measures(books: Books) -> dict[str, float]:
+    """The longest that a user who had gone was still taken to be there, in seconds; nothing when nobody went."""
+    waits: list[float] = []
+    for client in books.clients.values():
+        if client.gone is None:
+            continue
+        seen = [
+            event.at
+            for other in books.of(client.came.session)
+            for line in other.lines.values()
+            for event in line.events
+            if isinstance(event, UserLeft) and event.user == client.came.user
+        ]
+        if seen:
+            waits.append(min(seen) - client.gone.at)
+    return {"leave_seconds": max(waits)} if waits else {}
+
+
+def _check_rosters(books: Books, problems: Problems) -> None:
+    for roster in books.rosters:
+        present = {client.came.user for client in books.of(roster.session) if client.gone is None}
+        seen = set(roster.users)
+        wrong = len(present ^ seen) + len(roster.users) - len(seen)
+        if wrong:
+            text = f"{roster.seen_by} has {len(seen - present)} ghosts and lacks {len(present - seen)} users"
+            problems.add("seats", text, wrong)
+
+
+def _check_departures(books: Books, session: str, problems: Problems) -> None:
+    """Exactly one departure of who is gone; none of who came back in time."""
+    left: dict[str, set[int]] = {}
+    for client in books.of(session):
+        for line in client.lines.values():
+            for event in line.events:
+                if isinstance(event, UserLeft):
+                    left.setdefault(event.user, set()).add(event.seq)
+    for client in books.of(session):
+        count = len(left.pop(client.came.user, ()))
+        least = 1 if client.gone is not None else 0
+        most = least + _long_absences(client, books.head.kept_seconds)
+        if count < least:
+            problems.add("seats", f"client {client.came.client} is gone, and nobody was told")
+        elif count > most:
+            problems.add("flaps", f"client {client.came.client} was seen to leave {count} times", count - most)
+    for user in left:
+        problems.add("seats", f"{user} left, and was never here")
+
+
+def _long_absences(client: Client, kept_seconds: float) -> int:
+    """How often the client was away so long that its seat may have been freed; from the last sign of life on."""
+    return sum(
+        before.ended is not None and after.opened.at - (before.ended.at - before.ended.quiet) >= kept_seconds
+        for before, after in pairwise(client.lines.values())
+    )

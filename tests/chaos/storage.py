@@ -1,0 +1,49 @@
+"""Checks what Postgres has: every acknowledged message exactly once, at its seq, and nothing that was never sent."""
+
+from collections import Counter
+
+from tests.chaos.books import Books
+from tests.chaos.verdict import Problems
+
+
+def check(books: Books, problems: Problems) -> None:
+    """Compare the acknowledgements with one another and with the rows."""
+    _check_acknowledgements(books, problems)
+    _check_acknowledged_rows(books, problems)
+    _check_all_rows(books, problems)
+
+
+def _check_acknowledgements(books: Books, problems: Problems) -> None:
+    """A message that was sent again with its key has one seq and one id, whichever time was answered."""
+    first: dict[str, tuple[int, str]] = {}
+    for acked in books.acked:
+        given = (acked.seq, acked.id)
+        if acked.key not in books.sent:
+            problems.add("phantom", f"{acked.key} was acknowledged and never sent")
+        if first.setdefault(acked.key, given) != given and not books.has_lost_data:
+            problems.add("duplicated", f"{acked.key} was acknowledged as {first[acked.key]} and as {given}")
+
+
+def _check_acknowledged_rows(books: Books, problems: Problems) -> None:
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row in books.rows:
+        rows.setdefault((row.session, row.id), []).append(row.seq)
+    for session, message_id, seq, key in {
+        (books.session_of(acked.client), acked.id, acked.seq, acked.key) for acked in books.acked
+    }:
+        found = rows.get((session, message_id), [])
+        if not found:
+            problems.add("lost", f"{key}, acknowledged as {seq}, has no row")
+        elif found != [seq]:
+            problems.add("reordered", f"{key}, acknowledged as {seq}, has the rows {found}")
+
+
+def _check_all_rows(books: Books, problems: Problems) -> None:
+    for row in books.rows:
+        if row.key not in books.sent:
+            problems.add("phantom", f"the row {row.seq} holds {row.key!r}, which was never sent")
+    if books.has_lost_data:
+        return  # with the data, Redis lost the keys by which it knows a repetition
+    for key, count in Counter(row.key for row in books.rows).items():
+        if count > 1:
+            problems.add("duplicated", f"{key} has {count} rows", count - 1)

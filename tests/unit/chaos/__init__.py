@@ -1,0 +1,1 @@
+"""Tests of the chaos suite's pure parts."""
