@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,13 +103,13 @@ class Gateway(Process):
         """Start on another port: somebody took ours between its choice and its use. Any other end is a failure."""
         said = self.log.read_text()
         assert "address already in use" in said, f"{self.name} ended:\n{said}"
-        self.port = _own_port()
+        self.port = own_port()
         self.environment = {**self.environment, "PORT": str(self.port)}
         self.log = self.log.with_name(f"{self.name}-{self.port}.log")
         self.start()
 
 
-def _own_port() -> int:
+def own_port() -> int:
     """A free port that no other pytest process of this run chooses for a gateway."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while (port := free_port()) % PYTEST_PROCESSES != number % PYTEST_PROCESSES:
@@ -126,11 +126,11 @@ def running_gateways(
         Gateway(
             name=f"gw-{number}",
             arguments=("gateway", "--id", f"gw-{number}"),
-            environment={**_environment(services, settings), "PORT": str(port)},
+            environment={**environment_of(services, settings), "PORT": str(port)},
             log=folder / f"gw-{number}-{port}.log",
             port=port,
         )
-        for number, port in ((number, _own_port()) for number in range(1, count + 1))
+        for number, port in ((number, own_port()) for number in range(1, count + 1))
     ]
     with contextlib.ExitStack() as stack:
         for gateway in gateways:
@@ -149,7 +149,7 @@ def running_workers(services: Services, folder: Path, count: int = 1, **settings
         Process(
             name=f"worker-{number}",
             arguments=("worker", "--id", f"worker-{number}"),
-            environment=_environment(services, settings),
+            environment=environment_of(services, settings),
             log=folder / f"worker-{number}.log",
         )
         for number in range(1, count + 1)
@@ -161,7 +161,8 @@ def running_workers(services: Services, folder: Path, count: int = 1, **settings
         yield workers
 
 
-def _environment(services: Services, settings: dict[str, object]) -> dict[str, str]:
+def environment_of(services: Services, settings: Mapping[str, object]) -> dict[str, str]:
+    """The variables of a process of ours on these servers; the settings are named in small letters."""
     return {
         "ENVIRONMENT": "test",
         "REDIS_URL": services.redis_url,

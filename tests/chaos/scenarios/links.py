@@ -1,0 +1,54 @@
+"""Connections that are reset or go dead: client and gateway, gateway and Redis, worker and Postgres."""
+
+import asyncio
+from functools import partial
+
+from tests.chaos.scenarios.kills import RATE, settle_in
+from tests.chaos.stack import Stack
+from tests.chaos.stage import Scenario, Stage
+from tests.proxy import Proxy
+
+
+def target_of(stage: Stage[Stack], link: str) -> tuple[str, Proxy]:
+    """What lies between the two, and its name."""
+    if link == "worker-postgres":
+        return "workers to Postgres", stage.system.database
+    node = stage.random.choice(stage.system.nodes)
+    if link == "client-gateway":
+        return f"clients to {node.name}", node.front
+    return f"{node.name} to Redis", node.redis
+
+
+async def reset(link: str, stage: Stage[Stack]) -> None:
+    """Every connection there is broken with a RST, several times."""
+    await settle_in(stage)
+    async with stage.crowd.talking(RATE):
+        for _ in range(stage.pick(8, 4)):
+            await stage.pass_time(0.5, 1.5)
+            name, between = target_of(stage, link)
+            count = between.reset()
+            stage.strike("RST", f"{name} ({count} connections)")
+        await stage.pass_time(1, 2)
+
+
+async def blackhole(link: str, stage: Stage[Stack]) -> None:
+    """Nothing comes through and nothing is closed, for a while."""
+    await settle_in(stage)
+    async with stage.crowd.talking(RATE):
+        await stage.pass_time(1, 2)
+        name, between = target_of(stage, link)
+        async with stage.fault("blackhole", name):
+            await between.blackhole()
+            await asyncio.sleep(stage.pick(12, 7))
+            await between.heal()
+        await stage.pass_time(2, 3)
+
+
+LINKS = ("client-gateway", "gateway-redis", "worker-postgres")
+SCENARIOS = [
+    *(Scenario(f"{link}-reset", f"TCP resets, {link.replace('-', ' to ')}", partial(reset, link)) for link in LINKS),
+    *(
+        Scenario(f"{link}-blackhole", f"no packet comes through, {link.replace('-', ' to ')}", partial(blackhole, link))
+        for link in LINKS
+    ),
+]

@@ -1,0 +1,100 @@
+"""A Redis or Postgres that a scenario kills, stops and starts again on its port, with its data, durable as in use."""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from cluster.services import Service, prepare_postgres, prepare_redis, wait_until_answering
+from cluster.spawn import start
+
+_END_SECONDS = 15.0
+
+
+class Server:
+    """One server with all its processes: Postgres has many."""
+
+    def __init__(self, service: Service, folder: Path) -> None:
+        self.name = service.launch.name
+        self.url = service.url
+        self._service = service
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, or start it again; it answers now."""
+        process = self._process = start(self._service.launch, self._folder / f"{self.name}.log")
+        await wait_until_answering(self._service, lambda: process.poll() is None)
+
+    async def kill(self) -> None:
+        """Kill -9 all of it."""
+        family = self._family()
+        _send(family, signal.SIGKILL)
+        assert self._process is not None
+        await asyncio.to_thread(self._process.wait)
+        # Postgres does not start while one of its children lives.
+        await asyncio.to_thread(psutil.wait_procs, family, _END_SECONDS)
+
+    def stop(self) -> None:
+        """SIGSTOP all of it."""
+        _send(self._family(), signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT all of it."""
+        _send(self._family(), signal.SIGCONT)
+
+    def forget(self) -> None:
+        """Lose the data; only Redis, and while it does not run."""
+        shutil.rmtree(self._folder / "redis" / "appendonlydir")
+
+    def end(self) -> None:
+        """End it for good."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        self.go_on()
+        process.send_signal(self._service.launch.stop_signal)
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            _send(self._family(), signal.SIGKILL)
+            process.wait()
+
+    def _family(self) -> list[psutil.Process]:
+        """The parent first, so that it does not start the others anew."""
+        assert self._process is not None
+        try:
+            parent = psutil.Process(self._process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def redis_in(folder: Path) -> Server:
+    """Redis, with its data below the folder."""
+    return Server(prepare_redis(folder), folder)
+
+
+def postgres_in(folder: Path) -> Server:
+    """Postgres, not migrated, with its data below the folder."""
+    return Server(prepare_postgres(folder), folder)
+
+
+@contextlib.contextmanager
+def ended(server: Server) -> Iterator[Server]:
+    """At the end of this, the server is ended."""
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+def _send(family: list[psutil.Process], number: signal.Signals) -> None:
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
