@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from tests.chaos.ledger import (
     Acked,
-    AnyEntry,
     Came,
     CaughtUp,
     Demand,
     Ended,
+    Entry,
     Fault,
     Fetched,
     Gone,
@@ -55,6 +55,11 @@ class Client:
         """Every message that came over a connection."""
         return [event for line in self.lines.values() for event in line.events if isinstance(event, Heard)]
 
+    @property
+    def messages(self) -> list[Heard | Fetched]:
+        """The same, merged with what was taken from the history."""
+        return [*self.heard, *self.fetched]
+
 
 @dataclass
 class Books:
@@ -62,7 +67,8 @@ class Books:
 
     head: Head
     clients: dict[int, Client] = field(default_factory=dict)
-    sent: set[str] = field(default_factory=set)
+    sent: dict[str, Sent] = field(default_factory=dict)
+    """By key; the first time of each."""
     acked: list[Acked] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
@@ -91,7 +97,7 @@ class Books:
         return self.clients[client].came.session
 
 
-def sort(entries: Iterable[AnyEntry]) -> Books:
+def sort(entries: Iterable[Entry]) -> Books:
     """The books of a ledger, whose first entry is its head."""
     entries = iter(entries)
     head = next(entries)
@@ -102,7 +108,7 @@ def sort(entries: Iterable[AnyEntry]) -> Books:
     return books
 
 
-def _put(books: Books, entry: AnyEntry) -> None:  # noqa: C901, PLR0912 - one line for each kind
+def _put(books: Books, entry: Entry) -> None:  # noqa: C901, PLR0912 - one line for each kind
     match entry:
         case Came(client=client):
             books.clients[client] = Client(entry)
@@ -117,7 +123,7 @@ def _put(books: Books, entry: AnyEntry) -> None:  # noqa: C901, PLR0912 - one li
         case Gone(client=client):
             books.clients[client].gone = entry
         case Sent(key=key):
-            books.sent.add(key)
+            books.sent.setdefault(key, entry)
         case Acked():
             books.acked.append(entry)
         case Refused():
@@ -134,5 +140,5 @@ def _put(books: Books, entry: AnyEntry) -> None:  # noqa: C901, PLR0912 - one li
             books.measures[name] = value
         case Demand():
             books.demands.append(entry)
-        case Head():
+        case _:
             raise AssertionError("a ledger has one head")

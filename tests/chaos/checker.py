@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from bench.statistics import percentile
 from tests.chaos import deliveries, presence, storage
 from tests.chaos.books import Books, sort
-from tests.chaos.ledger import AnyEntry
+from tests.chaos.ledger import Entry
 from tests.chaos.verdict import Counts, Problems, Quantiles, Verdict
 
 
-def check(entries: Iterable[AnyEntry]) -> Verdict:
+def check(entries: Iterable[Entry]) -> Verdict:
     """Read a whole ledger, its head first, and say what is wrong with it."""
     books = sort(entries)
     problems = Problems()
@@ -18,7 +18,12 @@ def check(entries: Iterable[AnyEntry]) -> Verdict:
     deliveries.check(books, problems)
     presence.check(books, problems)
     recovery = _recovery(books)
-    measures = {**books.measures, **presence.measures(books)}
+    measures = {
+        **books.measures,
+        **storage.measures(books),
+        **deliveries.measures(books),
+        **presence.measures(books),
+    }
     if recovery is not None:
         measures |= {"recovery_p50": recovery.p50, "recovery_p99": recovery.p99, "recovery_most": recovery.most}
     _check_demands(books, measures, problems)

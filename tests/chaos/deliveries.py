@@ -3,7 +3,7 @@
 from collections import Counter
 
 from tests.chaos.books import Books, Client, Line
-from tests.chaos.ledger import Skipped
+from tests.chaos.ledger import Acked, Skipped
 from tests.chaos.verdict import Problems
 
 
@@ -21,6 +21,17 @@ def check(books: Books, problems: Problems) -> None:
         _check_agreement(books, session, problems)
         _check_completeness(books, session, problems)
     _check_phantoms(books, problems)
+
+
+def measures(books: Books) -> dict[str, float]:
+    """The share of what should have come to clients that did come."""
+    wanted = missing = 0
+    for session in books.sessions:
+        acked = _acked_in(books, session)
+        for client in books.of(session):
+            wanted += len(_due(client, acked))
+            missing += len(_missing(client, acked))
+    return {"delivered_share": 1 - missing / wanted} if wanted else {}
 
 
 def _check_resumption(number: int, line: Line, seen: set[int], problems: Problems) -> None:
@@ -68,7 +79,7 @@ def _check_agreement(books: Books, session: str, problems: Problems) -> None:
     told: dict[int, str] = {}
     disagreed: set[int] = set()
     for client in books.of(session):
-        for event in (*client.heard, *client.fetched):
+        for event in client.messages:
             if told.setdefault(event.seq, event.id) != event.id:
                 disagreed.add(event.seq)
     for acked in books.acked:
@@ -83,19 +94,29 @@ def _check_agreement(books: Books, session: str, problems: Problems) -> None:
 
 def _check_completeness(books: Books, session: str, problems: Problems) -> None:
     """Every acknowledged message came to everyone who was there, was away for a while, or came back."""
-    acked = {entry.id: entry for entry in books.acked if books.session_of(entry.client) == session}
+    acked = _acked_in(books, session)
     for client in books.of(session):
-        has = {event.id for event in (*client.heard, *client.fetched)}
-        first = client.first_seq
-        last = None if client.gone is None else max((event.seq for event in client.heard), default=0)
-        missing = [
-            entry
-            for message_id, entry in acked.items()
-            if message_id not in has and entry.seq > first and (last is None or entry.seq <= last)
-        ]
+        missing = _missing(client, acked)
         if missing:
             some = ", ".join(f"{entry.key} ({entry.seq})" for entry in missing[:3])
             problems.add("lost", f"client {client.came.client} never got {len(missing)}: {some}", len(missing))
+
+
+def _acked_in(books: Books, session: str) -> list[Acked]:
+    """One acknowledgement of each message of the session."""
+    return list({entry.id: entry for entry in books.acked if books.session_of(entry.client) == session}.values())
+
+
+def _due(client: Client, acked: list[Acked]) -> list[Acked]:
+    """What a client has to have: everything after it came; of one that is gone, nothing after the last it got."""
+    first = client.first_seq
+    last = None if client.gone is None else max((event.seq for event in client.heard), default=0)
+    return [entry for entry in acked if entry.seq > first and (last is None or entry.seq <= last)]
+
+
+def _missing(client: Client, acked: list[Acked]) -> list[Acked]:
+    has = {event.id for event in client.messages}
+    return [entry for entry in _due(client, acked) if entry.id not in has]
 
 
 def _check_phantoms(books: Books, problems: Problems) -> None:

@@ -13,6 +13,7 @@ import uvloop
 from tests.chaos import checker, ledger
 from tests.chaos.crowd import Crowd
 from tests.chaos.ledger import Head, Ledger, Measure
+from tests.chaos.local import running_cluster
 from tests.chaos.stack import running_stack
 from tests.chaos.stage import House, Scenario, Stage
 from tests.chaos.verdict import Verdict
@@ -72,9 +73,13 @@ class Runner:
             folder = self._folder / f"{house}-{self._made}"
             folder.mkdir(parents=True)
             stack = contextlib.AsyncExitStack()
-            settings = {"log_level": "info", **(_SHORT_SETTINGS if self._is_short else {})}
-            self._systems[house] = stack, await stack.enter_async_context(running_stack(folder, **settings))
+            self._systems[house] = stack, await stack.enter_async_context(self._start(house, folder))
         return self._systems[house][1]
+
+    def _start(self, house: House, folder: Path) -> contextlib.AbstractAsyncContextManager[Any]:
+        if house == "cluster":
+            return running_cluster(folder, drain_window_seconds=3 if self._is_short else 10)
+        return running_stack(folder, **(_SHORT_SETTINGS if self._is_short else {}))
 
     async def _drop(self, house: House) -> None:
         if house in self._systems:
@@ -92,7 +97,7 @@ async def play(scenario: Scenario, seed: int, system: Any, folder: Path, *, is_s
     crowd = Crowd(
         book,
         Random(random.random()),  # noqa: S311 - the same
-        doors=system.doors,
+        doors=system.direct_doors if scenario.is_direct else system.doors,
         urls=system.urls,
         habits=scenario.habits,
         settle_seconds=scenario.settle_seconds,

@@ -51,6 +51,10 @@ class Stack:
         """The ports that clients connect to."""
         return [node.front.port for node in self.nodes]
 
+    def direct_doors(self) -> list[int]:
+        """The same past the proxies."""
+        return [node.gateway.port for node in self.nodes]
+
     def urls(self) -> list[str]:
         """Where the gateways answer REST, past the proxies."""
         return [node.gateway.url for node in self.nodes]

@@ -63,7 +63,7 @@ class Scenario:
     """One scenario: what it does, in a sentence, and the system that it needs.
 
     kept_seconds: who is away for less must not be seen to leave; by default the shorter of lease and grace, less the
-    beat that may just have been due.
+    beat that may just have been due. is_direct: clients connect to the gateways without a proxy between.
     """
 
     name: str
@@ -74,3 +74,4 @@ class Scenario:
     settle_seconds: float = 40.0
     kept_seconds: float = 7.0
     is_long_only: bool = False
+    is_direct: bool = False

@@ -13,6 +13,19 @@ def check(books: Books, problems: Problems) -> None:
     _check_all_rows(books, problems)
 
 
+def measures(books: Books) -> dict[str, float]:
+    """How long senders waited for an acknowledgement at most, and after a fault had ended, in seconds."""
+    if not books.acked:
+        return {}
+    waits = [acked.at - books.sent[acked.key].at for acked in books.acked if acked.key in books.sent]
+    after = [
+        min((acked.at for acked in books.acked if acked.at >= fault.until), default=fault.until) - fault.until
+        for fault in books.faults
+        if fault.until > fault.at
+    ]
+    return {"acknowledged_most": max(waits, default=0), **({"in_service_after": max(after)} if after else {})}
+
+
 def _check_acknowledgements(books: Books, problems: Problems) -> None:
     """A message that was sent again with its key has one seq and one id, whichever time was answered."""
     first: dict[str, tuple[int, str]] = {}
@@ -39,6 +52,11 @@ def _check_acknowledged_rows(books: Books, problems: Problems) -> None:
 
 
 def _check_all_rows(books: Books, problems: Problems) -> None:
+    given_up = {entry.key for entry in books.refused if entry.final}
+    answered = {entry.key for entry in books.acked} | given_up
+    for key, sent in books.sent.items():
+        if key not in answered and books.clients[sent.client].gone is None:
+            problems.add("lost", f"{key} was never acknowledged")
     for row in books.rows:
         if row.key not in books.sent:
             problems.add("phantom", f"the row {row.seq} holds {row.key!r}, which was never sent")

@@ -8,11 +8,11 @@ import pytest
 from tests.chaos.checker import check
 from tests.chaos.ledger import (
     Acked,
-    AnyEntry,
     Came,
     CaughtUp,
     Demand,
     Ended,
+    Entry,
     Fault,
     Fetched,
     Gone,
@@ -41,7 +41,7 @@ def heard(client: int, seq: int, connection: int = 1, message_id: str | None = N
     return Heard(1.0, client, connection, seq, message_id or f"id{seq}", key or f"k{seq}")
 
 
-def sent(*seqs: int) -> list[AnyEntry]:
+def sent(*seqs: int) -> list[Entry]:
     """Messages of client 1 that were acknowledged and stored."""
     return [
         entry
@@ -54,7 +54,7 @@ def sent(*seqs: int) -> list[AnyEntry]:
     ]
 
 
-def two_clients(*entries: AnyEntry) -> list[AnyEntry]:
+def two_clients(*entries: Entry) -> list[Entry]:
     """Ana and Ben in one session, and what happened to them."""
     return [
         HEAD,
@@ -67,7 +67,7 @@ def two_clients(*entries: AnyEntry) -> list[AnyEntry]:
     ]
 
 
-def wrongs(entries: Iterable[AnyEntry]) -> dict[str, int]:
+def wrongs(entries: Iterable[Entry]) -> dict[str, int]:
     """What is wrong, without what is not."""
     found = msgspec.structs.asdict(check(entries).wrongs)
     return {name: count for name, count in found.items() if count}
@@ -109,7 +109,8 @@ def test_acquits_pages_of_history() -> None:
     pages = opened(2, 2, 3, at=3.0, source="history", missed=1)
     lines = [heard(2, 3), Ended(2.0, 2, 1, 0, 0.0), pages, heard(2, 7, 2), heard(2, 9, 2), heard(2, 10, 2)]
     others = [UserCame(1.0, 1, 1, seq, "ben") for seq in (4, 5, 6, 8)]
-    ana = sorted([*(heard(1, seq) for seq in (3, 7, 9, 10)), *others], key=lambda event: event.seq)
+    told: list[Heard | UserCame] = [*(heard(1, seq) for seq in (3, 7, 9, 10)), *others]
+    ana = sorted(told, key=lambda event: event.seq)
     assert wrongs(two_clients(*sent(3, 7, 9, 10), *ana, *lines)) == {}
     late = [*lines[:-1], heard(2, 11, 2)]
     assert wrongs(two_clients(*sent(3, 7, 9, 10, 11), *ana, heard(1, 11), *late)) == {"lost": 2}
