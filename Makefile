@@ -10,7 +10,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up down status scale restart migrate check test bench conformance fuzz clean-data help
+.PHONY: up down status scale restart migrate check test bench chaos conformance fuzz clean-data help
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -50,6 +50,9 @@ test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a par
 
 bench: $(VENV)/.bench ## measure beside the peers, 12 minutes; SCENARIO=fan-out for one, QUICK=1 for a short one
 	@exec $(VENV)/bin/python -m bench run $(if $(SCENARIO),--scenario $(SCENARIO))
+
+chaos: $(VENV)/.dev ## faults in the middle of load, 8 minutes; SEED=7 SCENARIO=jitter QUICK=1; `--list`: docs/reliability.md
+	@exec $(VENV)/bin/python -m tests.chaos
 
 conformance: $(VENV)/.dev ## the Autobahn test suite against the WebSocket codec; needs Python 2.7
 	@$(VENV)/bin/python -m tests.conformance

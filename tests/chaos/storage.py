@@ -23,7 +23,13 @@ def measures(books: Books) -> dict[str, float]:
         for fault in books.faults
         if fault.until > fault.at
     ]
-    return {"acknowledged_most": max(waits, default=0), **({"in_service_after": max(after)} if after else {})}
+    again = len(books.rows) - len({row.key for row in books.rows})
+    after_loss = {"stored_again": float(again)} if books.has_lost_data else {}
+    return {
+        **after_loss,
+        "acknowledged_most": max(waits, default=0),
+        **({"in_service_after": max(after)} if after else {}),
+    }
 
 
 def _check_acknowledgements(books: Books, problems: Problems) -> None:
