@@ -22,7 +22,8 @@ class Order:
         self.position = position
         # How many more events may skip: what comes from history are messages only.
         self._may_skip = 0
-        self._ids: dict[str, None] = {}
+        # Message id → the epoch in which it came.
+        self._ids: dict[str, str] = {}
 
     def welcomed(self, welcome: Welcome) -> bool:
         """A connection begins; returns whether everything missed follows, without a hole.
@@ -58,10 +59,13 @@ class Order:
         return Place.NEXT
 
     def is_new(self, message_id: str) -> bool:
-        """Whether this message was not received before, under whatever seq and epoch. Remembers the newest 2048."""
-        if message_id in self._ids:
+        """Whether this message did not come in an earlier epoch already, under another seq. Remembers the newest 2048.
+
+        Within an epoch `seq` alone decides; a service may give two messages the same id on purpose.
+        """
+        epoch = self._position().epoch
+        if self._ids.setdefault(message_id, epoch) != epoch:
             return False
-        self._ids[message_id] = None
         if len(self._ids) > _REMEMBERED_IDS:
             del self._ids[next(iter(self._ids))]
         return True

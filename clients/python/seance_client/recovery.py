@@ -61,8 +61,9 @@ class Recovery:
         self._joined_at = None
         is_urgent = (is_urgent or reaction is Reaction.AT_ONCE) and self._backoff.attempts == 0
         wait = self._backoff.next_seconds()
-        if self._back_at is not None:
-            wait, self._back_at = max(0.0, self._back_at - now), None
+        back_at, self._back_at = self._back_at, None
+        if back_at is not None:
+            return max(0.0, back_at - now)
         return 0.0 if is_urgent else wait
 
     def wait_after_refusal(self, status: int, retry_after: float) -> float | None:

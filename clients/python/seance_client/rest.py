@@ -48,6 +48,8 @@ class Session(msgspec.Struct, frozen=True):
     presence: Literal["full", "summary"]
     spirit: bool
     user_count: int
+    slow_consumers: Literal["resync", "disconnect"] = "resync"
+    multiple_connections: bool = False
     host_token: str = ""
 
 
@@ -136,10 +138,20 @@ class Rest:
         password: str | None = None,
         presence: Literal["full", "summary"] | None = None,
         spirit: bool = True,
+        slow_consumers: Literal["resync", "disconnect"] = "resync",
+        multiple_connections: bool = False,
         key: str | None = None,
     ) -> Session:
         """A new session, with its host token. With the same `key` and fields, the same one again for 24 hours."""
-        body = {"name": name, "max_users": max_users, "password": password, "presence": presence, "spirit": spirit}
+        body = {
+            "name": name,
+            "max_users": max_users,
+            "password": password,
+            "presence": presence,
+            "spirit": spirit,
+            "slow_consumers": slow_consumers,
+            "multiple_connections": multiple_connections,
+        }
         headers = {"Idempotency-Key": key} if key is not None else {}
         given = {field: value for field, value in body.items() if value is not None}
         return await self._call(Session, "POST", "/api/sessions", body=given, headers=headers)
