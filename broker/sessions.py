@@ -96,6 +96,14 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+def connections_of(seat: bytes | None) -> tuple[str, ...]:
+    """The connections of a seat as it is stored, the oldest first."""
+    if seat is None:
+        return ()
+    stored = _decode_seat(seat)
+    return *(connection for connection, _lease in stored.m), stored.c
+
+
 class Sessions:
     """Hot state in Redis. Every method raises BrokerUnavailableError when Redis can't be reached."""
 
@@ -265,11 +273,11 @@ class Sessions:
 
     async def holders(self, session_id: str, user_id: str) -> tuple[str, ...]:
         """The connections that hold the user's seat now, the oldest first, or the one that did when it was lost."""
-        raw = await self._link.call("HGET", self.key(session_id) + ":users", user_id)
-        if raw is None:
-            return ()
-        seat = _decode_seat(raw)
-        return *(connection for connection, _lease in seat.m), seat.c
+        return connections_of((await self.send_seats(session_id, [user_id]))[0])
+
+    def send_seats(self, session_id: str, user_ids: Sequence[str]) -> "asyncio.Future[Reply]":
+        """Ask for users' seats, one reply for each; `connections_of` reads it."""
+        return self._link.call("HMGET", self.key(session_id) + ":users", *user_ids)
 
     async def remember(self, digest: str, fingerprint: str, session_id: str) -> tuple[str, str]:
         """Keep what an Idempotency-Key stands for, for 24 h; returns what was kept first: (fingerprint, session id)."""

@@ -119,6 +119,10 @@ class Hub:
         """Give the session another epoch: Redis is behind `seen`, or holds something else there."""
         return self._sessions.send_fence(session_id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
 
+    def ask_seats(self, session_id: str, user_ids: list[str]) -> "asyncio.Future[Reply]":
+        """The users' seats as they are stored, in order."""
+        return self._sessions.send_seats(session_id, user_ids)
+
     def schedule(self, room: Room) -> None:
         """Flush the room at the end of this loop tick."""
         if not self._due:

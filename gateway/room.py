@@ -14,6 +14,7 @@ from broker.wire import Reply
 from gateway.attendance import Attendance
 from gateway.commits import Commits
 from gateway.order import RETRY_SECONDS, Order, Source
+from gateway.roll import call_roll
 from gateway.sockets import closes, replies
 from gateway.sockets.closes import Ending
 from gateway.sockets.frames import text_frame
@@ -44,6 +45,9 @@ class Member(Protocol):
 
 class Desk(Source, Protocol):
     """What a room needs of the hub."""
+
+    def ask_seats(self, session_id: str, user_ids: list[str]) -> "asyncio.Future[Reply]":
+        """The users' seats as they are stored, in order; None for each who has none."""
 
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
@@ -184,6 +188,7 @@ class Room:
     def catch_up(self) -> None:
         """Events may have been missed."""
         self._ask_persisted()
+        call_roll(self._desk.ask_seats, self.info, self.users)
         self.order.catch_up()
 
     def _ask_persisted(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from gateway.sockets import closes
 from tests.hot import ANA, BEN, CAT
 from tests.house import INFO, House, house
+from tests.redis_server import redial
 
 SEVERAL = msgspec.structs.replace(INFO, multiple_connections=True)
 SUMMARY = msgspec.structs.replace(INFO, presence="summary")
@@ -136,3 +137,44 @@ async def test_removed_before_the_socket_was_attached(redis_url: str) -> None:
         room.seat(ana, seat.seq, seat.epoch)
         home.hub.left(room)
         assert (ana.ending, cat.ending) == (closes.REMOVED, None)
+
+
+async def test_news_of_a_replacement_that_was_lost(redis_url: str) -> None:
+    """Whoever was replaced while the channel was not heard is told when it is heard again; the others stay."""
+    async with house(redis_url) as home, house(redis_url) as next_door:
+        first, cat = await home.join(ANA, connection="first"), await home.join(CAT)
+        await home.shut(first, cat)
+        second = await next_door.join(ANA, connection="second")
+        await home.gate.holds(1)
+        home.gate.lose(1)
+        assert first.ending is None
+        await redial(redis_url, home.subscriber.keeper, "pubsub")
+        assert await first.ends() == closes.REPLACED
+        home.gate.open()
+        await home.mark(cat)
+        assert cat.ending is second.ending is None
+
+
+async def test_news_of_a_removal_that_was_lost(redis_url: str) -> None:
+    """Under summary presence, whoever was removed meanwhile is sent away, and has no token to come back."""
+    async with house(redis_url, SUMMARY) as home:
+        ana, cat = await home.join(ANA), await home.join(CAT)
+        await home.shut(ana, cat)
+        await home.sessions.remove(INFO.id, ANA)
+        await home.gate.holds(2)
+        home.gate.lose(2)
+        await redial(redis_url, home.subscriber.keeper, "pubsub")
+        assert await ana.ends() == closes.RESYNC
+        home.gate.open()
+        await home.mark(cat)
+        assert cat.ending is None
+
+
+async def test_every_connection_is_known_again(home: House, redis_url: str) -> None:
+    """Of several connections all those that Redis knows stay when the channel is heard again; one it forgot goes."""
+    own = [await home.join(ANA, connection=name) for name in ("1", "2", "3")]
+    assert await home.sessions.send_leave(INFO.id, ANA, connection="2", is_lost=False) == 3
+    await redial(redis_url, home.subscriber.keeper, "pubsub")
+    assert await own[1].ends() == closes.RESYNC
+    await home.mark(own[0], own[2])
+    assert own[0].ending is own[2].ending is None
