@@ -5,7 +5,17 @@ The seqs of an epoch begin far above everything that was ever given, so that no 
 
 import secrets
 
+import msgspec
+
 SEQ_LEAP = 1_000_000
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far a session had come for certain (messages, joins, leaves): in `epoch` to `seq`."""
+
+    session_id: str
+    epoch: str
+    seq: int
 
 
 def new_epoch() -> str:

@@ -5,6 +5,8 @@ from zlib import crc32
 # Keys of the whole installation, each used alone, so they need no tag.
 PARTITIONS = "seance:partitions"
 WORKERS = "seance:workers"  # zset: worker id → lease expiry in ms since the epoch
+FENCED = "seance:fenced"  # run_id of the Redis process whose sessions were compared with Postgres
+FENCING = "seance:fencing"  # who compares them now; expires
 
 # The consumer group that drains the partition streams into Postgres.
 GROUP = "persistence"

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 
+from broker.errors import BrokerUnavailableError
 from broker.link import Link
 from broker.wire import Reply
 
 NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
 # Whatever stands in front of a script runs at each call: `publish`, the one that counts, gets no more than it needs.
 SEAT_SCRIPTS = ("join", "leave", "remove", "close", "reap", "fence")
+
+# These give nothing a seq, so they run even while it is not known whether Redis holds what it handed out.
+ALWAYS = frozenset({"fence", "canary"})
 
 
 class Script:
@@ -32,10 +36,16 @@ class Scripts:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._scripts = {name: Script(name) for name in NAMES}
+        # While this is so, whatever could give a seq is refused as if Redis were away.
+        self.is_shut = False
         link.on_up.append(self._load)
 
     def call(self, name: str, keys: Sequence[str], *args: str | bytes | int) -> "asyncio.Future[Reply]":
-        """Run script `name`; errors as for `Link.call`."""
+        """Run script `name`; errors as for `Link.call`, and BrokerUnavailableError while they are shut."""
+        if self.is_shut and name not in ALWAYS:
+            refused: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            refused.set_exception(BrokerUnavailableError("what Redis holds is being checked"))
+            return refused
         script = self._scripts[name]
         return self._link.call_script(script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
 

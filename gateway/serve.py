@@ -15,6 +15,7 @@ from sqlalchemy import text
 from broker import installation
 from broker.canary import Canary
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
+from broker.fence import Fence
 from broker.leases import Leases
 from broker.link import Link
 from broker.log import Log
@@ -31,6 +32,7 @@ from gateway.app import create_app
 from gateway.beat import Beat
 from gateway.canary import Hearing
 from gateway.departures import Departures
+from gateway.fencing import Fencing
 from gateway.hub import Hub
 from gateway.lag import Lag
 from gateway.metrics import Readings
@@ -48,6 +50,7 @@ from gateway.vitals import Vitals
 from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.errors import mapped
+from persistence.marks import Marks
 from persistence.messages import Messages
 from persistence.sessions import Sessions as StoredSessions
 
@@ -112,6 +115,7 @@ class Gateway:
             "link": self._link.keeper.run(),
             "subscriber": self._subscriber.keeper.run(),
             "installation": self._check_installation(),
+            "fencing": self._fencing.run(),
             "beat": self._beat.run(),
             "canary": self._hearing.run(),
             "lag": self._lag.run(),
@@ -155,6 +159,8 @@ class Gateway:
         self._lag = Lag()
         messages = Messages(self._engine)
         past = Past(recent, sessions, messages)
+        fence = Fence(self._link, sessions, name=lease)
+        self._fencing = Fencing(self._link, scripts, fence, Marks(self._engine), hub)
         departures = Departures(sessions)
         self._door = Door(settings)
         admission = Admission(
@@ -262,6 +268,8 @@ class Gateway:
             return Readiness(is_ready=False, reason="draining")
         if self._hearing.problem is not None:
             return Readiness(is_ready=False, reason=self._hearing.problem)
+        if not self._fencing.is_open:
+            return Readiness(is_ready=False, reason="what Redis holds is being checked")
         if not (self._is_checked and self._beat.has_lease):
             return Readiness(is_ready=False, reason="starting")
         limit_ms = self._settings.max_loop_lag_milliseconds

@@ -6,22 +6,14 @@ A mark is written in the transaction of the batch it stands for (`writer.py`), s
 from collections.abc import Collection
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from broker.epochs import Mark
 from persistence.errors import mapped
 from persistence.tables import SessionMarkRow, SessionRow
 
 _COLUMNS = (SessionMarkRow.session_id, SessionMarkRow.epoch, SessionMarkRow.seq)
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """The highest `seq` of a session that Postgres has seen (messages, joins, leaves), and the epoch it belongs to."""
-
-    session_id: str
-    epoch: str
-    seq: int
 
 
 class Marks:

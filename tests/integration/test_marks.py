@@ -6,9 +6,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from broker.epochs import Mark
 from broker.events import Empty, SessionClosed, Stored, instant
 from persistence.errors import DataError
-from persistence.marks import Mark, Marks
+from persistence.marks import Marks
 from persistence.rows import Record
 from persistence.sessions import ResumePoint, Sessions
 from persistence.writer import Writer
