@@ -24,6 +24,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str | None
     database_url: str | None
     environ: Mapping[str, str]
+    drain_wait_seconds: int = 0
+    """The balancer is told before a gateway is, so nothing has to be waited for, unless somebody wants it."""
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             redis_url=settings.redis_url if "REDIS_URL" in given else None,
             database_url=settings.database_url if "DATABASE_URL" in given else None,
             environ=environ,
+            drain_wait_seconds=settings.drain_wait_seconds if "DRAIN_WAIT_SECONDS" in given else 0,
         )
 
     @property
@@ -68,7 +71,8 @@ class Fabric(msgspec.Struct, frozen=True):
 
     def gateway(self, gateway_id: str, host: str, port: int) -> Launch:
         """A gateway that listens on this address."""
-        return self._launch(gateway_id, ("gateway", "--id", gateway_id), {"HOST": host, "PORT": str(port)})
+        own = {"HOST": host, "PORT": str(port), "DRAIN_WAIT_SECONDS": str(self.plan.drain_wait_seconds)}
+        return self._launch(gateway_id, ("gateway", "--id", gateway_id), own)
 
     def worker(self, worker_id: str, metrics_port: int) -> Launch:
         """A persistence worker whose metrics answer on this loopback port."""

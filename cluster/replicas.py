@@ -11,6 +11,8 @@ from cluster.ports import free_port, is_free
 from cluster.spawn import Launch
 from cluster.state import GatewayStatus, WorkerStatus
 
+_PROGRESS_SECONDS = 2.0
+
 MakeChild = Callable[[str, Callable[[], Launch]], Child]
 
 
@@ -184,8 +186,9 @@ class Replicas:
         temporary = self._add_gateway() if len(numbers) == 1 and self._address is None else None
         if temporary is not None:
             await self._settle([temporary.child])
-        for number in numbers:
+        for done, number in enumerate(numbers, 1):
             await self._replace_gateway(number)
+            self._report(f"gw-{number}: replaced ({done} of {len(numbers)})")
         if temporary is not None:
             await self._remove_gateway(temporary.number)
 
@@ -207,10 +210,20 @@ class Replicas:
 
     async def _drain(self, gateway: Gateway) -> None:
         """First no new connections, then the process ends as its sockets have moved."""
-        self._report(f"{gateway.id}: draining")
+        self._report(f"{gateway.id}: draining ({gateway.health.sockets} sockets)")
         gateway.child.state = "draining"
         await self._sync()
-        await gateway.child.stop(self._stop_seconds)
+        telling = asyncio.create_task(self._tell_sockets(gateway), name=f"progress {gateway.id}")
+        try:
+            await gateway.child.stop(self._stop_seconds)
+        finally:
+            telling.cancel()
+
+    async def _tell_sockets(self, gateway: Gateway) -> None:
+        """Now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(_PROGRESS_SECONDS)
+            self._report(f"{gateway.id}: {gateway.health.sockets} sockets left")
 
 
 def lowest_free(taken: Mapping[int, object]) -> int:

@@ -224,6 +224,9 @@ class Supervisor:
         if self._replicas is None:
             return
         seconds = self._plan.settings.shutdown_timeout_seconds + _EXTRA_STOP_SECONDS
+        for gateway in self._replicas.gateways.values():
+            # A signal more than the one that follows: all go, so no client has anywhere to go to, and none is paced.
+            gateway.child.begin_stop(signal.SIGINT)
         for group in (self._replicas.gateways, self._replicas.workers):
             await asyncio.gather(*(replica.child.stop(seconds) for replica in group.values()))
 

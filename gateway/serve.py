@@ -32,13 +32,14 @@ from gateway.app import create_app
 from gateway.beat import Beat
 from gateway.canary import Hearing
 from gateway.departures import Departures
+from gateway.drain import Drain
 from gateway.fencing import Fencing
 from gateway.hub import Hub
 from gateway.lag import Lag
 from gateway.metrics import Readings
 from gateway.past import Past
 from gateway.replay import Replays
-from gateway.server import Server
+from gateway.server import SETTLE_SECONDS, Server
 from gateway.services import Readiness, Services
 from gateway.settings import Settings
 from gateway.sockets.edge import Edge
@@ -55,7 +56,6 @@ from persistence.messages import Messages
 from persistence.sessions import Sessions as StoredSessions
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
-SETTLE_SECONDS = 3.0
 CHECK_AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
@@ -109,7 +109,7 @@ class Gateway:
                 forwarded_allow_ips=settings.forwarded_allow_ips,
                 timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
             ),
-            on_drain=lambda: self._drain(edge),
+            self._drain,
         )
         parts = {
             "link": self._link.keeper.run(),
@@ -163,6 +163,7 @@ class Gateway:
         self._fencing = Fencing(self._link, scripts, fence, Marks(self._engine), hub)
         departures = Departures(sessions)
         self._door = Door(settings)
+        self._drain = Drain(self._door, settings)
         admission = Admission(
             hub=hub,
             sessions=sessions,
@@ -287,14 +288,10 @@ class Gateway:
 
     # The end
 
-    def _drain(self, edge: Edge) -> None:
-        log.info("gateway.draining", sockets=self._door.sockets)
-        edge.door.is_draining = True
-
     async def _stop(self, supervised: list["asyncio.Task[None]"], edge: Edge) -> None:
         await self._tasks.close()
         try:
-            async with asyncio.timeout(SETTLE_SECONDS):
+            async with asyncio.timeout(self._drain.left(SETTLE_SECONDS)):
                 await edge.departures.settle()
                 await self._beat.give_up()
         except (TimeoutError, BrokerError):
@@ -304,5 +301,5 @@ class Gateway:
         await asyncio.gather(*supervised, return_exceptions=True)
         self._passwords.close()
         with contextlib.suppress(TimeoutError):  # a Postgres that hangs would hold up the end, connection by connection
-            async with asyncio.timeout(SETTLE_SECONDS):
+            async with asyncio.timeout(self._drain.left(SETTLE_SECONDS)):
                 await self._engine.dispose()

@@ -2,28 +2,49 @@
 
 import signal
 import socket
-from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.config import Config
 
+from gateway.drain import Drain
+from gateway.sockets.connection import Connection
+
+# What remains for telling Redis who left, after the last answer.
+SETTLE_SECONDS = 3.0
+
 
 class Server(uvicorn.Server):
-    """`on_drain` is called once, before the listening sockets close and the connections are told."""
+    """Listens until the drain is over: meanwhile `/ready` says no, and whoever comes by WebSocket is refused."""
 
-    def __init__(self, config: Config, on_drain: Callable[[], None]) -> None:
+    def __init__(self, config: Config, drain: Drain) -> None:
         super().__init__(config)
-        self._on_drain = on_drain
+        self._drain = drain
+        self._is_asked = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM or SIGINT: drain; a second SIGINT: at once. uvicorn's own would raise the signal again at the end."""
+        """SIGTERM or SIGINT: drain. A second one: all at once. A SIGINT after that: don't wait for anybody.
+
+        uvicorn's own would raise the signal again at the end.
+        """
         del frame
-        if self.should_exit and sig == signal.SIGINT:
+        if not self._is_asked:
+            self._is_asked = True
+            self._drain.begin()
+        elif self._drain.is_over and sig == signal.SIGINT:
             self.force_exit = True
+        else:
+            self._drain.hurry()
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop taking connections, say goodbye on those there are, wait for what is under way."""
-        self._on_drain()
+        """Send the clients elsewhere, stop listening, wait for what is under way."""
+        await self._drain.run(self._clients)
+        left: float = self._drain.left(self.config.timeout_graceful_shutdown or 0, but=SETTLE_SECONDS)
+        self.config.timeout_graceful_shutdown = left  # type: ignore[assignment] # it is only waited for
         await super().shutdown(sockets)
+
+    def _clients(self) -> list[Connection]:
+        connections: set[Any] = self.server_state.connections  # uvicorn's own, and what was detached
+        return [one for one in connections if isinstance(one, Connection)]

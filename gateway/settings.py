@@ -126,9 +126,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_loop_lag_milliseconds: Annotated[
         NotNegative, Meta(description="A gateway whose event loop was this late is unready for 5 s; 0: no limit.")
     ] = 1000
+    drain_wait_seconds: Annotated[
+        int,
+        Meta(ge=0, le=60, description="How long a gateway that drains is unready before its first client has to go."),
+    ] = 1
+    drain_window_seconds: Annotated[
+        int, Meta(ge=0, le=300, description="A gateway that drains sends its clients elsewhere over so long.")
+    ] = 10
     shutdown_timeout_seconds: Annotated[
-        int, Meta(ge=1, le=600, description="Longest a draining process waits for what is under way.")
-    ] = 15
+        int,
+        Meta(ge=1, le=600, description="Longest that the end of a process takes; a drain is shortened to fit in."),
+    ] = 25
 
     @property
     def origins(self) -> tuple[str, ...]:

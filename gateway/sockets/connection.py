@@ -113,6 +113,11 @@ class Connection(asyncio.Protocol):
         """Whether nothing is delivered or heard any more."""
         return bool(self._close_code)
 
+    @property
+    def is_joining(self) -> bool:
+        """Whether a seat is being taken."""
+        return self._participant.phase is Phase.JOINING
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -171,9 +176,11 @@ class Connection(asyncio.Protocol):
 
     # uvicorn's shutdown and the heartbeat
 
-    def shutdown(self) -> None:
-        """This gateway is going down."""
-        self.end(closes.RESTART)
+    def shutdown(self, after_ms: int = RETRY_MS) -> None:
+        """This gateway is going down: go elsewhere."""
+        if not self._close_code:
+            self.write(text_frame(replies.reconnect("restart", after_ms)))
+            self.end(closes.RESTART)
 
     def visit(self) -> None:
         """Ping when nothing was heard since the last visit; end after two pings without an answer."""
@@ -200,9 +207,7 @@ class Connection(asyncio.Protocol):
         self._edge.tally.ended(ending)
         self._stop(ending.code, is_lost=ending is not closes.LEFT)
         farewell = b""
-        if ending is closes.RESTART:
-            farewell = text_frame(replies.reconnect("restart", RETRY_MS))
-        elif ending.code >= FIRST_ERROR_EVENT:
+        if ending.code >= FIRST_ERROR_EVENT:
             data = ErrorData(ending.name, ending.message, ending.is_retryable, field)
             farewell = text_frame(replies.error(command_id, data))
         self.write(farewell + close_frame(ending.code, ending.name))
