@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import asyncpg
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
@@ -14,6 +15,8 @@ from redis import Redis
 from broker import keys
 from cluster import migrate
 from cluster.cli import main
+from cluster.ports import free_port
+from gateway.settings import Settings
 from tests.services import Services, run_apart
 
 NOWHERE = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/seance"}
@@ -23,7 +26,12 @@ class Seance:
     """The command, with the servers of this test in its environment."""
 
     def __init__(self, home: Path, redis_url: str, database_url: str) -> None:
-        self._environ = {"SEANCE_HOME": str(home), "REDIS_URL": redis_url, "DATABASE_URL": database_url}
+        self._environ = {
+            "SEANCE_HOME": str(home),
+            "REDIS_URL": redis_url,
+            "DATABASE_URL": database_url,
+            "PORT": str(free_port()),
+        }
 
     def __call__(self, *arguments: str, **environ: str) -> Result:
         """Run it in a thread of its own: it makes an event loop."""
@@ -63,6 +71,8 @@ def test_check_finds_nothing_to_mend(seance: Seance) -> None:
     assert result.exit_code == 0, result.output
     assert "BAD" not in result.output
     assert "***@127.0.0.1" in result.output
+    for field in msgspec.structs.fields(Settings):
+        assert f"\n{field.name.upper()} " in f"\n{result.output}"
 
 
 def test_check_names_what_is_wrong_with_redis(seance: Seance, redis: Redis) -> None:
@@ -78,7 +88,7 @@ def test_check_names_what_is_wrong_with_redis(seance: Seance, redis: Redis) -> N
     assert result.exit_code == 1
     for remedy in ("set `maxmemory-policy noeviction`", "set `appendonly yes`", "set PARTITIONS=8"):
         assert f"mend: {remedy}" in result.output
-    assert "3 of 6 checks failed" in result.output
+    assert "3 of 19 checks failed" in result.output
 
 
 def test_check_names_missing_migrations(seance: Seance, empty_database: str) -> None:

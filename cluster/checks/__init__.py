@@ -1,0 +1,1 @@
+"""What `seance check` looks at, by where it looks."""

@@ -1,0 +1,92 @@
+"""Postgres: reached, the primary, migrated, with connections enough for every process."""
+
+import asyncio
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from cluster import migrate
+from cluster.checks.finding import Finding
+from gateway.settings import Settings
+from persistence.engine import create_engine
+from persistence.errors import PersistenceError, mapped
+
+_LOOK = """
+SELECT pg_is_in_recovery(),
+       current_setting('server_version'),
+       current_setting('server_encoding'),
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+"""
+
+
+class Server(NamedTuple):
+    """What Postgres says of itself; `connections` leaves out those reserved for its administrator."""
+
+    is_standby: bool
+    version: str
+    encoding: str
+    connections: int
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything about Postgres; looking changes nothing."""
+    try:
+        server, revision = await asyncio.gather(_look(settings), migrate.read_revision(settings.database_url))
+    except PersistenceError as error:
+        remedy = "start the server (`make up` brings its own), or correct DATABASE_URL"
+        return [Finding("Postgres", str(error), remedy)]
+    return [
+        Finding("Postgres", f"answers, {server.version}"),
+        role(is_standby=server.is_standby),
+        encoding(server.encoding),
+        connections(server.connections, settings),
+        migrations(revision, migrate.head()),
+    ]
+
+
+async def _look(settings: Settings) -> Server:
+    engine = create_engine(
+        settings.database_url, pool_size=1, max_overflow=0, timeout_seconds=settings.db_timeout_seconds
+    )
+    try:
+        with mapped():
+            async with engine.connect() as connection:
+                return Server(*(await connection.execute(text(_LOOK))).one())
+    finally:
+        await engine.dispose()
+
+
+def role(*, is_standby: bool) -> Finding:
+    """Whether it takes writes."""
+    if is_standby:
+        return Finding("Postgres role", "standby", "let DATABASE_URL lead to the primary: a standby takes no writes")
+    return Finding("Postgres role", "primary")
+
+
+def encoding(found: str) -> Finding:
+    """Whether it can hold every text."""
+    if found == "UTF8":
+        return Finding("Postgres encoding", found)
+    return Finding(
+        "Postgres encoding", found, "make the database with `ENCODING 'UTF8'`: this one can't hold every text"
+    )
+
+
+def connections(allowed: int, settings: Settings) -> Finding:
+    """Whether all processes may open the connections that they might."""
+    each = settings.db_pool_size + settings.db_max_overflow
+    processes = settings.gateways + settings.workers
+    said = (
+        f"{allowed} allowed; {processes} processes (GATEWAYS and WORKERS) with {each} each may take {each * processes}"
+    )
+    if each * processes <= allowed:
+        return Finding("Postgres connections", said)
+    remedy = f"raise `max_connections`, or lower DB_POOL_SIZE and DB_MAX_OVERFLOW to {allowed // processes} together"
+    return Finding("Postgres connections", said, remedy)
+
+
+def migrations(revision: str | None, head: str | None) -> Finding:
+    """Whether the database is at the newest revision."""
+    if revision == head:
+        return Finding("migrations", f"at the newest revision, {head}")
+    return Finding("migrations", f"at {revision or 'none'}, the newest is {head}", "run `seance migrate`")

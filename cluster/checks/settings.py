@@ -1,0 +1,132 @@
+"""The settings among themselves and with this machine: what each alone may be was checked when they were read."""
+
+import asyncio
+import http.client
+import ipaddress
+import resource
+from urllib.parse import urlsplit
+
+from cluster.checks.finding import Finding
+from cluster.plan import reachable
+from cluster.ports import is_free, is_listening
+from gateway.access.admission import FILES_RESERVED
+from gateway.settings import DEFAULT_SECRET, Settings
+
+_LIVE_SECONDS = 2.0
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything that needs neither Redis nor Postgres."""
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return [
+        secret(settings),
+        origins(settings),
+        proxies(settings),
+        sockets(settings, open_files),
+        commits(settings),
+        metrics(settings),
+        await asyncio.to_thread(address, settings),
+    ]
+
+
+def secret(settings: Settings) -> Finding:
+    """Whether tokens are signed with something that others don't know."""
+    if settings.jwt_secret == DEFAULT_SECRET:
+        return Finding("JWT_SECRET", "the public default; production refuses it")
+    return Finding("JWT_SECRET", f"{len(settings.jwt_secret)} characters of your own; the same on every replica?")
+
+
+def origins(settings: Settings) -> Finding:
+    """Whether browsers send what is written here."""
+    if "*" in settings.origins:
+        return Finding("CORS_ORIGINS", "pages of any site may come")
+    wrong = [origin for origin in settings.origins if not _is_origin(origin)]
+    if wrong:
+        remedy = "write scheme and host, with a port if it is not the usual one, as in https://chat.example"
+        return Finding("CORS_ORIGINS", f"no origins: {' '.join(wrong)}", remedy)
+    return Finding("CORS_ORIGINS", f"pages of {len(settings.origins)} sites may come")
+
+
+def proxies(settings: Settings) -> Finding:
+    """Whether the proxies whose word is taken are addresses."""
+    subject = "FORWARDED_ALLOW_IPS"
+    given = [one.strip() for one in settings.forwarded_allow_ips.split(",") if one.strip()]
+    if "*" in given:
+        return Finding(subject, "everybody's X-Forwarded-For is believed; only the balancer may reach a gateway then")
+    wrong = [one for one in given if not _is_network(one)]
+    if wrong:
+        return Finding(subject, f"no addresses: {' '.join(wrong)}", "write IP addresses or networks, not names")
+    return Finding(subject, f"the X-Forwarded-For of {len(given)} proxies is believed")
+
+
+def sockets(settings: Settings, open_files: int) -> Finding:
+    """Whether a gateway may open the sockets it is to hold."""
+    allowed = max(1, open_files - FILES_RESERVED)
+    wanted = settings.max_connections
+    if wanted > allowed:
+        remedy = f"allow {wanted + FILES_RESERVED} open files (`ulimit -n`), or set MAX_CONNECTIONS={allowed}"
+        return Finding("MAX_CONNECTIONS", f"{wanted}, but {open_files} open files allow {allowed}", remedy)
+    return Finding("MAX_CONNECTIONS", f"{wanted or allowed} sockets on each gateway ({open_files} open files)")
+
+
+def commits(settings: Settings) -> Finding:
+    """Whether a batch is written while somebody waits for it."""
+    subject = "COMMIT_TIMEOUT_SECONDS"
+    batch_seconds = settings.worker_batch_milliseconds / 1000
+    said = f"{settings.commit_timeout_seconds} s, a batch waits up to {batch_seconds:g} s"
+    if batch_seconds < settings.commit_timeout_seconds:
+        return Finding(subject, said)
+    remedy = "raise it, or lower WORKER_BATCH_MILLISECONDS: `ack=persisted` would give up before the commit"
+    return Finding(subject, said, remedy)
+
+
+def metrics(settings: Settings) -> Finding:
+    """Whether a worker's metrics have a port of their own."""
+    port = settings.worker_metrics_port
+    if not port:
+        return Finding("WORKER_METRICS_PORT", "none: workers show no metrics (those of `make up` choose ports)")
+    if port == settings.port:
+        remedy = "choose another port for one of them: a gateway and a worker can't share it"
+        return Finding("WORKER_METRICS_PORT", f"{port}, as PORT", remedy)
+    return Finding("WORKER_METRICS_PORT", f"{port}, on {settings.host}")
+
+
+def address(settings: Settings) -> Finding:
+    """Whether a gateway or balancer can listen on HOST and PORT, or one does already. Blocks for up to 2 s."""
+    host, port = settings.host, settings.port
+    said = f"{host} port {port}"
+    try:
+        if not port or is_free(port, host):
+            return Finding("HOST and PORT", f"{said} is free" if port else f"{host}, any free port")
+        if _is_ours(reachable(host), port):
+            return Finding("HOST and PORT", f"a gateway answers on {said}")
+        if is_listening(host, port):
+            return Finding("HOST and PORT", f"{said} is taken", "end what listens there, or choose another PORT")
+    except OSError as error:
+        return Finding("HOST and PORT", f"{said}: {error.strerror or error}", "set HOST to an address of this machine")
+    remedy = "set HOST to an address of this machine and PORT to one that you may use"
+    return Finding("HOST and PORT", f"{said} can't be listened on", remedy)
+
+
+def _is_ours(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=_LIVE_SECONDS)
+    try:
+        connection.request("GET", "/live")
+        return connection.getresponse().read() == b'{"status":"live"}'
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _is_origin(origin: str) -> bool:
+    parts = urlsplit(origin)
+    return parts.scheme in {"http", "https"} and origin == f"{parts.scheme}://{parts.netloc}" and bool(parts.hostname)
+
+
+def _is_network(written: str) -> bool:
+    try:
+        ipaddress.ip_network(written, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+"""What is said about settings that are each allowed, but don't fit together or don't fit this machine."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from cluster.checks import settings as checks
+from cluster.checks.finding import Finding
+from cluster.ports import free_port
+from gateway.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("finding", "word"),
+    [
+        (checks.origins(Settings(cors_origins="chat.example, https://ok.example")), "https://chat.example"),
+        (checks.origins(Settings(cors_origins="https://chat.example/room")), "scheme and host"),
+        (checks.proxies(Settings(forwarded_allow_ips="balancer, 10.0.0.1")), "not names"),
+        (checks.sockets(Settings(max_connections=1000), 1024), "1128 open files"),
+        (checks.sockets(Settings(max_connections=1000), 1024), "MAX_CONNECTIONS=896"),
+        (checks.commits(Settings(commit_timeout_seconds=1, worker_batch_milliseconds=1000)), "WORKER_BATCH"),
+        (checks.metrics(Settings(port=8000, worker_metrics_port=8000)), "another port"),
+    ],
+    ids=str,
+)
+def test_each_problem_has_a_remedy(finding: Finding, word: str) -> None:
+    """What is wrong comes with what to do, in words that can be acted on."""
+    assert finding.remedy is not None
+    assert word in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        checks.secret(Settings()),
+        checks.secret(Settings(jwt_secret="s" * 40)),
+        checks.origins(Settings()),
+        checks.origins(Settings(cors_origins="https://chat.example/, http://[::1]:3000")),
+        checks.proxies(Settings()),
+        checks.proxies(Settings(forwarded_allow_ips="*")),
+        checks.proxies(Settings(forwarded_allow_ips="10.0.0.0/8,::1")),
+        checks.sockets(Settings(), 1024),
+        checks.sockets(Settings(max_connections=896), 1024),
+        checks.commits(Settings()),
+        checks.metrics(Settings()),
+        checks.metrics(Settings(worker_metrics_port=9100)),
+    ],
+    ids=str,
+)
+def test_what_is_well_has_none(finding: Finding) -> None:
+    """The defaults, and sensible values, ask for nothing."""
+    assert finding.is_good
+
+
+def test_secrets_are_not_shown() -> None:
+    """Not even a finding about the secret has it."""
+    assert "sssss" not in checks.secret(Settings(jwt_secret="s" * 40)).text
+
+
+class Live(BaseHTTPRequestHandler):
+    """Answers as a gateway's `/live` does."""
+
+    def do_GET(self) -> None:
+        """Any path."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"status":"live"}')
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def live_port() -> Iterator[int]:
+    """The port of something that answers like a gateway."""
+    with HTTPServer(("127.0.0.1", 0), Live) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_a_free_port() -> None:
+    """A port that nobody has, or any port, is good."""
+    assert "is free" in checks.address(Settings(port=free_port())).text
+    assert checks.address(Settings(port=0)).is_good
+
+
+def test_a_port_that_a_gateway_has(live_port: int) -> None:
+    """A gateway that answers there is what it is for."""
+    finding = checks.address(Settings(port=live_port))
+    assert finding.is_good
+    assert "a gateway answers" in finding.text
+
+
+def test_a_port_that_somebody_else_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything else there is in the way."""
+    monkeypatch.setattr(checks, "_LIVE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        finding = checks.address(Settings(port=server.getsockname()[1]))
+    assert finding.remedy == "end what listens there, or choose another PORT"
+
+
+def test_an_address_of_another_machine() -> None:
+    """An address that this machine does not have can't be listened on."""
+    finding = checks.address(Settings(host="192.0.2.1", port=free_port()))
+    assert finding.remedy is not None
+    assert "address of this machine" in finding.remedy
