@@ -9,6 +9,7 @@ from broker.publisher import Publisher
 from broker.subscriber import Subscriber
 from gateway.access.admission import Door
 from gateway.canary import Hearing
+from gateway.drain import Drain
 from gateway.hub import Hub
 from gateway.lag import Lag
 from gateway.services import Counters
@@ -23,6 +24,7 @@ class Readings:
 
     gateway_id: str
     door: Door
+    drain: Drain
     hub: Hub
     link: Link
     subscriber: Subscriber
@@ -60,6 +62,7 @@ class Readings:
             "seance_sessions": self.hub.room_count,
             "seance_ready": self.is_ready(),
             "seance_draining": self.door.is_draining,
+            "seance_drained_connections_total": self.drain.drained_total,
             "seance_joins_total": self.tally.joins,
             "seance_joins_refused_total": self.tally.joins_refused,
             "seance_upgrades_refused_total": self.tally.upgrades_refused,

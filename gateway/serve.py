@@ -180,6 +180,7 @@ class Gateway:
         readings = Readings(
             gateway_id=self._id,
             door=self._door,
+            drain=self._drain,
             hub=hub,
             link=self._link,
             subscriber=self._subscriber,

@@ -75,6 +75,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Joins refused", "ops", _rate_by("seance_joins_refused_total", "reason")),
             Panel("Connections closed", "ops", _rate_by("seance_connections_closed_total", "reason")),
             Panel("WebSocket requests refused", "ops", _rate_by("seance_upgrades_refused_total", "code")),
+            Panel(
+                "Connections drained",
+                "ops",
+                _each("rate(seance_drained_connections_total[$__rate_interval])"),
+            ),
             Panel("Sessions with somebody here", "short", _each("seance_sessions")),
         ),
     ),
@@ -93,6 +98,26 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Publish to deliver", "s", _quantiles("seance_publish_to_deliver_seconds")),
             Panel("Bytes to clients", "Bps", _each("rate(seance_delivered_bytes_total[$__rate_interval])")),
             Panel("Publishes refused", "ops", _rate_by("seance_publishes_failed_total", "reason")),
+            Panel(
+                "Slow consumers",
+                "short",
+                (
+                    ("sum(increase(seance_slow_consumers_total[$__rate_interval]))", "full buffers"),
+                    ("sum(increase(seance_resyncs_total[$__rate_interval]))", "caught up again"),
+                    (
+                        'sum(increase(seance_connections_closed_total{reason="slow_consumer"}[$__rate_interval]))',
+                        "closed",
+                    ),
+                ),
+            ),
+            Panel(
+                "What clients had missed",
+                "ops",
+                (
+                    ("sum(rate(seance_replays_total[$__rate_interval]))", "replays"),
+                    ("sum(rate(seance_replayed_events_total[$__rate_interval]))", "events in them"),
+                ),
+            ),
             Panel("Reads of the log for missed events", "ops", _each("rate(seance_log_reads_total[$__rate_interval])")),
             Panel("Events announced as lost", "short", _each("increase(seance_gap_events_total[$__rate_interval])")),
         ),

@@ -103,6 +103,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("seance_sessions", "gauge", _GATEWAY, "Sessions that have a socket here."),
     Definition("seance_ready", "gauge", _GATEWAY, "1 when `/ready` answers 200."),
     Definition("seance_draining", "gauge", _GATEWAY, "1 while the gateway sends its sockets elsewhere."),
+    Definition("seance_drained_connections_total", "counter", _GATEWAY, "Sockets that a drain sent elsewhere."),
     Definition(
         "seance_joins_total",
         "counter",

@@ -10,6 +10,7 @@ from cluster.checks.finding import Finding
 from cluster.plan import reachable
 from cluster.ports import is_free, is_listening
 from gateway.access.admission import FILES_RESERVED
+from gateway.drain import RESERVE_SECONDS
 from gateway.settings import DEFAULT_SECRET, Settings
 
 _LIVE_SECONDS = 2.0
@@ -23,6 +24,7 @@ async def examine(settings: Settings) -> list[Finding]:
         origins(settings),
         proxies(settings),
         sockets(settings, open_files),
+        drain(settings),
         commits(settings),
         metrics(settings),
         await asyncio.to_thread(address, settings),
@@ -67,6 +69,16 @@ def sockets(settings: Settings, open_files: int) -> Finding:
         remedy = f"allow {wanted + FILES_RESERVED} open files (`ulimit -n`), or set MAX_CONNECTIONS={allowed}"
         return Finding("MAX_CONNECTIONS", f"{wanted}, but {open_files} open files allow {allowed}", remedy)
     return Finding("MAX_CONNECTIONS", f"{wanted or allowed} sockets on each gateway ({open_files} open files)")
+
+
+def drain(settings: Settings) -> Finding:
+    """Whether a drain has the time that it is given."""
+    subject = "SHUTDOWN_TIMEOUT_SECONDS"
+    needed = settings.drain_wait_seconds + settings.drain_window_seconds + round(RESERVE_SECONDS)
+    said = f"{settings.shutdown_timeout_seconds} s; waiting, the drain's window and closing may take {needed} s"
+    if needed <= settings.shutdown_timeout_seconds:
+        return Finding(subject, f"{said}; whatever kills a gateway must wait longer")
+    return Finding(subject, said, f"raise it to {needed}, or lower DRAIN_WINDOW_SECONDS: the drain is cut short now")
 
 
 def commits(settings: Settings) -> Finding:

@@ -19,6 +19,7 @@ from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Claims, Tokens
 from gateway.canary import Hearing
+from gateway.drain import Drain
 from gateway.hub import Hub
 from gateway.lag import Lag
 from gateway.metrics import Readings
@@ -62,6 +63,7 @@ async def offline() -> AsyncIterator[Services]:
     readings = Readings(
         gateway_id="gw-test",
         door=door,
+        drain=Drain(door, settings),
         hub=hub,
         link=link,
         subscriber=subscriber,
