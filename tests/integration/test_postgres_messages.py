@@ -65,6 +65,28 @@ async def test_a_page_holds_what_was_asked_for(
     assert ([item.seq for item in found.items], found.next_before, found.next_after) == page
 
 
+@pytest.mark.parametrize(
+    ("bounds", "limit", "seqs"),
+    [
+        ((0, 99), 50, SEQS),
+        ((2, 34), 50, [3, 5, 8, 13, 21]),
+        ((2, 34), 2, [3, 5]),
+        ((3, 5), 50, []),
+        ((34, 99), 50, []),
+        ((-1, 10**30), 50, SEQS),
+    ],
+)
+async def test_a_range_and_its_count(
+    engine: AsyncEngine, session_id: str, bounds: tuple[int, int], limit: int, seqs: list[int]
+) -> None:
+    """A range is given from its oldest message on; the count knows no limit."""
+    after, before = bounds
+    messages = Messages(engine)
+    found = await messages.between(session_id, after, before, limit=limit)
+    assert [record.seq for record in found] == seqs
+    assert await messages.count(session_id, after, before) == len([seq for seq in SEQS if after < seq < before])
+
+
 async def test_following_the_bounds_visits_everything_once(engine: AsyncEngine, session_id: str) -> None:
     """Going back page by page from the newest finds every message once."""
     seen: list[int] = []

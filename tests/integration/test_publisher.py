@@ -5,7 +5,7 @@ import json
 import pytest
 
 from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
-from broker.events import MessageReceived, User, decode_stored
+from broker.events import MessageReceived, User, decode_stored, message_received
 from broker.link import Link
 from broker.log import PAGE, Log, parse, read
 from broker.publisher import Published, Publisher
@@ -54,6 +54,7 @@ async def test_message(
     assert done == Published(event.seq, event.data.id) == Published(1, event.data.id)
     assert (event.data.session_id, event.data.user_id, event.data.user_name) == (SESSION, user_id, "Ana")
     assert (event.data.text, event.data.is_spirit, event.data.timestamp) == (text, is_spirit, event.ts)
+    assert message_received(1, event.data) == payload.body
 
 
 async def test_key(sessions: Sessions, publisher: Publisher, log: Log) -> None:
