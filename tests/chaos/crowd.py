@@ -10,8 +10,10 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
+from tests.chaos.guest import Guest
 from tests.chaos.ledger import Fetched, Ledger, Roster, Row
-from tests.chaos.visitor import Habits, Visitor
+from tests.chaos.person import Habits, Person, Surroundings
+from tests.chaos.visitor import Visitor
 
 _LOOK_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = 0.05
@@ -36,16 +38,15 @@ class Crowd:
         habits: Habits,
         settle_seconds: float,
     ) -> None:
-        self.visitors: list[Visitor] = []
+        self.visitors: list[Person] = []
         self.sessions: list[str] = []
         self._ledger = ledger
         self._random = random
-        self._doors = doors
         self._urls = urls
-        self._habits = habits
         self._settle_seconds = settle_seconds
         self._runs: set[asyncio.Task[None]] = set()
-        self._holes: asyncio.Queue[Visitor] = asyncio.Queue(100_000)
+        self._holes: asyncio.Queue[Person] = asyncio.Queue(100_000)
+        self._around = Surroundings(ledger, doors, habits, self._holes.put_nowait)
         self._rest = httpx.AsyncClient(timeout=_REST_SECONDS, trust_env=False)
         self._spoken = 0
         self._have_rosters = True
@@ -75,7 +76,7 @@ class Crowd:
         self._have_rosters = presence == "full"
         made = [await self._create_session(max_users=each + 2, presence=presence) for _ in range(sessions)]
         self.sessions += made
-        coming = [self._visitor(session) for _ in range(each) for session in made]
+        coming = [self._person(session) for _ in range(each) for session in made]
         for start in range(0, len(coming), _AT_ONCE):
             batch = coming[start : start + _AT_ONCE]
             for visitor in batch:
@@ -92,24 +93,17 @@ class Crowd:
         answer.raise_for_status()
         return str(answer.json()["data"]["id"])
 
-    def _visitor(self, session: str) -> Visitor:
-        number = len(self.visitors)
-        visitor = Visitor(
-            number,
-            session,
-            ledger=self._ledger,
-            random=Random(self._random.random()),  # noqa: S311 - repeatable, no secret
-            doors=self._doors,
-            habits=self._habits,
-            on_hole=self._holes.put_nowait,
-        )
-        self.visitors.append(visitor)
-        return visitor
+    def _person(self, session: str) -> Person:
+        number, guests = len(self.visitors), self._around.habits.guests
+        kind = Guest if guests and number % guests == 1 else Visitor
+        person = kind(number, session, self._around, Random(self._random.random()))  # noqa: S311 - repeatable
+        self.visitors.append(person)
+        return person
 
     # Talking
 
     @contextlib.asynccontextmanager
-    async def talking(self, rate: float, speakers: Sequence[Visitor] | None = None) -> AsyncIterator[None]:
+    async def talking(self, rate: float, speakers: Sequence[Person] | None = None) -> AsyncIterator[None]:
         """Meanwhile, so many messages are sent each second, each by one of the speakers (by default all)."""
         task = asyncio.create_task(self._talk(rate, speakers or self.visitors), name="chaos talk")
         try:
@@ -119,7 +113,7 @@ class Crowd:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _talk(self, rate: float, speakers: Sequence[Visitor]) -> None:
+    async def _talk(self, rate: float, speakers: Sequence[Person]) -> None:
         loop = asyncio.get_running_loop()
         begun, said = loop.time(), 0
         while True:
@@ -128,7 +122,7 @@ class Crowd:
                 said += 1
             await asyncio.sleep(1 / max(rate, 20))
 
-    def say(self, visitor: Visitor) -> None:
+    def say(self, visitor: Person) -> None:
         """One message of this client."""
         if not visitor.is_gone:
             self._spoken += 1
@@ -153,11 +147,11 @@ class Crowd:
                 await self._fill(visitor, is_last=True)
         await self._store_rosters(present)
 
-    def present(self) -> list[Visitor]:
+    def present(self) -> list[Person]:
         """Everybody who is not gone."""
         return [one for one in self.visitors if not one.is_gone]
 
-    def _are_level(self, present: Iterable[Visitor]) -> bool:
+    def _are_level(self, present: Iterable[Person]) -> bool:
         newest = Counter[str]()
         for one in present:
             newest[one.session] = max(newest[one.session], one.seq)
@@ -183,7 +177,7 @@ class Crowd:
         for session, seq, message_id, key in rows:
             self._ledger.add(Row(self._ledger.now(), session, seq, message_id, key))
 
-    async def _store_rosters(self, present: Sequence[Visitor]) -> None:
+    async def _store_rosters(self, present: Sequence[Person]) -> None:
         expected = {session: {one.user for one in present if one.session == session} for session in self.sessions}
         for session in self.sessions:
             for url in self._urls():
@@ -210,7 +204,7 @@ class Crowd:
         while True:
             await self._fill(await self._holes.get())
 
-    async def _fill(self, visitor: Visitor, *, is_last: bool = False) -> None:
+    async def _fill(self, visitor: Person, *, is_last: bool = False) -> None:
         """Take from the history what the client could not be sent. Rows may still be on their way: see `settle`."""
         after = visitor.hole_from
         if after is None:
@@ -228,7 +222,7 @@ class Crowd:
             if is_last:
                 visitor.hole_from = None
 
-    def _merge(self, visitor: Visitor, item: Json) -> None:
+    def _merge(self, visitor: Person, item: Json) -> None:
         if item["id"] not in visitor.has:
             visitor.has.add(item["id"])
             entry = Fetched(self._ledger.now(), visitor.number, item["seq"], item["id"], item["text"])

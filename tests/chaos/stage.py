@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from tests.chaos.crowd import Crowd
 from tests.chaos.ledger import Demand, Fault, Ledger, Measure
-from tests.chaos.visitor import Habits
+from tests.chaos.person import Habits
 
 System = TypeVar("System")
 House = Literal["stack", "cluster"]

@@ -3,9 +3,9 @@
 import asyncio
 from random import Random
 
+from tests.chaos.person import Habits, Person
 from tests.chaos.stack import Stack
 from tests.chaos.stage import Scenario, Stage
-from tests.chaos.visitor import Habits, Visitor
 
 OFFLINE_SECONDS = 2.0
 
@@ -33,7 +33,7 @@ async def jitter(stage: Stage[Stack]) -> None:
     stage.demand("delivered_share", 1, 1)
 
 
-async def cut_often(visitor: Visitor, random: Random, every_seconds: float, end: float) -> None:
+async def cut_often(visitor: Person, random: Random, every_seconds: float, end: float) -> None:
     """Cut this one's connection about so often, until then."""
     loop = asyncio.get_running_loop()
     at = loop.time() + random.uniform(0, every_seconds)
@@ -48,7 +48,7 @@ SCENARIOS = [
         "jitter",
         "1 000 clients, 120 messages at 2/s, each connection cut about every 15 s, 2 s offline",
         jitter,
-        habits=Habits(patience=30.0, ping=30.0),
+        habits=Habits(patience=30.0, ping=30.0, guests=0),
         settle_seconds=60.0,
         is_direct=True,
     )

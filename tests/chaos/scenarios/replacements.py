@@ -3,8 +3,8 @@
 import asyncio
 
 from tests.chaos.local import GATEWAYS, Local
+from tests.chaos.person import Habits
 from tests.chaos.stage import Scenario, Stage
-from tests.chaos.visitor import Habits
 
 RATE = 60.0
 
@@ -42,7 +42,7 @@ async def avalanche(stage: Stage[Local]) -> None:
     stage.demand("recovery_p99", 0, stage.system.drain_window_seconds + 1)
 
 
-_PATIENT = Habits(patience=60.0, ping=60.0)
+_PATIENT = Habits(patience=60.0, ping=60.0, guests=0)
 SCENARIOS = [
     Scenario("rolling-restart", "`seance restart` under load", rolling_restart, house="cluster"),
     Scenario("scaling", "`seance scale` up and down under load", scaling, house="cluster"),

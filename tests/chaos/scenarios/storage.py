@@ -6,10 +6,10 @@ from functools import partial
 import asyncpg
 from redis.asyncio import Redis
 
+from tests.chaos.person import Habits
 from tests.chaos.scenarios.kills import RATE, settle_in
 from tests.chaos.stack import Stack
 from tests.chaos.stage import Scenario, Stage
-from tests.chaos.visitor import Habits
 
 UNBOUNDED = 1e9
 _FULL = """
