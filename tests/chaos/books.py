@@ -21,6 +21,7 @@ from tests.chaos.ledger import (
     Roster,
     Row,
     Sent,
+    Severed,
     Skipped,
     UserCame,
     UserLeft,
@@ -44,6 +45,7 @@ class Client:
     lines: dict[int, Line] = field(default_factory=dict)
     fetched: list[Fetched] = field(default_factory=list)
     gone: Gone | None = None
+    severed: list[Severed] = field(default_factory=list)
 
     @property
     def first_seq(self) -> int:
@@ -122,6 +124,8 @@ def _put(books: Books, entry: Entry) -> None:  # noqa: C901, PLR0912 - one line 
             books.clients[client].fetched.append(entry)
         case Gone(client=client):
             books.clients[client].gone = entry
+        case Severed(client=client):
+            books.clients[client].severed.append(entry)
         case Sent(key=key):
             books.sent.setdefault(key, entry)
         case Acked():

@@ -116,6 +116,13 @@ class Gone(Entry, frozen=True, tag="gone"):
     client: int
 
 
+class Severed(Entry, frozen=True, tag="cut off"):
+    """The gateway that the client was on was cut off from Redis for so long: beyond its lease it counts as dead."""
+
+    client: int
+    seconds: float
+
+
 class Sent(Entry, frozen=True, tag="sent"):
     """A message was sent, for the first time or again."""
 
@@ -194,6 +201,7 @@ AnyEntry: TypeAlias = (
     | CaughtUp
     | Ended
     | Gone
+    | Severed
     | Sent
     | Acked
     | Refused

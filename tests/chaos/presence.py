@@ -63,8 +63,11 @@ def _check_departures(books: Books, session: str, problems: Problems) -> None:
 
 
 def _long_absences(client: Client, kept_seconds: float) -> int:
-    """How often the client was away so long that its seat may have been freed; from the last sign of life on."""
-    return sum(
+    """How often the client was away so long that its seat may have been freed; from the last sign of life on.
+
+    Being on a gateway that nobody can hear of is being away.
+    """
+    return sum(cut.seconds >= kept_seconds for cut in client.severed) + sum(
         before.ended is not None and after.opened.at - (before.ended.at - before.ended.quiet) >= kept_seconds
         for before, after in pairwise(client.lines.values())
     )

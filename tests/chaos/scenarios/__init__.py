@@ -1,9 +1,16 @@
 """The scenarios, in the order in which they are run."""
 
-from tests.chaos.scenarios import jitter, kills, links, replacements, storage
+from tests.chaos.scenarios import jitter, kills, links, replacements, storage, storm
 from tests.chaos.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
-    for each in (*kills.SCENARIOS, *links.SCENARIOS, *storage.SCENARIOS, *replacements.SCENARIOS, *jitter.SCENARIOS)
+    for each in (
+        *kills.SCENARIOS,
+        *links.SCENARIOS,
+        *storage.SCENARIOS,
+        *replacements.SCENARIOS,
+        *jitter.SCENARIOS,
+        *storm.SCENARIOS,
+    )
 }

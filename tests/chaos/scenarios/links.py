@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+from tests.chaos.ledger import Severed
 from tests.chaos.scenarios.kills import RATE, settle_in
 from tests.chaos.stack import Stack
 from tests.chaos.stage import Scenario, Stage
@@ -39,8 +40,25 @@ async def blackhole(link: str, stage: Stage[Stack]) -> None:
         name, between = target_of(stage, link)
         async with stage.fault("blackhole", name):
             await between.blackhole()
-            await asyncio.sleep(stage.pick(12, 7))
+            await asyncio.sleep(stage.pick(12, 5) if link != "gateway-redis" else 5)
             await between.heal()
+        await stage.pass_time(2, 3)
+
+
+async def gateway_cut_off(stage: Stage[Stack]) -> None:
+    """The same for longer than its lease: the gateway counts as dead, its users leave once, and come back with it."""
+    await settle_in(stage)
+    node = stage.random.choice(stage.system.nodes)
+    async with stage.crowd.talking(RATE):
+        await stage.pass_time(1, 2)
+        began_at = stage.ledger.now()
+        async with stage.fault("blackhole", f"{node.name} to Redis"):
+            await node.redis.blackhole()
+            await asyncio.sleep(stage.pick(20, 14))
+            await node.redis.heal()
+        for person in stage.crowd.visitors:
+            if person.door == node.front.port:
+                stage.ledger.add(Severed(began_at, person.number, round(stage.ledger.now() - began_at, 3)))
         await stage.pass_time(2, 3)
 
 
@@ -51,4 +69,5 @@ SCENARIOS = [
         Scenario(f"{link}-blackhole", f"no packet comes through, {link.replace('-', ' to ')}", partial(blackhole, link))
         for link in LINKS
     ),
+    Scenario("gateway-cut-off", "a gateway can't reach Redis for longer than its lease", gateway_cut_off),
 ]

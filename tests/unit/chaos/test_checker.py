@@ -23,6 +23,7 @@ from tests.chaos.ledger import (
     Roster,
     Row,
     Sent,
+    Severed,
     Skipped,
     UserCame,
     UserLeft,
@@ -202,6 +203,13 @@ def test_finds_flaps(away_seconds: float, expected: dict[str, int]) -> None:
         UserCame(8.0, 2, 2, 6, "ben"),
     ]
     assert wrongs([*GOOD, *lines]) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(6.0, {"flaps": 1}), (9.0, {})])
+def test_gateways_that_are_cut_off(seconds: float, expected: dict[str, int]) -> None:
+    """Users of a gateway that can't reach Redis keep their seats as long as its lease, not longer."""
+    left = [UserLeft(5.0, 1, 1, 5, "ben", "lost"), UserCame(8.0, 1, 1, 6, "ben")]
+    assert wrongs([*GOOD, Severed(1.0, 2, seconds), *left]) == expected
 
 
 def test_finds_what_was_refused_for_good() -> None:
