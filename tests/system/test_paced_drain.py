@@ -19,7 +19,7 @@ from tests.services import Services
 WINDOW_SECONDS = 3
 GUESTS = 300
 ROOMS = 10
-PACED_SECONDS = 3  # how long 300 clients take in a long window
+PACED_SECONDS = 5.5  # how long 550 clients take in a long window
 
 
 class Talk:
@@ -101,7 +101,7 @@ async def test_drain_is_spread(services: Services, tmp_path: Path) -> None:
         assert all(farewell.reconnect is not None for farewell in farewells)
         went = sorted(farewell.at for farewell in farewells)
         assert went[0] > unready_at
-        assert 0.7 * WINDOW_SECONDS < went[-1] - went[0] < 3 * WINDOW_SECONDS
+        assert 0.7 * WINDOW_SECONDS < went[-1] - went[0] < 5 * WINDOW_SECONDS
         assert went[GUESTS // 2] - went[0] > 0.25 * WINDOW_SECONDS
 
 
@@ -111,12 +111,11 @@ async def test_second_signal(services: Services, tmp_path: Path) -> None:
     with running_gateways(services, tmp_path, 2, wait=True, **settings) as [first, second]:
         session = await create_session(first.url, max_users=1000)
         witness = Guest(second.url, session["id"], "witness")
-        guests = [Guest(first.url, session["id"], f"guest {number}") for number in range(100)]
-        others = [await create_session(first.url) for _ in range(20)]
+        guests = [Guest(first.url, session["id"], f"guest {number}") for number in range(50)]
+        others = [await create_session(first.url) for _ in range(50)]
         async with contextlib.AsyncExitStack() as idle:
-            silent = [
-                await idle.enter_async_context(connected(first.url, other["id"])) for other in others for _ in range(10)
-            ]
+            upgrades = [connected(first.url, other["id"]) for other in others for _ in range(10)]
+            silent = await asyncio.gather(*(idle.enter_async_context(upgrade) for upgrade in upgrades))
             async with staying(guests), staying([witness]):
                 seen = len(witness.events)
                 for guest in guests:
