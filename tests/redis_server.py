@@ -61,6 +61,15 @@ class RedisServer:
         """Lose its data; only while it does not run."""
         shutil.rmtree(self._folder / "redis" / "appendonlydir")
 
+    def copy_data(self) -> None:
+        """Keep a copy of what it holds now."""
+        shutil.copytree(self._folder / "redis" / "appendonlydir", self._folder / "earlier")
+
+    def go_back(self) -> None:
+        """Let it hold what was copied; only while it does not run."""
+        self.forget()
+        shutil.copytree(self._folder / "earlier", self._folder / "redis" / "appendonlydir")
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
