@@ -191,12 +191,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Connections to Redis made again",
                 "short",
-                (
-                    (
-                        "sum by (instance, link) (increase(seance_redis_reconnects_total[$__rate_interval]))",
-                        "{{instance}} {{link}}",
-                    ),
-                ),
+                _each("sum by (instance) (increase(seance_redis_reconnects_total[$__rate_interval]))"),
             ),
             Panel(
                 "CPU, in cores", "short", _each('rate(process_cpu_seconds_total{job=~"seance.*"}[$__rate_interval])')
