@@ -2,6 +2,7 @@
 
 import click
 
+from cluster.commands.chat import chat
 from cluster.commands.dead import dead
 from cluster.commands.lifecycle import clean_data, down, restart, scale, status, up
 from cluster.commands.operation import check, token
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (up, down, status, scale, restart, gateway, worker, migrate, token, check, dead, clean_data):
+for command in (up, down, status, scale, restart, gateway, worker, migrate, token, check, chat, dead, clean_data):
     main.add_command(command)

@@ -38,7 +38,7 @@ class Process:
         with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "cluster", *self.arguments],
-                env={**_inherited(), **self.environment},
+                env={**inherited(), **self.environment},
                 cwd=self.log.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -174,7 +174,7 @@ def environment_of(services: Services, settings: Mapping[str, object]) -> dict[s
     }
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """What a process needs of ours, none of our settings among it; coverage measures it when it measures us."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
     return {

@@ -1,12 +1,7 @@
 """The local cluster where things go otherwise: a terminal, no balancer, broken settings, a hung supervisor."""
 
-import contextlib
-import fcntl
 import os
 import signal
-import subprocess
-import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +9,7 @@ import httpx
 import pytest
 
 from tests.local import LocalCluster, is_running
+from tests.terminal import Terminal
 from tests.waiting import until
 
 
@@ -25,40 +21,9 @@ def local(tmp_path: Path) -> Iterator[LocalCluster]:
     cluster.down()
 
 
-class Terminal:
-    """A process on a pseudo-terminal of its own, and everything it has written there."""
-
-    def __init__(self, local: LocalCluster, *arguments: str) -> None:
-        self.master, slave = os.openpty()
-        os.set_blocking(self.master, False)
-        termios.tcsetwinsize(slave, (40, 140))
-        self.said = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cluster", *arguments],
-            env={**local.environ, "TERM": "xterm"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one call to the kernel
-        )
-        os.close(slave)
-
-    def shows(self, text: str) -> bool:
-        """Whether this has been written so far."""
-        # When the process has ended, its side of the terminal is gone.
-        with contextlib.suppress(BlockingIOError, OSError):
-            self.said += os.read(self.master, 1_000_000).decode(errors="replace")
-        return text in self.said
-
-    def type(self, keys: bytes) -> None:
-        """What somebody types there."""
-        os.write(self.master, keys)
-
-
 def test_a_terminal_shows_the_live_status(local: LocalCluster) -> None:
     """`up` on a terminal shows a table of all processes; Ctrl-C drains and stops them in order."""
-    terminal = Terminal(local, "up", "--gateways", "2", "--workers", "1")
+    terminal = Terminal(local.environ, "up", "--gateways", "2", "--workers", "1")
     try:
         until(lambda: terminal.shows("events/s"), timeout_seconds=60, what="the live table")
         words = ("gw-1", "gw-2", "worker-1", "redis", "postgres", "balancer", "sockets", "lag", "Ctrl-C")
@@ -77,7 +42,7 @@ def test_a_terminal_shows_the_live_status(local: LocalCluster) -> None:
 
 def test_a_terminal_that_closes_stops_the_cluster(local: LocalCluster) -> None:
     """When the terminal goes away, everything is stopped as with Ctrl-C."""
-    terminal = Terminal(local, "up", "--gateways", "1", "--workers", "1")
+    terminal = Terminal(local.environ, "up", "--gateways", "1", "--workers", "1")
     try:
         until(lambda: terminal.shows("events/s"), timeout_seconds=60, what="the live table")
         pids = local.pids()

@@ -41,9 +41,11 @@ _ERRORS: dict[int, type[EndedError]] = {
 }
 # The `error` before a close has the same name; it tells what happened when the close frame itself is lost.
 CODES_BY_NAME: dict[str, int] = {
+    "internal_error": 1011,
     "restart": 1012,
     "slow_consumer": 4000,
     "heartbeat_lost": 4001,
+    "unavailable": 4002,
     "resync": RESYNC,
     "bad_join": 4500,
     "unauthorized": 4501,

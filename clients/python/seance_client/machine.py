@@ -161,7 +161,7 @@ class Machine:
         if self.phase is Phase.LEAVING:
             self._stop(None)
         elif self.phase in OPEN or self.phase is Phase.DIALING:
-            code = self._recovery.code_of(code)
+            code, reason = self._recovery.explained(code, reason)
             wait = self._recovery.wait_after_close(code, now, was_joining=self.phase is Phase.JOINING)
             self._go_on(wait, code, reason, now)
         return self._done()
@@ -251,7 +251,7 @@ class Machine:
             self._effects += effects
             return
         if command_id is None or self.phase is Phase.JOINING:
-            self._recovery.complained(complaint.code)
+            self._recovery.complained(complaint.code, complaint.message)
         self._emit(ErrorReceived(complaint.code, complaint.message))
 
     # How it goes on.

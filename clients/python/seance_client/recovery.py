@@ -14,8 +14,9 @@ class Recovery:
         self._joined_at: float | None = None
         # From `reconnect`: come back at this time.
         self._back_at: float | None = None
-        # What the last `error` stands for, should the close frame be lost.
+        # The last `error`: the code that it stands for, should the close frame be lost, and why.
         self._announced_code: int | None = None
+        self._announced_reason = ""
         # Until then a join of ours that was never answered may hold the name, the seat or the user.
         self._ghost_until: float | None = None
 
@@ -31,15 +32,16 @@ class Recovery:
         """The gateway wants this client to come back at this time."""
         self._back_at = at
 
-    def complained(self, name: str) -> None:
+    def complained(self, name: str, message: str) -> None:
         """The gateway sent an `error`; a close may follow."""
         self._announced_code = closes.CODES_BY_NAME.get(name)
+        self._announced_reason = message
 
-    def code_of(self, code: int) -> int:
-        """The close code, or the one that was announced, when the close frame did not come."""
-        if code in closes.WITHOUT_CODE and self._announced_code is not None:
-            return self._announced_code
-        return code
+    def explained(self, code: int, reason: str) -> tuple[int, str]:
+        """The close code and its reason, or those announced, when the close frame did not come or says less."""
+        if self._announced_code is not None and code in {*closes.WITHOUT_CODE, self._announced_code}:
+            return self._announced_code, self._announced_reason or reason
+        return code, reason
 
     def wait_after_close(self, code: int, now: float, *, was_joining: bool, is_urgent: bool = False) -> float | None:
         """Seconds until the next attempt after this close code, None: there is none.

@@ -1,0 +1,120 @@
+"""`seance chat`: be in a session, from a terminal or a pipe."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+
+from cluster.commands.context import FailedError, NotRunningError, home_option
+
+_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@click.command()
+@click.argument("target", required=False, metavar="[SESSION_ID|URL]")
+@click.option("--url", help="Address of a gateway or balancer.  [default: the local cluster's]")
+@click.option("--name", help="Your name in the session.")
+@click.option("--password", envvar="SEANCE_PASSWORD", help="The session's password, or the one to --create it with.")
+@click.option("--token", envvar="SEANCE_TOKEN", help="Come as the user of this token, or as host.")
+@click.option("--create", "create_name", metavar="NAME", help="Make a session of this name first, and print its id.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    show_default=True,
+    help="Seconds that the first connection, and each message, may take.",
+)
+@home_option
+def chat(
+    *,
+    target: str | None,
+    url: str | None,
+    name: str | None,
+    password: str | None,
+    token: str | None,
+    create_name: str | None,
+    timeout_seconds: float,
+    home: Path,
+) -> None:
+    """Talk in a session; it reconnects and resumes by itself. /quit, Ctrl-D or Ctrl-C leaves.
+
+    The URL may hold the session's id: http://localhost:8000/ws/ID. With pipes every line read is a message and events
+    are printed; it ends with the input, once all is acknowledged. Exit code 1: something was not said, or the session
+    ended.
+    """
+    base, session_id = _place(target, url)
+    if (session_id is None) == (create_name is None):
+        raise click.UsageError("say which session: its id, a URL that holds it, or --create NAME")
+    if name is None and token is None:
+        name = _ask_name()
+    base = base or _local_url(home)
+    if session_id is None:
+        session_id = asyncio.run(_created(base, create_name or "", password))
+        click.echo(session_id)
+    who = {"name": name, "token": token, "password": password}
+    if not asyncio.run(_talk(base, session_id, who, timeout_seconds)):
+        raise SystemExit(1)
+
+
+def _place(target: str | None, url: str | None) -> tuple[str | None, str | None]:
+    """The gateway's address and the session's id, as far as they were said."""
+    if target is None or _ID.fullmatch(target):
+        return url, target
+    parts = urlsplit(target)
+    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
+        raise click.UsageError(f"{target!r} is neither a session's id (a UUID) nor a URL such as http://localhost:8000")
+    if url is not None:
+        raise click.UsageError("there are two URLs; leave --url out")
+    found = _ID.search(target)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    return urlunsplit((scheme, parts.netloc, "", "", "")), found.group() if found else None
+
+
+def _ask_name() -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError("who are you? Say --name or --token")
+    name: str = click.prompt("Your name")
+    return name
+
+
+def _local_url(home: Path) -> str:
+    from cluster.control import ControlError
+    from cluster.home import Home
+    from cluster.local import status_of
+
+    try:
+        status = status_of(Home(home.resolve()))
+    except ControlError as error:
+        raise FailedError(str(error)) from error
+    if status is None or status.url is None:
+        raise NotRunningError
+    return status.url
+
+
+async def _created(url: str, name: str, password: str | None) -> str:
+    from seance_client.rest import Rest, RestError
+
+    try:
+        async with Rest(url) as rest:
+            return (await rest.create_session(name, password=password)).id
+    except RestError as error:
+        details = "".join(f"; {problem.field}: {problem.message}" for problem in error.details)
+        raise FailedError(f"no session was made: {error}{details}") from error
+
+
+async def _talk(url: str, session_id: str, who: dict[str, str | None], timeout_seconds: float) -> bool:
+    from seance_client import Client
+
+    from cluster.chat.desk import desk
+    from cluster.chat.talk import Conversation
+
+    try:
+        client = Client(url, session_id, name=who["name"], token=who["token"], password=who["password"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with desk() as place:
+        return await Conversation(client, place, timeout_seconds).run()

@@ -1,0 +1,40 @@
+"""The `seance` command on a pseudo-terminal, as somebody sees it and types there."""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping
+
+
+class Terminal:
+    """A process on a pseudo-terminal of its own, and everything it has written there."""
+
+    def __init__(self, environ: Mapping[str, str], *arguments: str) -> None:
+        self.master, slave = os.openpty()
+        os.set_blocking(self.master, False)
+        termios.tcsetwinsize(slave, (40, 140))
+        self.said = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cluster", *arguments],
+            env={**environ, "TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one call to the kernel
+        )
+        os.close(slave)
+
+    def shows(self, text: str) -> bool:
+        """Whether this has been written so far."""
+        # When the process has ended, its side of the terminal is gone.
+        with contextlib.suppress(BlockingIOError, OSError):
+            self.said += os.read(self.master, 1_000_000).decode(errors="replace")
+        return text in self.said
+
+    def type(self, keys: bytes) -> None:
+        """What somebody types there."""
+        os.write(self.master, keys)
