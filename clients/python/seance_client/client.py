@@ -158,7 +158,7 @@ class Client:
             UnconfirmedError: It may have been stored or not, and a repetition could make it two.
             EndedError: The client ended before an answer came.
         """
-        text, key = checked_text(text), checked_key(key or secrets.token_hex(16))
+        text, key = checked_text(text), checked_key(secrets.token_hex(16) if key is None else key)
         is_uncertain = False
         try:
             async with asyncio.timeout(timeout), self._slots:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Literal, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -158,11 +159,11 @@ class Rest:
 
     async def session(self, session_id: str) -> Session:
         """A session as it is now."""
-        return await self._call(Session, "GET", f"/api/sessions/{session_id}")
+        return await self._call(Session, "GET", _path(session_id))
 
     async def users(self, session_id: str) -> Users:
         """Who is present now, on any gateway."""
-        return await self._call(Users, "GET", f"/api/sessions/{session_id}/users")
+        return await self._call(Users, "GET", _path(session_id, "users"))
 
     async def publish(
         self,
@@ -178,7 +179,7 @@ class Rest:
         """Say something as a server. With a `key`, a repetition within 5 minutes is harmless."""
         body = {"text": text, "user_name": user_name, "is_spirit": is_spirit, "id": key}
         given = {field: value for field, value in body.items() if value is not None}
-        path = f"/api/sessions/{session_id}/messages"
+        path = _path(session_id, "messages")
         return await self._call(Published, "POST", path, body=given, query={"ack": ack}, token=token)
 
     async def history(
@@ -187,7 +188,7 @@ class Rest:
         """A page of messages: before or after a seq, else the newest; at most 200."""
         query = {"before": before, "after": after, "limit": limit}
         given = {name: value for name, value in query.items() if value is not None}
-        return await self._call(Page, "GET", f"/api/sessions/{session_id}/messages", query=given)
+        return await self._call(Page, "GET", _path(session_id, "messages"), query=given)
 
     async def messages(self, session_id: str, *, after: int = 0) -> AsyncIterator[StoredMessage]:
         """Every message after a seq, in order, fetched page by page."""
@@ -200,11 +201,11 @@ class Rest:
 
     async def close_session(self, session_id: str, *, token: str | None = None) -> Closed:
         """Close the session for good; needs its host token."""
-        return await self._call(Closed, "DELETE", f"/api/sessions/{session_id}", token=token)
+        return await self._call(Closed, "DELETE", _path(session_id), token=token)
 
     async def remove_user(self, session_id: str, user_id: str, *, token: str | None = None) -> None:
         """Remove a user, wherever connected; needs the session's host token."""
-        path = f"/api/sessions/{session_id}/users/{user_id}"
+        path = _path(session_id, "users", user_id)
         await self._call(msgspec.Raw, "DELETE", path, token=token)
 
     async def _call(
@@ -225,6 +226,11 @@ class Rest:
         except httpx.HTTPError as error:
             raise RestError(0, "unreachable", str(error) or type(error).__name__) from error
         return _opened(answer, kind)
+
+
+def _path(*parts: str) -> str:
+    """The path of a session, or of something in it; what is no id can't lead elsewhere."""
+    return "/".join(("/api/sessions", *(quote(part, safe="") for part in parts)))
 
 
 def _opened(answer: httpx.Response, kind: type[Answer]) -> Answer:
