@@ -31,8 +31,8 @@ async def problems(link: Link) -> list[Problem]:
     """What is wrong with Redis' configuration; empty when all is well."""
     found: list[Problem] = []
     try:
-        policy = dict(_pairs(await link.call("CONFIG", "GET", "maxmemory-policy"))).get("maxmemory-policy")
-        appendonly = dict(_pairs(await link.call("CONFIG", "GET", "appendonly"))).get("appendonly")
+        policy = await _configured(link, "maxmemory-policy")
+        appendonly = await _configured(link, "appendonly")
     except BrokerError as error:
         if "unknown command" in str(error) or "NOPERM" in str(error):
             return [Problem("its configuration can't be read (CONFIG is not allowed)", "check it by hand")]
@@ -46,6 +46,7 @@ async def problems(link: Link) -> list[Problem]:
     return found
 
 
-def _pairs(reply: list[bytes]) -> list[tuple[str, str]]:
-    texts = [item.decode() for item in reply]
-    return list(zip(texts[::2], texts[1::2], strict=True))
+async def _configured(link: Link, parameter: str) -> str:
+    """One parameter of Redis; empty when this Redis has none of that name."""
+    values: dict[bytes, bytes] = await link.call("CONFIG", "GET", parameter)
+    return values.get(parameter.encode(), b"").decode()

@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from broker.errors import BrokerUnavailableError
-from broker.wire import Reply, Wire, dial
+from broker.wire import Receiver, Wire, dial
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 2.0
@@ -16,7 +16,7 @@ WATCH_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class Handler(Protocol):
+class Handler(Receiver, Protocol):
     """What uses the wire; every method is called on the loop and must not block."""
 
     def up(self, wire: Wire) -> None:
@@ -24,9 +24,6 @@ class Handler(Protocol):
 
     def down(self) -> None:
         """The wire is gone; whatever was unanswered never will be."""
-
-    def reply(self, reply: Reply) -> None:
-        """A reply or a pushed message arrived."""
 
     def ping(self, wire: Wire) -> None:
         """Send something that makes Redis answer."""
@@ -71,9 +68,7 @@ class Keeper:
         delay = FIRST_DELAY_SECONDS
         while True:
             try:
-                wire = await dial(
-                    self._url, self._handler.reply, timeout_seconds=self._timeout_seconds, name=self._name
-                )
+                wire = await dial(self._url, self._handler, timeout_seconds=self._timeout_seconds, name=self._name)
             except BrokerUnavailableError as error:
                 log.warning("redis.unreachable", link=self._name, reason=str(error))
                 await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter

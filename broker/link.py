@@ -1,30 +1,54 @@
-"""The link for commands: pipelined, each reply settles the oldest unanswered future."""
+"""The link: commands and subscriptions over one connection, each reply settles the oldest unanswered call.
+
+RESP3 lets Redis send messages between the replies. One connection for both saves a write of Redis, a wake-up and a
+read for each message that a gateway publishes (docs/decisions/0006-one-connection.md).
+"""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 import hiredis
 
-from broker.errors import BrokerUnavailableError, refusal
+from broker.errors import BrokerError, BrokerUnavailableError, refusal
 from broker.keeper import Keeper
 from broker.wire import Reply, Wire
 
 MAX_IN_FLIGHT = 50_000
 
 Command = tuple[str | bytes | int, ...]
+# Called once with the reply or, instead of raising it, an error.
+Settle = Callable[[Reply | BrokerError], None]
 # Who waits, the script's source if it is one, and what was sent.
-_Call = tuple["asyncio.Future[Reply]", str | None, Command]
+_Call = tuple[Settle, str | None, Command]
+
+
+class Messages(Protocol):
+    """Who gets the messages of subscribed channels."""
+
+    def message(self, channel: bytes, payload: bytes) -> None:
+        """A message came."""
+
+    def end_of_read(self) -> None:
+        """Everything that arrived in one read was handed out."""
 
 
 class Link:
-    """Commands to Redis over one connection, in order. `keeper.run` must be running."""
+    """Commands to Redis over one connection, in order. `keeper.run` must be running.
+
+    Errors are BrokerUnavailableError when Redis is not reachable or refuses to work for now, too much is unanswered, or
+    the connection breaks before the answer (then Redis may or may not have carried the command out), and BrokerError
+    for any other error reply.
+    """
 
     def __init__(self, url: str, *, timeout_seconds: float = 5.0, name: str = "seance-link") -> None:
         self.keeper = Keeper(url, self, timeout_seconds=timeout_seconds, name=name)
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
         self._waiting: deque[_Call] = deque()
+        self.messages: Messages | None = None
         self.on_up: list[Callable[[], None]] = []
 
     @property
@@ -33,28 +57,32 @@ class Link:
         return self._wire is not None
 
     def call(self, *command: str | bytes | int) -> "asyncio.Future[Reply]":
-        """Send a command; the future gives its reply.
-
-        It raises BrokerUnavailableError when Redis is not reachable or refuses to work for now, too much is unanswered,
-        or the connection breaks before the answer (then Redis may or may not have carried the command out), and
-        BrokerError for any other error reply.
-        """
-        return self._send(self._loop.create_future(), None, command)
+        """Send a command; the future gives its reply, or raises."""
+        future = self._loop.create_future()
+        self._send(partial(_settle, future), None, command)
+        return future
 
     def call_script(self, source: str, *command: str | bytes | int) -> "asyncio.Future[Reply]":
         """The same for EVALSHA: should Redis have forgotten the script, EVAL with its `source` follows."""
-        return self._send(self._loop.create_future(), source, command)
-
-    def _send(self, future: "asyncio.Future[Reply]", source: str | None, command: Command) -> "asyncio.Future[Reply]":
-        if self._wire is None:
-            future.set_exception(BrokerUnavailableError("Redis is not reachable"))
-        elif len(self._waiting) >= MAX_IN_FLIGHT:
-            future.set_exception(BrokerUnavailableError(f"{MAX_IN_FLIGHT} commands are waiting for Redis"))
-        else:
-            # One future for a call, scripts too: each in between costs 2 µs and a turn of the loop.
-            self._waiting.append((future, source, command))
-            self._wire.send(*command)
+        future = self._loop.create_future()
+        self._send(partial(_settle, future), source, command)
         return future
+
+    def send_script(self, settle: Settle, source: str, *command: str | bytes | int) -> None:
+        """`call_script` without a future: `settle` is called in the same tick as the reply is read.
+
+        For what happens for each message: a future costs 2 µs and another turn of the loop.
+        """
+        self._send(settle, source, command)
+
+    def _send(self, settle: Settle, source: str | None, command: Command) -> None:
+        if self._wire is None:
+            settle(BrokerUnavailableError("Redis is not reachable"))
+        elif len(self._waiting) >= MAX_IN_FLIGHT:
+            settle(BrokerUnavailableError(f"{MAX_IN_FLIGHT} commands are waiting for Redis"))
+        else:
+            self._waiting.append((settle, source, command))
+            self._wire.send(*command)
 
     def up(self, wire: Wire) -> None:
         """Handler: commands can be sent."""
@@ -66,26 +94,45 @@ class Link:
         """Handler: fail everything that is unanswered."""
         self._wire = None
         waiting, self._waiting = self._waiting, deque()
-        for future, _, _ in waiting:
-            if not future.done():
-                future.set_exception(BrokerUnavailableError("the connection to Redis broke before it answered"))
+        for settle, _, _ in waiting:
+            settle(BrokerUnavailableError("the connection to Redis broke before it answered"))
 
     def reply(self, reply: Reply) -> None:
-        """Handler: settle the oldest future."""
-        future, source, command = self._waiting.popleft()
-        if future.done():  # the caller went away
-            return
+        """Handler: settle the oldest call."""
+        settle, source, command = self._waiting.popleft()
         if not isinstance(reply, hiredis.ReplyError):
-            future.set_result(reply)
+            settle(reply)
         elif source is not None and str(reply).startswith("NOSCRIPT"):
-            self._send(future, None, ("EVAL", source, *command[2:]))
+            self._send(settle, None, ("EVAL", source, *command[2:]))
         else:
-            future.set_exception(refusal(str(reply)))
+            settle(refusal(str(reply)))
+
+    def push(self, message: list[Any]) -> None:
+        """Handler: a message; or a confirmation, which comes in the place of a reply."""
+        if message[0] == b"message":
+            assert self.messages is not None
+            self.messages.message(message[1], message[2])
+        elif message[0] in {b"subscribe", b"unsubscribe"}:
+            self.reply(message)
+
+    def end_of_read(self) -> None:
+        """Handler: everything of one read was handed out."""
+        if self.messages is not None:
+            self.messages.end_of_read()
 
     def ping(self, wire: Wire) -> None:
         """Handler: PING, as any command."""
         del wire
         self.call("PING").add_done_callback(_ignore)
+
+
+def _settle(future: "asyncio.Future[Reply]", reply: Reply | BrokerError) -> None:
+    if future.done():  # the caller went away
+        return
+    if isinstance(reply, BrokerError):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)
 
 
 def _ignore(future: "asyncio.Future[Reply]") -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from broker import keys
 from broker.epochs import SEQ_LEAP
-from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
+from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
 from broker.ids import Ids
 from broker.link import Link
@@ -60,10 +61,12 @@ class Publisher:
         is_spirit: bool = False,
         key: str | None = None,
         is_awaited: bool = False,
-    ) -> tuple["asyncio.Future[Reply]", str]:
-        """Send a message now; `published(reply, message_id)` reads the outcome from the future's reply.
+        settle: Callable[[str, Reply | BrokerError], None],
+    ) -> str:
+        """Send a message now and return its id; `settle` is called with it and what came, as for `Link.send_script`.
 
-        `is_awaited` says that somebody waits until it is committed: the channel will be told.
+        `published` reads the outcome from these two. `is_awaited` says that somebody waits until it is committed: the
+        channel will be told.
         """
         partition = keys.partition_of(session_id, self._partitions)
         message_id = self._ids.next()
@@ -72,7 +75,8 @@ class Publisher:
         body = tail(ts, Message(message_id, session_id, user_id, user_name, text, ts, is_spirit))
         # Only what a person wrote sets the spirit thinking.
         kind = "e" if is_spirit or user_id is None else "m"
-        future = self._scripts.call(
+        self._scripts.send(
+            partial(settle, message_id),
             "publish",
             (keys.session(partition, session_id), keys.prefix(partition)),
             body,
@@ -84,12 +88,18 @@ class Publisher:
             KEY_SECONDS,
             int(is_awaited),
         )
-        return future, message_id
+        return message_id
 
     async def message(self, session_id: str, **fields: Any) -> Published:
         """Publish a message (fields as for `send`) and wait until it is ordered and on its way."""
-        future, message_id = self.send(session_id, **fields)
-        return published(await future, message_id)
+        outcome: asyncio.Future[tuple[str, Reply]] = asyncio.get_running_loop().create_future()
+
+        def settle(message_id: str, reply: Reply | BrokerError) -> None:
+            if not outcome.done():
+                outcome.set_result((message_id, reply))
+
+        self.send(session_id, **fields, settle=settle)
+        return published(*await outcome)
 
     async def ephemeral(self, session_id: str, event: EphemeralKind, user: User | None = None) -> None:
         """Tell whoever is connected now; `user_typing` does not go back to the user it names."""
@@ -106,13 +116,16 @@ class Publisher:
         return self._link.call("PUBLISH", channel, f"0 {kind} {subject}\n".encode() + body)
 
 
-def published(reply: Reply, message_id: str) -> Published:
+def published(message_id: str, reply: Reply | BrokerError) -> Published:
     """Read the reply of the publish script.
 
-    Raises SessionUnknownError, SessionClosedError or BacklogFullError; nothing was stored then.
+    Raises SessionUnknownError, SessionClosedError or BacklogFullError; nothing was stored then. Raises the error that
+    came instead of a reply.
     """
     if type(reply) is int:
         return Published(reply, message_id)
+    if isinstance(reply, BrokerError):
+        raise reply
     error = _ERRORS.get(reply)
     if error is not None:
         raise error()

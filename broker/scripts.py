@@ -6,15 +6,17 @@ from hashlib import sha1
 from importlib.resources import files
 
 from broker.errors import BrokerUnavailableError
-from broker.link import Link
+from broker.link import Link, Settle
 from broker.wire import Reply
 
 NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
-# Whatever stands in front of a script runs at each call: `publish`, the one that counts, gets no more than it needs.
+# Whatever stands in front of a script runs at each call: `publish`, the one that counts, stands alone.
 SEAT_SCRIPTS = ("join", "leave", "remove", "close", "reap", "fence")
+_SHARED = {"publish": (), **dict.fromkeys(SEAT_SCRIPTS, ("lib", "seats"))}
 
 # These give nothing a seq, so they run even while it is not known whether Redis holds what it handed out.
 ALWAYS = frozenset({"fence", "canary"})
+BEING_CHECKED = "what Redis holds is being checked"
 
 
 class Script:
@@ -25,7 +27,7 @@ class Script:
     def __init__(self, name: str) -> None:
         folder = files("broker") / "lua"
         self.name = name
-        parts = ("lib", "seats", name) if name in SEAT_SCRIPTS else ("lib", name)
+        parts = (*_SHARED.get(name, ("lib",)), name)
         self.source = "".join((folder / f"{part}.lua").read_text() for part in parts)
         self.digest = sha1(self.source.encode()).hexdigest()  # noqa: S324 - EVALSHA is made of SHA-1
 
@@ -44,10 +46,18 @@ class Scripts:
         """Run script `name`; errors as for `Link.call`, and BrokerUnavailableError while they are shut."""
         if self.is_shut and name not in ALWAYS:
             refused: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            refused.set_exception(BrokerUnavailableError("what Redis holds is being checked"))
+            refused.set_exception(BrokerUnavailableError(BEING_CHECKED))
             return refused
         script = self._scripts[name]
         return self._link.call_script(script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
+
+    def send(self, settle: Settle, name: str, keys: Sequence[str], *args: str | bytes | int) -> None:
+        """The same without a future, as `Link.send_script`."""
+        if self.is_shut and name not in ALWAYS:
+            settle(BrokerUnavailableError(BEING_CHECKED))
+            return
+        script = self._scripts[name]
+        self._link.send_script(settle, script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
 
     def _load(self) -> None:
         for script in self._scripts.values():

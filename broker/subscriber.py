@@ -1,19 +1,12 @@
-"""The one reader of a gateway: subscriptions to session channels over one connection, every message to one callback."""
+"""Subscriptions to session channels: every message goes to one listener, nothing is missed without its being told."""
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
-import hiredis
-import msgspec
-import structlog
-
-from broker.errors import BrokerUnavailableError
-from broker.keeper import Keeper
-from broker.wire import Reply, Wire
-
-RESUBSCRIBE_AT_ONCE = 500
-
-log = structlog.get_logger()
+from broker.errors import BrokerError, BrokerUnavailableError
+from broker.link import Link
+from broker.wire import Reply
 
 
 class Listener(Protocol):
@@ -25,114 +18,89 @@ class Listener(Protocol):
     def resubscribed(self, channel: bytes) -> None:
         """The channel is heard again after the connection broke: what was published meanwhile must be fetched."""
 
+    def end_of_read(self) -> None:
+        """Everything that arrived at once was handed out."""
 
-class _Subscription(msgspec.Struct):
-    """`awaited` counts the confirmations under way: subscribed, dropped and subscribed again before the first came."""
 
-    awaited: int = 0
-    confirmed: asyncio.Future[None] | None = None
-    is_again: bool = False
+Confirmation = asyncio.Future[Reply]
+
+# How soon a channel that Redis refused is asked for again.
+RETRY_SECONDS = 1.0
 
 
 class Subscriber:
-    """Subscriptions; `keeper.run` must be running."""
+    """The channels that one link listens to."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = 5.0, name: str = "seance-subscriber") -> None:
-        self.keeper = Keeper(url, self, timeout_seconds=timeout_seconds, name=name)
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self.listener: Listener | None = None
-        self._wire: Wire | None = None
-        self._subscriptions: dict[bytes, _Subscription] = {}
-
-    @property
-    def is_up(self) -> bool:
-        """Whether Redis can be heard as far as is known."""
-        return self._wire is not None
+        # What was asked for last, for each channel that is wanted.
+        self._subscriptions: dict[bytes, Confirmation] = {}
+        link.messages = self
+        link.on_up.append(self._resubscribe)
 
     async def subscribe(self, channel: bytes) -> None:
         """Return once every later message of the channel will be heard. Raises BrokerUnavailableError."""
-        if self._wire is None:
+        if not self._link.is_up:
             raise BrokerUnavailableError("Redis is not reachable")
-        subscription = self._subscriptions.setdefault(channel, _Subscription())
-        if subscription.confirmed is None:
-            subscription.confirmed = asyncio.get_running_loop().create_future()
-            subscription.awaited += 1
-            self._wire.send("SUBSCRIBE", channel)
-        await asyncio.shield(subscription.confirmed)
+        confirmation = self._subscriptions.get(channel)
+        if confirmation is None:
+            confirmation = self._ask(channel)
+            confirmation.add_done_callback(partial(self._answered, channel))
+        try:
+            await asyncio.shield(confirmation)
+        except BrokerUnavailableError:
+            raise
+        except BrokerError as error:  # not allowed, which is mended there
+            raise BrokerUnavailableError(f"Redis refuses to work: {error}") from error
 
     def unsubscribe(self, channel: bytes) -> None:
         """Hear the channel no more."""
-        subscription = self._subscriptions.get(channel)
-        if subscription is None:
-            return
-        subscription.confirmed = None
-        if not subscription.awaited:
+        if self._subscriptions.pop(channel, None) is not None and self._link.is_up:
+            self._link.call("UNSUBSCRIBE", channel).add_done_callback(_retrieve)
+
+    def _ask(self, channel: bytes) -> Confirmation:
+        confirmation = self._subscriptions[channel] = self._link.call("SUBSCRIBE", channel)
+        return confirmation
+
+    def _answered(self, channel: bytes, confirmation: Confirmation) -> None:
+        # Whoever waits is told, and asks again if it still wants to.
+        if confirmation.exception() is not None and self._subscriptions.get(channel) is confirmation:
             del self._subscriptions[channel]
-        if self._wire is not None:
-            self._wire.send("UNSUBSCRIBE", channel)
 
-    def up(self, wire: Wire) -> None:
-        """Handler: ask for everything that was heard before."""
-        self._wire = wire
-        channels = list(self._subscriptions)
-        for start in range(0, len(channels), RESUBSCRIBE_AT_ONCE):
-            wire.send("SUBSCRIBE", *channels[start : start + RESUBSCRIBE_AT_ONCE])
-        for subscription in self._subscriptions.values():
-            subscription.awaited = 1
-            subscription.is_again = True
+    def _resubscribe(self) -> None:
+        for channel in list(self._subscriptions):
+            self._ask_again(channel)
 
-    def down(self) -> None:
-        """Handler: fail whoever waits; what is confirmed will be asked for again."""
-        self._wire = None
-        for channel, subscription in list(self._subscriptions.items()):
-            subscription.awaited = 0
-            waiting = subscription.confirmed
-            if waiting is None:
-                del self._subscriptions[channel]
-            elif not waiting.done():
-                self._fail(channel, waiting, BrokerUnavailableError("the connection to Redis broke"))
+    def _ask_again(self, channel: bytes) -> None:
+        self._ask(channel).add_done_callback(partial(self._answered_again, channel))
 
-    def reply(self, reply: Reply) -> None:
-        """Handler: a message, a confirmation, or a pong."""
-        match reply:
-            case [b"message", channel, payload]:
-                assert self.listener is not None
-                self.listener.heard(channel, payload)
-            case [b"subscribe", channel, _]:
-                self._confirmed(channel)
-            case hiredis.ReplyError():
-                self._refused(str(reply))
-            case _:  # unsubscribed, or a pong: only the silence would have meant something
-                pass
-
-    def _refused(self, reply: str) -> None:
-        # It does not say which channel was meant, so everyone who waits is refused.
-        log.error("subscription.refused", reason=reply)
-        for channel, subscription in list(self._subscriptions.items()):
-            if subscription.confirmed is not None and not subscription.confirmed.done():
-                self._fail(channel, subscription.confirmed, BrokerUnavailableError(f"Redis refuses to work: {reply}"))
-
-    def _fail(self, channel: bytes, waiting: "asyncio.Future[None]", error: BrokerUnavailableError) -> None:
-        waiting.set_exception(error)
-        waiting.exception()  # there may be nobody waiting
-        del self._subscriptions[channel]
-
-    def _confirmed(self, channel: bytes) -> None:
-        subscription = self._subscriptions.get(channel)
-        if subscription is None:
+    def _answered_again(self, channel: bytes, confirmation: Confirmation) -> None:
+        error = confirmation.exception()
+        if self._subscriptions.get(channel) is not confirmation:
             return
-        subscription.awaited -= 1
-        if subscription.awaited > 0:
-            return
-        if subscription.confirmed is None:
-            del self._subscriptions[channel]
-            return
-        if not subscription.confirmed.done():
-            subscription.confirmed.set_result(None)
-        if subscription.is_again:
-            subscription.is_again = False
+        if error is None:
             assert self.listener is not None
             self.listener.resubscribed(channel)
+        else:  # somebody relies on it: never forget it
+            confirmation.get_loop().call_later(RETRY_SECONDS, self._retry, channel, confirmation)
 
-    def ping(self, wire: Wire) -> None:
-        """Handler: PING is allowed while subscribed."""
-        wire.send("PING")
+    def _retry(self, channel: bytes, refused: Confirmation) -> None:
+        if self._subscriptions.get(channel) is refused and self._link.is_up:
+            self._ask_again(channel)
+
+    # What the link tells
+
+    def message(self, channel: bytes, payload: bytes) -> None:
+        """A message came."""
+        assert self.listener is not None
+        self.listener.heard(channel, payload)
+
+    def end_of_read(self) -> None:
+        """Everything that arrived at once was handed out."""
+        if self.listener is not None:
+            self.listener.end_of_read()
+
+
+def _retrieve(confirmation: Confirmation) -> None:
+    confirmation.exception()

@@ -7,7 +7,6 @@ import structlog
 
 from broker.canary import Canary
 from broker.errors import BrokerError
-from broker.keeper import Keeper
 from broker.link import Link
 from metrics.definitions import SECONDS
 from metrics.histogram import Histogram
@@ -21,17 +20,17 @@ log = structlog.get_logger()
 
 
 class Hearing:
-    """Sends a canary every two seconds, while there are connections to send it over; `run` is its task.
+    """Sends a canary every two seconds, while there is a connection to send it over; `run` is its task.
 
     `sent_total`, `lost_total` and `round_trips` (of those that came in time) are for metrics.
     """
 
-    def __init__(self, canary: Canary, link: Link, subscriber: Keeper) -> None:
+    def __init__(self, canary: Canary, link: Link) -> None:
         self.sent_total = 0
         self.lost_total = 0
         self.round_trips = Histogram(SECONDS)
         self._canary = canary
-        self._keepers = (link.keeper, subscriber)
+        self._keeper = link.keeper
         self._lost_in_a_row = 0
         self._redial_at = DEAF_AFTER
         self._is_proven = False
@@ -42,7 +41,7 @@ class Hearing:
     @property
     def problem(self) -> str | None:
         """Why events may not arrive here; None when they do."""
-        is_up = all(keeper.is_up for keeper in self._keepers)
+        is_up = self._keeper.is_up
         if self._lost_in_a_row >= DEAF_AFTER:
             return self._problem if is_up else f"{self._problem}; dialling anew"
         if not is_up:
@@ -53,8 +52,7 @@ class Hearing:
         """Send until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            for keeper in self._keepers:
-                await keeper.wait_up()
+            await self._keeper.wait_up()
             self._is_new.clear()
             next_at = loop.time() + INTERVAL_SECONDS
             await self._send()
@@ -88,8 +86,7 @@ class Hearing:
         log.warning("canary.lost", reason=problem, lost=self._lost_in_a_row)
         if self._lost_in_a_row >= self._redial_at:
             self._redial_at += min(self._redial_at, LONGEST_REDIAL)
-            for keeper in self._keepers:
-                keeper.redial()
+            self._keeper.redial()
 
     def _connected(self) -> None:
         """A new connection: what is behind it may be another Redis, or one that still loads its data."""

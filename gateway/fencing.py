@@ -11,7 +11,6 @@ from broker.fence import Fence, Standing, standing
 from broker.link import Link
 from broker.scripts import Scripts
 from broker.wire import Reply
-from gateway.hub import Hub
 from persistence.errors import PersistenceError
 from persistence.marks import Marks
 
@@ -27,16 +26,14 @@ log = structlog.get_logger()
 class Fencing:
     """Shuts the scripts whenever the link comes up, until the Redis at its other end is known to hold everything."""
 
-    def __init__(self, link: Link, scripts: Scripts, fence: Fence, marks: Marks, hub: Hub) -> None:
+    def __init__(self, link: Link, scripts: Scripts, fence: Fence, marks: Marks) -> None:
         self._link = link
         self._scripts = scripts
         self._fence = fence
         self._marks = marks
-        self._hub = hub
         self._linked = asyncio.Event()
         self._asked: asyncio.Future[tuple[Reply, Reply, Reply]] | None = None
         self._patience: asyncio.TimerHandle | None = None
-        self._run_id: str | None = None
         link.on_up.append(self._up)
 
     @property
@@ -72,11 +69,6 @@ class Fencing:
     async def _check(self) -> None:
         asked, self._asked = self._asked or self._fence.ask(), None
         found = standing(await asked)
-        if self._run_id not in (None, found.run_id):
-            # The subscriber may have found the new process before the link left the old one, and asked that.
-            for room in self._hub.rooms():
-                room.catch_up()
-        self._run_id = found.run_id
         if not found.is_checked:
             await self._compare(found)
         if not self._linked.is_set():

@@ -25,6 +25,7 @@ class Hub:
         self._rooms: dict[bytes, Room] = {}
         self._due: list[Room] = []
         self._others: dict[bytes, Callable[[bytes], None]] = {}
+        self.is_reading = False
         self.events_total = 0
         self.deliveries_total = 0
         self.delivered_bytes_total = 0
@@ -90,6 +91,7 @@ class Hub:
 
     def heard(self, channel: bytes, payload: bytes) -> None:
         """A message arrived on a channel."""
+        self.is_reading = True
         room = self._rooms.get(channel)
         if room is not None:
             room.heard(parse(payload))
@@ -97,6 +99,11 @@ class Hub:
                 self._stopwatch.heard(payload)
         elif channel in self._others:
             self._others[channel](payload)
+
+    def end_of_read(self) -> None:
+        """Everything that arrived at once was handed out: it leaves in this loop tick."""
+        self.is_reading = False
+        self._flush()
 
     def resubscribed(self, channel: bytes) -> None:
         """The channel was not heard for a while."""
@@ -124,8 +131,8 @@ class Hub:
         return self._sessions.send_seats(session_id, user_ids)
 
     def schedule(self, room: Room) -> None:
-        """Flush the room at the end of this loop tick."""
-        if not self._due:
+        """Flush the room once everything that came with its event is there."""
+        if not self._due and not self.is_reading:
             self._loop.call_soon(self._flush)
         self._due.append(room)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from broker.link import Link
 from broker.publisher import Publisher
-from broker.subscriber import Subscriber
 from gateway.access.admission import Door
 from gateway.canary import Hearing
 from gateway.drain import Drain
@@ -27,7 +26,6 @@ class Readings:
     drain: Drain
     hub: Hub
     link: Link
-    subscriber: Subscriber
     publisher: Publisher
     tally: Tally
     vitals: Vitals
@@ -96,10 +94,7 @@ class Readings:
             "seance_loop_lag_seconds": self.lag.seconds,
             "seance_redis_round_trip_seconds": vitals.redis_seconds,
             "seance_postgres_round_trip_seconds": vitals.postgres_seconds,
-            "seance_redis_reconnects_total": {
-                "commands": self.link.keeper.reconnects_total,
-                "events": self.subscriber.keeper.reconnects_total,
-            },
+            "seance_redis_reconnects_total": self.link.keeper.reconnects_total,
             "seance_backlog_entries": vitals.backlog.entries,
             "seance_backlog_fullest_entries": vitals.backlog.fullest,
             "seance_backlog_limit_entries": self.max_backlog,

@@ -49,6 +49,10 @@ class Desk(Source, Protocol):
     def ask_seats(self, session_id: str, user_ids: list[str]) -> "asyncio.Future[Reply]":
         """The users' seats as they are stored, in order; None for each who has none."""
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether more may come with what is being handed out: then a flush follows."""
+
     def schedule(self, room: "Room") -> None:
         """Call the room's `flush` at the end of this loop tick."""
 
@@ -63,6 +67,7 @@ class Room:
     """The sockets of one session. `joining` counts joins under way: for these, recent events are kept."""
 
     __slots__ = (
+        "_answers",
         "_desk",
         "_gone",
         "_loop",
@@ -90,6 +95,7 @@ class Room:
         self._gone: dict[str, Ending] = {}  # by connection or user id, while joins are under way
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
+        self._answers: dict[Member, bytes] = {}
         self._recent: deque[Payload] = deque(maxlen=RECENT_EVENTS)
         self._waiting: list[tuple[int, Member]] = []
         self._user_count = 0
@@ -155,6 +161,7 @@ class Room:
     def detach(self, member: Member) -> None:
         """The member gets nothing more."""
         self.members.discard(member)
+        self._answers.pop(member, None)
         self._waiting = [(seq, waiting) for seq, waiting in self._waiting if waiting is not member]
         self.users.discard(member)
 
@@ -311,15 +318,28 @@ class Room:
             self._desk.schedule(self)
         self._out.append(body)
 
+    def answer(self, member: Member, frame: bytes) -> None:
+        """Send an answer to one member, in one write with the events that came along with it.
+
+        The reply to a publish and the event itself come from Redis together: that saves the publisher a write, 5 µs.
+        """
+        if not self._desk.is_reading:
+            member.write(frame)
+            return
+        if not self._out and not self._answers:
+            self._desk.schedule(self)
+        self._answers[member] = self._answers.get(member, b"") + frame
+
     def flush(self) -> None:
         """Send what is queued: every frame is built once, and each socket gets one write."""
-        bodies = self._out
-        if not bodies:
+        bodies, answers = self._out, self._answers
+        if not bodies and not answers:
             return
-        self._out = []
+        self._out, self._answers = [], {}
+        # Copied: a full buffer may end, and so detach, a member on the way.
+        members = self.members - answers.keys() if answers else self.members.copy()
         frames = b"".join(map(text_frame, bodies))
-        members = list(self.members)  # a full buffer may end, and so detach, a member on the way
-        if len(bodies) > 1 and any(member.wants_batches for member in members):
+        if len(bodies) > 1 and any(member.wants_batches for member in self.members):
             batch = text_frame(b"[" + b",".join(bodies) + b"]")
             written = 0
             for member in members:
@@ -327,10 +347,15 @@ class Room:
                 member.write(data)
                 written += len(data)
         else:
+            batch = frames
             for member in members:
                 member.write(frames)
             written = len(frames) * len(members)
-        self._desk.count(len(bodies), len(bodies) * len(members), written)
+        for member, ahead in answers.items():
+            data = ahead + (batch if member.wants_batches else frames) if member in self.members else ahead
+            member.write(data)
+            written += len(data)
+        self._desk.count(len(bodies), len(bodies) * (len(members) + len(answers)), written)
 
 
 def ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:

@@ -84,7 +84,7 @@ class Gateway:
         settings = self._settings
         seconds = settings.redis_timeout_seconds
         self._link = Link(settings.redis_url, timeout_seconds=seconds, name=f"{self._id}-link")
-        self._subscriber = Subscriber(settings.redis_url, timeout_seconds=seconds, name=f"{self._id}-subscriber")
+        self._subscriber = Subscriber(self._link)
         self._engine = create_engine(
             settings.database_url,
             pool_size=settings.db_pool_size,
@@ -113,7 +113,6 @@ class Gateway:
         )
         parts = {
             "link": self._link.keeper.run(),
-            "subscriber": self._subscriber.keeper.run(),
             "installation": self._check_installation(),
             "fencing": self._fencing.run(),
             "beat": self._beat.run(),
@@ -154,13 +153,13 @@ class Gateway:
         tally = Tally()
         self._hub = hub = Hub(self._subscriber, sessions, recent, tally)
         canary = Canary(scripts, self._subscriber, lease=lease)
-        self._hearing = Hearing(canary, self._link, self._subscriber.keeper)
+        self._hearing = Hearing(canary, self._link)
         hub.listen(canary.channel, self._hearing.heard)
         self._lag = Lag()
         messages = Messages(self._engine)
         past = Past(recent, sessions, messages)
         fence = Fence(self._link, sessions, name=lease)
-        self._fencing = Fencing(self._link, scripts, fence, Marks(self._engine), hub)
+        self._fencing = Fencing(self._link, scripts, fence, Marks(self._engine))
         departures = Departures(sessions)
         self._door = Door(settings)
         self._drain = Drain(self._door, settings)
@@ -183,7 +182,6 @@ class Gateway:
             drain=self._drain,
             hub=hub,
             link=self._link,
-            subscriber=self._subscriber,
             publisher=publisher,
             tally=tally,
             vitals=self._vitals,

@@ -93,7 +93,6 @@ REFUSAL = Label(
 )
 UPGRADE_REFUSAL = Label("code", ("forbidden", "session_not_found", "too_many_connections", "unavailable"))
 PUBLISH_FAILURE = Label("reason", ("backlog", "closed", "unknown", "unavailable"))
-LINK = Label("link", ("commands", "events"))
 SERVER = Label("server", ("redis", "postgres"))
 
 DEFINITIONS: tuple[Definition, ...] = (
@@ -175,13 +174,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition("seance_redis_up", "gauge", _BOTH, "1 when Redis answered last time."),
     Definition("seance_postgres_up", "gauge", _BOTH, "1 when Postgres answered last time."),
-    Definition(
-        "seance_redis_round_trip_seconds", "histogram", _GATEWAY, "PING on the link for commands, every 5 seconds."
-    ),
+    Definition("seance_redis_round_trip_seconds", "histogram", _GATEWAY, "PING on the link, every 5 seconds."),
     Definition("seance_postgres_round_trip_seconds", "histogram", _GATEWAY, "SELECT 1, every 5 seconds."),
-    Definition(
-        "seance_redis_reconnects_total", "counter", _GATEWAY, "Connections to Redis that had to be made again.", LINK
-    ),
+    Definition("seance_redis_reconnects_total", "counter", _GATEWAY, "Connections to Redis that had to be made again."),
     # What waits for Postgres
     Definition(
         "seance_backlog_entries",

@@ -74,8 +74,16 @@ class Backstage:
         await self._link.call("DEL", self._key + ":log")
         await self._link.call("HSET", self._key, "persisted", committed)
 
-    def _send(self, text: str) -> "asyncio.Future[Reply]":
-        answer, _ = self._publisher.send(self.session_id, user_id=None, user_name="Backstage", text=text)
+    def _send(self, text: str) -> "asyncio.Future[str | Reply]":
+        """Publish in this tick; the future gives Redis' reply."""
+        answer: asyncio.Future[str | Reply] = asyncio.get_running_loop().create_future()
+        self._publisher.send(
+            self.session_id,
+            user_id=None,
+            user_name="Backstage",
+            text=text,
+            settle=lambda _, reply: answer.set_result(reply),
+        )
         return answer
 
 

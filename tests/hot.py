@@ -100,6 +100,9 @@ class Ear:
         """The channel is heard again."""
         self.resubscriptions.append(channel)
 
+    def end_of_read(self) -> None:
+        """Everything of one read came."""
+
 
 class Hot:
     """One session of one partition, and everything that Redis keeps for it."""
@@ -249,8 +252,8 @@ class Hot:
         """Member → how long its seat is still kept, in ms, of the partition."""
         seconds, microseconds = await self.redis("TIME")
         now = int(seconds) * 1000 + int(microseconds) // 1000
-        scores = _mapping(await self.redis("ZRANGE", f"{PART}away", 0, -1, "WITHSCORES"))
-        return {member: int(score) - now for member, score in scores.items()}
+        found = await self.redis("ZRANGE", f"{PART}away", 0, -1, "WITHSCORES")
+        return {member.decode(): int(score) - now for member, score in found}
 
     async def pass_time(self, ms: int) -> None:
         """Bring the end of every grace in the partition nearer."""
@@ -310,8 +313,10 @@ def bodies(*payloads: str) -> list[dict[str, Any]]:
     return [json.loads(payload.partition("\n")[2]) for payload in payloads]
 
 
-def _mapping(flat: list[bytes]) -> dict[str, str]:
-    texts = [item.decode() for item in flat]
+def _mapping(found: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
+    if isinstance(found, dict):
+        return {name.decode(): value.decode() for name, value in found.items()}
+    texts = [item.decode() for item in found]
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 

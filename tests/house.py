@@ -113,6 +113,10 @@ class Gate:
         """The channel is heard again."""
         self._hub.resubscribed(channel)
 
+    def end_of_read(self) -> None:
+        """Everything of one read came."""
+        self._hub.end_of_read()
+
     def shut(self) -> None:
         """Keep what comes from now on."""
         self.is_shut = True
@@ -143,10 +147,16 @@ class Gate:
 class House:
     """Everything between Redis and the sockets of one gateway."""
 
-    def __init__(self, url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self, url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0, is_apart: bool = True
+    ) -> None:
         self.info = info
         self.link = Link(url, timeout_seconds=timeout_seconds)
-        self.subscriber = Subscriber(url, timeout_seconds=timeout_seconds)
+        # A gateway has one link for both; apart, a test can take the one away and use the other.
+        self.listening = self.link
+        if is_apart:
+            self.listening = Link(url, timeout_seconds=timeout_seconds, name="seance-listening")
+        self.subscriber = Subscriber(self.listening)
         self.scripts = Scripts(self.link)
         self.sessions = Sessions(self.link, self.scripts, partitions=PARTITIONS)
         self.publisher = Publisher(self.link, self.scripts, partitions=PARTITIONS, max_backlog=100_000)
@@ -225,10 +235,12 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0) -> AsyncIterator[House]:
+async def house(
+    url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0, is_apart: bool = True
+) -> AsyncIterator[House]:
     """A house whose session is open, connected meanwhile."""
-    house = House(url, info, timeout_seconds=timeout_seconds)
-    async with kept(house.link.keeper), kept(house.subscriber.keeper):
+    house = House(url, info, timeout_seconds=timeout_seconds, is_apart=is_apart)
+    async with kept(house.link.keeper), kept(house.listening.keeper) if is_apart else contextlib.nullcontext():
         await house.sessions.open(info)
         yield house
 

@@ -1,5 +1,5 @@
--- Shared by every script that changes a session; put in front of each when it is loaded (and seats.lua after it, where
--- seats are concerned).
+-- Shared by every script that changes a session, but publish; put in front of each when it is loaded (and seats.lua after
+-- it, where seats are concerned).
 --
 -- `session` is the key of the session's hash, and also its channel. The session's other keys are made from it, so all
 -- of them carry the hash tag of its partition:

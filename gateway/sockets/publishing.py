@@ -1,6 +1,5 @@
 """The messages of one connection that are under way: sent to Redis, answered, and committed when that was asked for."""
 
-import asyncio
 from functools import partial
 from typing import Protocol
 
@@ -8,7 +7,7 @@ from broker.errors import BacklogFullError, BrokerError, SessionClosedError, Ses
 from broker.events import User
 from broker.publisher import Published, Publisher, published
 from broker.wire import Reply
-from gateway.room import Room
+from gateway.room import Member, Room
 from gateway.sockets import closes, replies
 from gateway.sockets.commands import CommandId
 from gateway.sockets.frames import text_frame
@@ -21,11 +20,10 @@ MAX_IN_FLIGHT = 64
 MAX_UNCOMMITTED = 1024
 
 
-class Speaker(Protocol):
+class Speaker(Member, Protocol):
     """The connection that publishes."""
 
     session_id: str
-    wants_persisted: bool
 
     @property
     def room(self) -> Room | None:
@@ -63,30 +61,29 @@ class Publishing:
                 return
             self._uncommitted += 1
             self._speaker.wants_persisted = True
-        answer, message_id = self._publisher.send(
+        self._in_flight += 1
+        if self._in_flight == MAX_IN_FLIGHT:
+            self._speaker.pause_reading()
+        message_id = self._publisher.send(
             self._speaker.session_id,
             user_id=self._user.id,
             user_name=self._user.name,
             text=effect.text,
             key=effect.key,
             is_awaited=effect.is_awaited,
+            settle=partial(self._published, effect),
         )
         self._tally.stopwatch.sent(message_id)
-        self._in_flight += 1
-        if self._in_flight == MAX_IN_FLIGHT:
-            self._speaker.pause_reading()
-        answer.add_done_callback(partial(self._published, effect, message_id))
 
-    def _published(self, effect: Publish, message_id: str, answer: "asyncio.Future[Reply]") -> None:
+    def _published(self, effect: Publish, message_id: str, reply: Reply | BrokerError) -> None:
         self._in_flight -= 1
         if self._in_flight == MAX_IN_FLIGHT - 1:
             self._speaker.resume_reading()
         room = self._speaker.room
         if room is None:
-            answer.exception()
             return
         try:
-            done = published(answer.result(), message_id)
+            done = published(message_id, reply)
         except BrokerError as error:
             self._uncommitted -= effect.is_awaited
             self._tally.stopwatch.forget(message_id)
@@ -97,7 +94,7 @@ class Publishing:
             if effect.is_awaited:
                 self._await_commit(effect.id, done, room)
             else:
-                self._say(replies.ack(effect.id, done.seq, done.message_id))
+                room.answer(self._speaker, text_frame(replies.ack(effect.id, done.seq, done.message_id)))
 
     def _await_commit(self, command_id: CommandId, done: Published, room: Room) -> None:
         def tell(is_committed: bool) -> None:

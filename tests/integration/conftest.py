@@ -40,8 +40,9 @@ async def link(redis_url: str) -> AsyncIterator[Link]:
 @pytest.fixture
 async def subscriber(redis_url: str) -> AsyncIterator[Subscriber]:
     """A subscriber to the same Redis."""
-    subscriber = Subscriber(redis_url)
-    async with kept(subscriber.keeper):
+    listening = Link(redis_url, name="seance-listening")
+    subscriber = Subscriber(listening)
+    async with kept(listening.keeper):
         yield subscriber
 
 

@@ -45,9 +45,9 @@ class Checked(House):
     """A house that checks what Redis holds."""
 
     def __init__(self, url: str, engine: AsyncEngine) -> None:
-        super().__init__(url)
+        super().__init__(url, is_apart=False)
         fence = Fence(self.link, self.sessions, name="gw-1")
-        self.fencing = Fencing(self.link, self.scripts, fence, Marks(engine), self.hub)
+        self.fencing = Fencing(self.link, self.scripts, fence, Marks(engine))
 
     async def opens(self) -> None:
         """Return once events may get seqs."""
@@ -60,7 +60,7 @@ async def checked(url: str, engine: AsyncEngine) -> AsyncIterator[Checked]:
     house = Checked(url, engine)
     task = asyncio.create_task(house.fencing.run(), name="fencing")
     try:
-        async with kept(house.link.keeper), kept(house.subscriber.keeper):
+        async with kept(house.link.keeper):
             yield house
     finally:
         task.cancel()
@@ -217,9 +217,8 @@ async def test_rooms_are_told_by_the_link(server: RedisServer, engine: AsyncEngi
         earlier = await home.snapshot()
         await ana.sees(await home.say("lost"))
         await home.go_back(earlier)
-        home.fencing._run_id = "another"
         await renew_process(home)
-        await redial(server.url, home.link.keeper)
+        await redial(server.url, home.link.keeper, "pubsub")
         assert await ana.ends() == closes.RESYNC
         await home.opens()
         assert (await home.position())[1] == 2_000_000

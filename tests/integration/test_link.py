@@ -22,7 +22,7 @@ async def test_many_commands_of_one_tick(link: Link) -> None:
     answers = [link.call("RPUSH", "list", number) for number in range(2000)]
     answers += [link.call("LRANGE", "list", 0, 1), link.call("GET", "nothing"), link.call("SET", "key", b"\r\n\0")]
     answers += [link.call("GET", "key"), link.call("HGETALL", "nothing")]
-    assert list(await asyncio.gather(*answers)) == [*range(1, 2001), [b"0", b"1"], None, b"OK", b"\r\n\0", []]
+    assert list(await asyncio.gather(*answers)) == [*range(1, 2001), [b"0", b"1"], None, b"OK", b"\r\n\0", {}]
 
 
 async def test_a_reply_larger_than_one_read(link: Link) -> None:

@@ -221,7 +221,9 @@ async def test_a_join_that_is_given_up_leaves_no_room(home: House) -> None:
     with pytest.raises(asyncio.CancelledError):
         await entering
     assert home.hub.room_count == 0
-    assert await home.channels() == set()
+    async with asyncio.timeout(10):
+        while await home.channels():  # the answer to the first wish comes before the second is sent
+            pass
 
 
 async def test_channels_of_nobody_here(home: House) -> None:

@@ -25,7 +25,7 @@ async def test_redis_went_back(home: House) -> None:
     earlier = await home.snapshot()
     epoch, _ = await home.position()
     await ana.sees(await home.say("lost"))
-    async with without(home.subscriber.keeper):
+    async with without(home.listening.keeper):
         await home.go_back(earlier)
     assert await ana.ends() == closes.RESYNC
     new_epoch, seq = await home.position()
@@ -41,7 +41,7 @@ async def test_redis_went_back_and_has_come_as_far_again(home: House, more: int)
     ana = await home.join(ANA)
     earlier = await home.snapshot()
     await ana.sees(await home.say("lost"))
-    async with without(home.subscriber.keeper):
+    async with without(home.listening.keeper):
         await home.go_back(earlier)
         for _ in range(1 + more):
             await home.say("instead")
@@ -68,7 +68,7 @@ async def test_an_older_epoch(home: House) -> None:
     await home.link.call("DEL", home.key)
     await home.sessions.open(INFO, max_seq=0)
     ana = await home.join(ANA)
-    async with without(home.subscriber.keeper):
+    async with without(home.listening.keeper):
         await home.go_back(earlier)
     assert await ana.ends() == closes.RESYNC
     assert (await home.position())[1] == 4_000_000
@@ -92,7 +92,7 @@ async def test_two_gateways_notice(home: House, redis_url: str) -> None:
         last = await home.say("lost")
         await asyncio.gather(ana.sees(last), ben.sees(last))
         with capture_logs() as lines:
-            async with without(home.subscriber.keeper), without(elsewhere.subscriber.keeper):
+            async with without(home.listening.keeper), without(elsewhere.listening.keeper):
                 await home.go_back(earlier)
             assert (await ana.ends(), await ben.ends()) == (closes.RESYNC, closes.RESYNC)
         assert [line["seen"] for line in lines if line["event"] == "session.fenced"] == [last]
@@ -108,6 +108,6 @@ async def test_nothing_is_lost(home: House, redis_url: str) -> None:
     before = await home.position()
     for _ in range(3):
         await ana.sees(await home.say())
-        await redial(redis_url, home.subscriber.keeper, "pubsub")
+        await redial(redis_url, home.listening.keeper, "pubsub")
         await home.mark(ana)
     assert (ana.ending, await home.position()) == (None, (before[0], 4))

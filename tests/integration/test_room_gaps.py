@@ -126,7 +126,7 @@ async def test_a_gap_that_ends_with_a_page(home: House) -> None:
 async def test_missed_while_the_subscriber_was_away(home: House) -> None:
     """After a broken subscription everything that was published meanwhile is delivered, though nothing new comes."""
     ana = await home.join(ANA)
-    async with without(home.subscriber.keeper):
+    async with without(home.listening.keeper):
         for _ in range(3):
             await home.say()
     await ana.sees(4)
@@ -136,7 +136,7 @@ async def test_missed_while_the_subscriber_was_away(home: House) -> None:
 async def test_nothing_was_missed(home: House, redis_url: str) -> None:
     """A subscription that broke in a quiet moment changes nothing."""
     ana = await home.join(ANA)
-    await redial(redis_url, home.subscriber.keeper, "pubsub")
+    await redial(redis_url, home.listening.keeper, "pubsub")
     await home.say()
     await ana.sees(2)
     assert (ana.seqs, ana.ending) == ([2], None)
@@ -145,7 +145,7 @@ async def test_nothing_was_missed(home: House, redis_url: str) -> None:
 async def test_closed_while_the_subscriber_was_away(home: House) -> None:
     """Whoever missed the end of the session is told from the log."""
     ana = await home.join(ANA)
-    async with without(home.subscriber.keeper):
+    async with without(home.listening.keeper):
         await home.say()
         await home.sessions.close(INFO.id)
     assert await ana.ends() == closes.SESSION_CLOSED
@@ -156,7 +156,7 @@ async def test_removed_while_the_subscriber_was_away(home: House) -> None:
     """Whoever was removed meanwhile ends where the log says so; the others go on."""
     ana, ben = await home.join(ANA), await home.join(BEN)
     await home.mark(ana, ben)
-    async with without(home.subscriber.keeper):
+    async with without(home.listening.keeper):
         await home.say()
         await home.sessions.remove(INFO.id, ANA)
         await home.say()
@@ -213,7 +213,7 @@ async def test_another_epoch(home: House, redis_url: str) -> None:
     ana = await home.join(ANA)
     await home.link.call("DEL", home.key)
     await home.sessions.open(INFO, max_seq=1)
-    await redial(redis_url, home.subscriber.keeper, "pubsub")
+    await redial(redis_url, home.listening.keeper, "pubsub")
     assert await ana.ends() == closes.RESYNC
     assert home.hub.room_count == 0
 
@@ -222,7 +222,7 @@ async def test_no_hot_state(home: House, redis_url: str) -> None:
     """When Redis does not know the session any more, everybody is sent to come back."""
     ana = await home.join(ANA)
     await home.link.call("FLUSHALL")
-    await redial(redis_url, home.subscriber.keeper, "pubsub")
+    await redial(redis_url, home.listening.keeper, "pubsub")
     assert await ana.ends() == closes.RESYNC
 
 
@@ -230,7 +230,7 @@ async def test_a_second_break_while_catching_up(home: House) -> None:
     """A connection that breaks again and again while the room catches up loses and repeats nothing."""
     ana = await home.join(ANA)
     for _ in range(5):
-        async with without(home.subscriber.keeper):
+        async with without(home.listening.keeper):
             await home.say()
         home.hub.resubscribed(home.key.encode())
         home.hub.resubscribed(home.key.encode())
@@ -249,9 +249,10 @@ async def test_a_break_while_the_log_is_asked(home: House) -> None:
     home.gate.lose(1)
     home.gate.open()  # asks the log in this tick, and so before the next message is published
     home.gate.shut()
-    answer, _ = home.publisher.send(INFO.id, user_id=None, user_name="Elsewhere", text="missed")
+    missed = asyncio.create_task(home.say("missed"))
+    await asyncio.sleep(0)  # it is sent after the question
     home.hub.resubscribed(home.key.encode())
-    last = await answer
+    last = await missed
     await home.gate.holds(1)
     home.gate.lose(1)
     home.gate.open()
@@ -267,9 +268,9 @@ async def test_redis_lost_everything(server: RedisServer, monkeypatch: pytest.Mo
         async with without(home.link.keeper):
             server.kill()
             server.forget()
-            await eventually(lambda: not home.subscriber.is_up)
+            await eventually(lambda: not home.listening.is_up)
             await server.start()
-            await asyncio.wait_for(home.subscriber.keeper.wait_up(), 10)
+            await asyncio.wait_for(home.listening.keeper.wait_up(), 10)
             await eventually(lambda: home.hub.rooms()[0].order._is_filling)
         assert await ana.ends() == closes.RESYNC
 
@@ -283,7 +284,7 @@ async def test_redis_was_away(server: RedisServer) -> None:
         await home.gate.holds(1)
         home.gate.lose(1)
         server.kill()
-        await eventually(lambda: not home.subscriber.is_up and not home.link.is_up)
+        await eventually(lambda: not home.listening.is_up and not home.link.is_up)
         home.gate.open()
         await server.start()
         await asyncio.wait_for(home.link.keeper.wait_up(), 10)

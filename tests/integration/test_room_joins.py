@@ -257,7 +257,7 @@ async def test_events_missed_between_the_subscription_and_the_seat(home: House, 
     last = await home.say()
     await home.gate.holds(2)
     home.gate.lose(2)
-    await redial(redis_url, home.subscriber.keeper, "pubsub")
+    await redial(redis_url, home.listening.keeper, "pubsub")
     home.gate.open()
     await home.publisher.ephemeral(INFO.id, "spirit_thinking")
     ana = home.recorder(room, ANA)

@@ -148,7 +148,7 @@ async def test_news_of_a_replacement_that_was_lost(redis_url: str) -> None:
         await home.gate.holds(1)
         home.gate.lose(1)
         assert first.ending is None
-        await redial(redis_url, home.subscriber.keeper, "pubsub")
+        await redial(redis_url, home.listening.keeper, "pubsub")
         assert await first.ends() == closes.REPLACED
         home.gate.open()
         await home.mark(cat)
@@ -163,7 +163,7 @@ async def test_news_of_a_removal_that_was_lost(redis_url: str) -> None:
         await home.sessions.remove(INFO.id, ANA)
         await home.gate.holds(2)
         home.gate.lose(2)
-        await redial(redis_url, home.subscriber.keeper, "pubsub")
+        await redial(redis_url, home.listening.keeper, "pubsub")
         assert await ana.ends() == closes.RESYNC
         home.gate.open()
         await home.mark(cat)
@@ -174,7 +174,7 @@ async def test_every_connection_is_known_again(home: House, redis_url: str) -> N
     """Of several connections all those that Redis knows stay when the channel is heard again; one it forgot goes."""
     own = [await home.join(ANA, connection=name) for name in ("1", "2", "3")]
     assert await home.sessions.send_leave(INFO.id, ANA, connection="2", is_lost=False) == 3
-    await redial(redis_url, home.subscriber.keeper, "pubsub")
+    await redial(redis_url, home.listening.keeper, "pubsub")
     assert await own[1].ends() == closes.RESYNC
     await home.mark(own[0], own[2])
     assert own[0].ending is own[2].ending is None

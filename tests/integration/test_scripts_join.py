@@ -89,7 +89,7 @@ async def test_summary_presence_counts(hot: Hot) -> None:
 async def test_keeps_the_hot_state_while_somebody_is_there(hot: Hot) -> None:
     """The first join takes the time limit off everything that the session has."""
     await hot.open(BEN)
-    await hot.publish()
+    await hot.publish(kind="e", user="-")
     assert await hot.expiring() == {"", ":log", ":removed"}
     await hot.join(ANA)
     assert await hot.expiring() == set()

@@ -17,9 +17,9 @@ async def loaded(link: Link, names: tuple[str, ...] = NAMES) -> list[int]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_says_what_it_is_for(name: str) -> None:
-    """Every script, with the shared functions in front, tells its keys, its arguments and what it returns."""
+    """Every script, with what it has in front, tells its keys, its arguments and what it returns."""
     source = Script(name).source
-    assert source.startswith("-- Shared by every script")
+    assert source.startswith("-- Publish a message" if name == "publish" else "-- Shared by every script")
     assert source.count("\n-- KEYS  1 ") == source.count("\n-- ARGV  1 ") == source.count("\n-- Returns ") == 1
 
 

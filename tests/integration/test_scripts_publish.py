@@ -108,7 +108,7 @@ async def test_a_message_to_an_empty_session_starts_its_idle_time_anew(hot: Hot)
     """Published to nobody, a message keeps the hot state alive, and its log goes away with it."""
     await hot.open()
     await hot.redis("EXPIRE", hot.key, 5)
-    await hot.publish()
+    await hot.publish(kind="e", user="-")
     assert await hot.expiring() == {"", ":log"}
 
 

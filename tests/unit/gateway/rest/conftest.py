@@ -57,7 +57,7 @@ async def offline() -> AsyncIterator[Services]:
     scripts = Scripts(link)
     door, tally = Door(settings), Tally()
     live, stored, passwords = LiveSessions(link, scripts, partitions=16), StoredSessions(engine), Passwords()
-    subscriber = Subscriber("redis://127.0.0.1:1/0")
+    subscriber = Subscriber(link)
     publisher = Publisher(link, scripts, partitions=16, max_backlog=1000)
     hub = Hub(subscriber, live, Log(link, partitions=16), tally)
     readings = Readings(
@@ -66,10 +66,9 @@ async def offline() -> AsyncIterator[Services]:
         drain=Drain(door, settings),
         hub=hub,
         link=link,
-        subscriber=subscriber,
         publisher=publisher,
         tally=tally,
-        hearing=Hearing(Canary(scripts, subscriber, lease="gw-test"), link, subscriber.keeper),
+        hearing=Hearing(Canary(scripts, subscriber, lease="gw-test"), link),
         lag=Lag(),
         vitals=Vitals(link, ping_redis=unreachable, ping_database=reachable, partitions=16),
         is_ready=lambda: False,
