@@ -102,7 +102,7 @@ async def test_nothing_is_lost(redis_url: str, engine: AsyncEngine) -> None:
         await mark(engine, before[1], before[0])
         await renew_process(home)
         with capture_logs() as lines:
-            await redial(redis_url, home.link.keeper)
+            await redial(redis_url, home.link.keeper, "pubsub")
             await home.opens()
         assert await home.position() == before
         await ana.sees(await home.say())
