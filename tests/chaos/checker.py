@@ -23,6 +23,7 @@ def check(entries: Iterable[Entry]) -> Verdict:
         **storage.measures(books),
         **deliveries.measures(books),
         **presence.measures(books),
+        "reconnects": float(_counts(books).reconnects),
     }
     if recovery is not None:
         measures |= {"recovery_p50": recovery.p50, "recovery_p99": recovery.p99, "recovery_most": recovery.most}

@@ -12,6 +12,8 @@ import psutil
 
 from cluster.services import Service, prepare_postgres, prepare_redis, wait_until_answering
 from cluster.spawn import start
+from tests.local import is_running
+from tests.waiting import until
 
 _END_SECONDS = 15.0
 
@@ -37,8 +39,9 @@ class Server:
         _send(family, signal.SIGKILL)
         assert self._process is not None
         await asyncio.to_thread(self._process.wait)
-        # Postgres does not start while one of its children lives.
-        await asyncio.to_thread(psutil.wait_procs, family, _END_SECONDS)
+        # Postgres does not start while one of its children lives; what nobody has buried yet does not count.
+        pids = [process.pid for process in family]
+        await asyncio.to_thread(until, lambda: not any(map(is_running, pids)), what="the end of all its processes")
 
     def stop(self) -> None:
         """SIGSTOP all of it."""

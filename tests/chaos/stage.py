@@ -5,13 +5,15 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from tests.chaos.crowd import Crowd
 from tests.chaos.ledger import Demand, Fault, Ledger, Measure
 from tests.chaos.person import Habits
 
 System = TypeVar("System")
+UNBOUNDED: Final = 1e9
+"""For demands: JSON has no infinity."""
 House = Literal["stack", "cluster"]
 
 

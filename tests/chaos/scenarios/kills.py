@@ -6,7 +6,7 @@ from functools import partial
 
 from tests.chaos.servers import Server
 from tests.chaos.stack import Node, Stack, kill
-from tests.chaos.stage import Scenario, Stage
+from tests.chaos.stage import UNBOUNDED, Scenario, Stage
 from tests.gateways import Process
 
 RATE = 60.0
@@ -38,6 +38,7 @@ async def gateway_killed(stage: Stage[Stack]) -> None:
         gone = {one.user for one in lost}
         await stage.crowd.until(lambda: not any(one.users & gone for one in others), "their departure", 25)
     stage.demand("leave_seconds", 0, LEAVE_SECONDS)
+    stage.demand("reconnects", 1, UNBOUNDED)
 
 
 async def worker_killed(stage: Stage[Stack]) -> None:
@@ -45,7 +46,7 @@ async def worker_killed(stage: Stage[Stack]) -> None:
     await settle_in(stage)
     worker = stage.random.choice(stage.system.workers)
     async with stage.crowd.talking(RATE):
-        for _ in range(stage.pick(3, 1)):
+        for _ in range(stage.pick(2, 1)):
             await stage.pass_time(0.5, 1.5)
             async with stage.fault("kill -9", worker.name):
                 await kill(worker)
@@ -101,14 +102,16 @@ async def server_killed(name: str, stage: Stage[Stack]) -> None:
 async def server_stopped(name: str, stage: Stage[Stack]) -> None:
     """It answers nothing and closes nothing, for 20 s."""
     await settle_in(stage)
-    server = server_of(stage, name)
+    server, seconds = server_of(stage, name), stage.pick(20, 5)
     async with stage.crowd.talking(RATE):
         await stage.pass_time(1, 2)
         async with stage.fault("SIGSTOP", name):
             server.stop()
-            await asyncio.sleep(stage.pick(20, 5))
+            await asyncio.sleep(seconds)
             server.go_on()
         await stage.pass_time(2, 3)
+    if name == "redis":  # whoever spoke had to wait
+        stage.demand("acknowledged_most", 0.8 * seconds, UNBOUNDED)
 
 
 async def process_stopped(kind: str, stage: Stage[Stack]) -> None:
@@ -123,6 +126,8 @@ async def process_stopped(kind: str, stage: Stage[Stack]) -> None:
             await asyncio.sleep(stage.pick(20, 12))
             process.signal(signal.SIGCONT)
         await stage.pass_time(2, 3)
+    if kind == "gateway":
+        stage.demand("reconnects", 1, UNBOUNDED)
 
 
 SCENARIOS = [

@@ -6,7 +6,7 @@ from functools import partial
 from tests.chaos.ledger import Severed
 from tests.chaos.scenarios.kills import RATE, settle_in
 from tests.chaos.stack import Stack
-from tests.chaos.stage import Scenario, Stage
+from tests.chaos.stage import UNBOUNDED, Scenario, Stage
 from tests.proxy import Proxy
 
 
@@ -24,12 +24,14 @@ async def reset(link: str, stage: Stage[Stack]) -> None:
     """Every connection there is broken with a RST, several times."""
     await settle_in(stage)
     async with stage.crowd.talking(RATE):
-        for _ in range(stage.pick(8, 4)):
+        for _ in range(stage.pick(6, 4)):
             await stage.pass_time(0.5, 1.5)
             name, between = target_of(stage, link)
             count = between.reset()
             stage.strike("RST", f"{name} ({count} connections)")
         await stage.pass_time(1, 2)
+    if link == "client-gateway":
+        stage.demand("reconnects", 1, UNBOUNDED)
 
 
 async def blackhole(link: str, stage: Stage[Stack]) -> None:
@@ -40,7 +42,7 @@ async def blackhole(link: str, stage: Stage[Stack]) -> None:
         name, between = target_of(stage, link)
         async with stage.fault("blackhole", name):
             await between.blackhole()
-            await asyncio.sleep(stage.pick(12, 5) if link != "gateway-redis" else 5)
+            await asyncio.sleep(stage.pick(8, 5) if link != "gateway-redis" else 5)
             await between.heal()
         await stage.pass_time(2, 3)
 
@@ -54,7 +56,7 @@ async def gateway_cut_off(stage: Stage[Stack]) -> None:
         began_at = stage.ledger.now()
         async with stage.fault("blackhole", f"{node.name} to Redis"):
             await node.redis.blackhole()
-            await asyncio.sleep(stage.pick(20, 14))
+            await asyncio.sleep(stage.pick(15, 12))
             await node.redis.heal()
         for person in stage.crowd.visitors:
             if person.door == node.front.port:

@@ -9,9 +9,8 @@ from redis.asyncio import Redis
 from tests.chaos.person import Habits
 from tests.chaos.scenarios.kills import RATE, settle_in
 from tests.chaos.stack import Stack
-from tests.chaos.stage import Scenario, Stage
+from tests.chaos.stage import UNBOUNDED, Scenario, Stage
 
-UNBOUNDED = 1e9
 _FULL = """
 CREATE FUNCTION chaos_full() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -25,7 +24,7 @@ _ROOM_AGAIN = "DROP TRIGGER chaos_full ON messages; DROP FUNCTION chaos_full()"
 async def postgres_away(stage: Stage[Stack], *, is_long: bool = False) -> None:
     """Chat goes on, resuming too, while the backlog grows; then it is stored, every message once."""
     await settle_in(stage)
-    seconds = 600 if is_long else stage.pick(60, 20)
+    seconds = 600 if is_long else stage.pick(40, 20)
     rate = 50.0 if is_long else stage.pick(200.0, 80.0)
     async with stage.crowd.talking(rate):
         await stage.pass_time(0.5, 1.5)
@@ -49,12 +48,12 @@ async def postgres_full(stage: Stage[Stack]) -> None:
         await stage.pass_time(0.5, 1.5)
         async with stage.fault("disk full", "postgres"):
             await execute(stage, _FULL)
-            await asyncio.sleep(stage.pick(15, 4))
+            await asyncio.sleep(stage.pick(10, 4))
             await measure_backlog(stage, "backlog_most")
             await execute(stage, _ROOM_AGAIN)
         began_at = stage.ledger.now()
         await stage.pass_time(0.5, 1.5)
-    stage.demand("backlog_most", RATE * stage.pick(15, 4) * 0.8, UNBOUNDED)
+    stage.demand("backlog_most", RATE * stage.pick(10, 4) * 0.8, UNBOUNDED)
     await drained(stage, began_at)
 
 
@@ -106,10 +105,10 @@ async def drained(stage: Stage[Stack], began_at: float) -> None:
 
 _SAFE = Habits(level="persisted")
 SCENARIOS = [
-    Scenario("postgres-away", "no Postgres for a minute, backlog", postgres_away, settle_seconds=90.0),
+    Scenario("postgres-away", "no Postgres for 40 s, a growing backlog", postgres_away, settle_seconds=90.0),
     Scenario(
         "postgres-away-long",
-        "no Postgres for 10 minutes, backlog",
+        "no Postgres for 10 minutes, a growing backlog",
         partial(postgres_away, is_long=True),
         settle_seconds=120.0,
         is_long_only=True,

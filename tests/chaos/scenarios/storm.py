@@ -20,7 +20,7 @@ async def storm(stage: Stage[Stack]) -> None:
     await stage.crowd.admit(stage.pick(4, 2), 6)
     locks = {target: asyncio.Lock() for target in set(_TARGETS.values())}
     async with stage.crowd.talking(RATE), asyncio.TaskGroup() as group:
-        for number in range(stage.pick(30, 6)):
+        for number in range(stage.pick(20, 6)):
             await stage.pass_time(0.3, 2)
             disturb = stage.random.choice(list(_TARGETS))
             group.create_task(_alone(disturb, stage, locks[_TARGETS[disturb]]), name=f"chaos fault {number}")
