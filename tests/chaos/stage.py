@@ -14,6 +14,8 @@ from tests.chaos.person import Habits
 System = TypeVar("System")
 UNBOUNDED: Final = 1e9
 """For demands: JSON has no infinity."""
+_BURST_MESSAGES: Final = 3
+_ON_THE_WAY_SECONDS: Final = 0.03
 House = Literal["stack", "cluster"]
 
 
@@ -37,9 +39,17 @@ class Stage(Generic[System]):
         await asyncio.sleep(seconds)
         return seconds
 
+    async def burst(self, on_the_way_seconds: float = _ON_THE_WAY_SECONDS) -> None:
+        """Everybody says something at once; returns while that is on its way, the seed knows where."""
+        for person in self.crowd.present():
+            for _ in range(_BURST_MESSAGES):
+                self.crowd.say(person)
+        await self.pass_time(0, on_the_way_seconds)
+
     @contextlib.asynccontextmanager
     async def fault(self, what: str, target: str) -> AsyncIterator[None]:
-        """Write down that this is done to it from now on, until the end of this."""
+        """Write down that this is done to it from now on, until the end of this; much is under way when it begins."""
+        await self.burst()
         at = self.ledger.now()
         try:
             yield

@@ -9,6 +9,8 @@ from tests.chaos.stack import Stack
 from tests.chaos.stage import UNBOUNDED, Scenario, Stage
 from tests.proxy import Proxy
 
+LATENCY_SECONDS = 0.03
+
 
 def target_of(stage: Stage[Stack], link: str) -> tuple[str, Proxy]:
     """What lies between the two, and its name."""
@@ -21,13 +23,16 @@ def target_of(stage: Stage[Stack], link: str) -> tuple[str, Proxy]:
 
 
 async def reset(link: str, stage: Stage[Stack]) -> None:
-    """Every connection there is broken with a RST, several times."""
+    """Every connection there is broken with a RST, several times, while requests or answers are on their way."""
     await settle_in(stage)
     async with stage.crowd.talking(RATE):
         for _ in range(stage.pick(6, 4)):
             await stage.pass_time(0.5, 1.5)
             name, between = target_of(stage, link)
+            between.latency_seconds = LATENCY_SECONDS
+            await stage.burst(3 * LATENCY_SECONDS)
             count = between.reset()
+            await between.heal()
             stage.strike("RST", f"{name} ({count} connections)")
         await stage.pass_time(1, 2)
     if link == "client-gateway":

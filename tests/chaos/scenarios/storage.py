@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from tests.chaos.person import Habits
 from tests.chaos.scenarios.kills import RATE, settle_in
-from tests.chaos.stack import Stack
+from tests.chaos.stack import Stack, kill
 from tests.chaos.stage import UNBOUNDED, Scenario, Stage
 
 _FULL = """
@@ -18,11 +18,15 @@ BEGIN
 END $$;
 CREATE TRIGGER chaos_full BEFORE INSERT ON messages EXECUTE FUNCTION chaos_full()
 """
+_WORKER_DIES_AT = 5
 _ROOM_AGAIN = "DROP TRIGGER chaos_full ON messages; DROP FUNCTION chaos_full()"
 
 
 async def postgres_away(stage: Stage[Stack], *, is_long: bool = False) -> None:
-    """Chat goes on, resuming too, while the backlog grows; then it is stored, every message once."""
+    """Chat goes on, resuming too, while the backlog grows; then it is stored, every message once.
+
+    A worker that is killed meanwhile had read entries, and could not write them.
+    """
     await settle_in(stage)
     seconds = 600 if is_long else stage.pick(40, 20)
     rate = 50.0 if is_long else stage.pick(200.0, 80.0)
@@ -30,15 +34,25 @@ async def postgres_away(stage: Stage[Stack], *, is_long: bool = False) -> None:
         await stage.pass_time(0.5, 1.5)
         async with stage.fault("away", "postgres"):
             await stage.system.postgres.kill()
-            for _ in range(10):
+            for number in range(10):
                 await asyncio.sleep(seconds / 10)
                 stage.random.choice(stage.crowd.visitors).cut(offline_seconds=1.0)
+                if number == _WORKER_DIES_AT:
+                    await replace_worker(stage)
             await measure_backlog(stage, "backlog_most")
             await stage.system.postgres.start()
         began_at = stage.ledger.now()
         await stage.pass_time(0.5, 1.5)
     stage.demand("backlog_most", rate * seconds * 0.8, UNBOUNDED)
     await drained(stage, began_at)
+
+
+async def replace_worker(stage: Stage[Stack]) -> None:
+    """Kill one of the workers, and start it again."""
+    worker = stage.random.choice(stage.system.workers)
+    stage.strike("kill -9", worker.name)
+    await kill(worker)
+    worker.start()
 
 
 async def postgres_full(stage: Stage[Stack]) -> None:
@@ -48,6 +62,8 @@ async def postgres_full(stage: Stage[Stack]) -> None:
         await stage.pass_time(0.5, 1.5)
         async with stage.fault("disk full", "postgres"):
             await execute(stage, _FULL)
+            await stage.pass_time(1, 3)
+            await replace_worker(stage)
             await asyncio.sleep(stage.pick(10, 4))
             await measure_backlog(stage, "backlog_most")
             await execute(stage, _ROOM_AGAIN)
@@ -62,6 +78,7 @@ async def redis_loses_data(stage: Stage[Stack], *, how: str) -> None:
     await settle_in(stage)
     async with stage.crowd.talking(RATE):
         await stage.pass_time(1, 2)
+        await stage.burst()
         stage.strike("lose data", f"redis ({how})")
         if how == "FLUSHALL":
             async with Redis.from_url(stage.system.redis.url) as redis:
