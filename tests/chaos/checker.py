@@ -30,7 +30,8 @@ def check(entries: Iterable[Entry]) -> Verdict:
     _check_demands(books, measures, problems)
     for refused in books.refused:
         if refused.final:
-            problems.add("broken", f"{refused.key} of client {refused.client} was refused for good: {refused.code}")
+            what = f"message {refused.key} of client" if refused.key else "client"
+            problems.add("broken", f"{what} {refused.client} was refused for good: {refused.code}")
     return Verdict(
         scenario=books.head.scenario,
         seed=books.head.seed,

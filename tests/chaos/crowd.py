@@ -80,7 +80,7 @@ class Crowd:
         for start in range(0, len(coming), _AT_ONCE):
             batch = coming[start : start + _AT_ONCE]
             for visitor in batch:
-                task = asyncio.create_task(visitor.run(), name=f"chaos client {visitor.number}")
+                task = asyncio.create_task(_live(visitor), name=f"chaos client {visitor.number}")
                 self._runs.add(task)
                 task.add_done_callback(self._runs.discard)
             if not await self._until(lambda batch=batch: all(one.is_in for one in batch), _JOIN_SECONDS):  # type: ignore[misc]
@@ -249,3 +249,12 @@ class Crowd:
                 return False
             await asyncio.sleep(_POLL_SECONDS)
         return True
+
+
+async def _live(person: Person) -> None:
+    """The person's life; that a client breaks is a finding like any other."""
+    try:
+        await person.run()
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        person.refused("", repr(error), is_final=True)
+        person.is_gone = True

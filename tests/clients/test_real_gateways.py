@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
+import uvloop
 from seance_client import (
     Client,
     Connected,
@@ -166,3 +168,18 @@ async def test_redis_away_and_back(services: Services, tmp_path: Path) -> None:
 async def is_unready(gateway: Gateway) -> bool:
     """Whether it may not get traffic now."""
     return (await call(gateway.url, "GET", "/ready")).status_code == 503
+
+
+def test_timers_that_are_due_at_once(gateways: list[Gateway]) -> None:
+    """On uvloop, whose handle for a time that has passed is of another kind, a client with no patience works too."""
+    policy = msgspec.structs.replace(QUICK, ping_after=0.0)
+
+    async def talk() -> None:
+        async with Rest(gateways[0].url) as rest:
+            evening = await rest.create_session("evening", spirit=False)
+        async with Client(gateways[0].url, evening.id, name="Ana", policy=policy) as ana:
+            await asyncio.gather(*(ana.send(f"{number}") for number in range(100)))
+            assert await messages(ana, 100) == [f"{number}" for number in range(100)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(talk(), DEADLINE_SECONDS))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -49,6 +50,8 @@ class Runner:
         self._has_outgoing = asyncio.Event()
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        # Kept here: uvloop's handle for a time that has passed can't tell it.
+        self._fires_at = math.inf
         self._task: asyncio.Task[None] | None = None
 
     def start(self, name: str) -> None:
@@ -101,7 +104,7 @@ class Runner:
             self._carry_out(effect)
         deadline = self._machine.deadline
         # One that fires too early does no harm; to set one anew for every frame would.
-        if deadline is not None and (self._timer is None or self._timer.when() > deadline):
+        if deadline is not None and deadline < self._fires_at:
             self._set_timer(deadline)
 
     def _carry_out(self, effect: Effect) -> None:
@@ -147,9 +150,10 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+        self._fires_at = deadline
 
     def _tick(self) -> None:
-        self._timer = None
+        self._timer, self._fires_at = None, math.inf
         self.step(self._machine.tick(self.now()))
 
     async def _run(self) -> None:
