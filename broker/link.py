@@ -31,6 +31,9 @@ class Messages(Protocol):
     def message(self, channel: bytes, payload: bytes) -> None:
         """A message came."""
 
+    def start_of_read(self) -> None:
+        """Something arrived: replies and messages follow."""
+
     def end_of_read(self) -> None:
         """Everything that arrived in one read was handed out."""
 
@@ -96,6 +99,11 @@ class Link:
         waiting, self._waiting = self._waiting, deque()
         for settle, _, _ in waiting:
             settle(BrokerUnavailableError("the connection to Redis broke before it answered"))
+
+    def start_of_read(self) -> None:
+        """Handler: replies and messages follow."""
+        if self.messages is not None:
+            self.messages.start_of_read()
 
     def reply(self, reply: Reply) -> None:
         """Handler: settle the oldest call."""

@@ -18,6 +18,9 @@ class Listener(Protocol):
     def resubscribed(self, channel: bytes) -> None:
         """The channel is heard again after the connection broke: what was published meanwhile must be fetched."""
 
+    def start_of_read(self) -> None:
+        """Something arrived: replies and messages follow."""
+
     def end_of_read(self) -> None:
         """Everything that arrived at once was handed out."""
 
@@ -95,6 +98,11 @@ class Subscriber:
         """A message came."""
         assert self.listener is not None
         self.listener.heard(channel, payload)
+
+    def start_of_read(self) -> None:
+        """Something arrived: replies and messages follow."""
+        if self.listener is not None:
+            self.listener.start_of_read()
 
     def end_of_read(self) -> None:
         """Everything that arrived at once was handed out."""

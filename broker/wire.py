@@ -21,6 +21,9 @@ Reply = Any  # bytes, int, None, list of these, or hiredis.ReplyError
 class Receiver(Protocol):
     """Who gets what comes over a wire; every method is called on the loop and must not block."""
 
+    def start_of_read(self) -> None:
+        """Something arrived; what is complete of it follows."""
+
     def reply(self, reply: Reply) -> None:
         """The reply to the oldest unanswered command."""
 
@@ -69,6 +72,7 @@ class Wire(asyncio.Protocol):
         """Hand out everything that is complete."""
         self.heard_at = self._loop.time()
         reader, receiver = self._reader, self._receiver
+        receiver.start_of_read()
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not INCOMPLETE:
@@ -78,8 +82,8 @@ class Wire(asyncio.Protocol):
                     receiver.reply(reply)
         except hiredis.ProtocolError:
             self.abort()
-            return
-        receiver.end_of_read()
+        finally:
+            receiver.end_of_read()
         self._is_awaited = False
         self._flush()
 

@@ -7,6 +7,7 @@ from broker.log import Log, parse
 from broker.sessions import SessionInfo, Sessions
 from broker.subscriber import Subscriber
 from broker.wire import Reply
+from gateway.outbox import Outbox
 from gateway.room import Room
 from gateway.sockets.closes import Ending
 from gateway.tally import Tally
@@ -23,7 +24,7 @@ class Hub:
         self._stopwatch = tally.stopwatch
         self._loop = asyncio.get_running_loop()
         self._rooms: dict[bytes, Room] = {}
-        self._due: list[Room] = []
+        self._due: list[Outbox] = []
         self._others: dict[bytes, Callable[[bytes], None]] = {}
         self.is_reading = False
         self.events_total = 0
@@ -91,7 +92,6 @@ class Hub:
 
     def heard(self, channel: bytes, payload: bytes) -> None:
         """A message arrived on a channel."""
-        self.is_reading = True
         room = self._rooms.get(channel)
         if room is not None:
             room.heard(parse(payload))
@@ -99,6 +99,10 @@ class Hub:
                 self._stopwatch.heard(payload)
         elif channel in self._others:
             self._others[channel](payload)
+
+    def start_of_read(self) -> None:
+        """Replies and events follow."""
+        self.is_reading = True
 
     def end_of_read(self) -> None:
         """Everything that arrived at once was handed out: it leaves in this loop tick."""
@@ -130,16 +134,16 @@ class Hub:
         """The users' seats as they are stored, in order."""
         return self._sessions.send_seats(session_id, user_ids)
 
-    def schedule(self, room: Room) -> None:
-        """Flush the room once everything that came with its event is there."""
+    def schedule(self, outbox: Outbox) -> None:
+        """Flush it once everything that came along is there."""
         if not self._due and not self.is_reading:
             self._loop.call_soon(self._flush)
-        self._due.append(room)
+        self._due.append(outbox)
 
     def _flush(self) -> None:
         due, self._due = self._due, []
-        for room in due:
-            room.flush()
+        for outbox in due:
+            outbox.flush()
 
     def count(self, events: int, deliveries: int, delivered_bytes: int) -> None:
         """Keep the totals."""

@@ -7,8 +7,9 @@ from typing import Protocol
 from broker.errors import BrokerUnavailableError
 from gateway.cursor import Cursor, OutrunError
 from gateway.hub import Hub
+from gateway.outbox import Member
 from gateway.past import Past, Plan, cursor_after
-from gateway.room import Member, Room, ended_by
+from gateway.room import Room, ended_by
 from gateway.sockets import closes
 from gateway.sockets.closes import Ending
 from gateway.sockets.frames import text_frame

@@ -14,6 +14,7 @@ from broker.wire import Reply
 from gateway.attendance import Attendance
 from gateway.commits import Commits
 from gateway.order import RETRY_SECONDS, Order, Source
+from gateway.outbox import Member, Outbox, Post
 from gateway.roll import call_roll
 from gateway.sockets import closes, replies
 from gateway.sockets.closes import Ending
@@ -25,39 +26,11 @@ RECENT_EVENTS = 4096  # kept while joins are under way
 log = structlog.get_logger()
 
 
-class Member(Protocol):
-    """A joined socket, as a room sees it."""
-
-    id: str
-    wants_batches: bool
-    wants_persisted: bool
-
-    @property
-    def user_id(self) -> str:
-        """Whose connection it is."""
-
-    def write(self, data: bytes) -> None:
-        """Send frames now, without waiting."""
-
-    def end(self, ending: Ending) -> None:
-        """Close the connection."""
-
-
-class Desk(Source, Protocol):
+class Desk(Source, Post, Protocol):
     """What a room needs of the hub."""
 
     def ask_seats(self, session_id: str, user_ids: list[str]) -> "asyncio.Future[Reply]":
         """The users' seats as they are stored, in order; None for each who has none."""
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether more may come with what is being handed out: then a flush follows."""
-
-    def schedule(self, room: "Room") -> None:
-        """Call the room's `flush` at the end of this loop tick."""
-
-    def count(self, events: int, deliveries: int, delivered_bytes: int) -> None:
-        """Keep the totals."""
 
     def count_gap(self, events: int) -> None:
         """So many events could not be had here."""
@@ -67,11 +40,9 @@ class Room:
     """The sockets of one session. `joining` counts joins under way: for these, recent events are kept."""
 
     __slots__ = (
-        "_answers",
         "_desk",
         "_gone",
         "_loop",
-        "_out",
         "_presence_timer",
         "_recent",
         "_user_count",
@@ -79,14 +50,14 @@ class Room:
         "commits",
         "info",
         "joining",
-        "members",
         "order",
+        "out",
         "users",
     )
 
     def __init__(self, info: SessionInfo, desk: Desk) -> None:
         self.info = info
-        self.members: set[Member] = set()
+        self.out = Outbox(desk)
         self.users: Attendance[Member] = Attendance()
         self.joining = 0
         self.commits = Commits()
@@ -94,8 +65,6 @@ class Room:
         self._desk = desk
         self._gone: dict[str, Ending] = {}  # by connection or user id, while joins are under way
         self._loop = asyncio.get_running_loop()
-        self._out: list[bytes] = []
-        self._answers: dict[Member, bytes] = {}
         self._recent: deque[Payload] = deque(maxlen=RECENT_EVENTS)
         self._waiting: list[tuple[int, Member]] = []
         self._user_count = 0
@@ -128,8 +97,8 @@ class Room:
         late = self._since(seq)
         if len(late) != last_seq - seq:
             return False
-        self.flush()
-        self.members.add(member)
+        self.out.flush()
+        self.out.members.add(member)
         if late:
             member.write(b"".join(text_frame(event.body) for event in late))
             ending = ended_by(late, member.user_id)
@@ -139,8 +108,8 @@ class Room:
 
     def suspend(self, member: Member) -> int:
         """The member gets nothing until it is attached again; returns the last event that it has."""
-        self.flush()
-        self.members.discard(member)
+        self.out.flush()
+        self.out.members.discard(member)
         for seq, waiting in self._waiting:
             if waiting is member:
                 self._waiting.remove((seq, waiting))
@@ -160,8 +129,7 @@ class Room:
 
     def detach(self, member: Member) -> None:
         """The member gets nothing more."""
-        self.members.discard(member)
-        self._answers.pop(member, None)
+        self.out.discard(member)
         self._waiting = [(seq, waiting) for seq, waiting in self._waiting if waiting is not member]
         self.users.discard(member)
 
@@ -179,7 +147,7 @@ class Room:
 
     def end_all(self, ending: Ending) -> None:
         """Close every connection of the session here."""
-        self.flush()
+        self.out.flush()
         for member in self.users:
             member.end(ending)
 
@@ -219,15 +187,15 @@ class Room:
         """These events can't be had here any more."""
         log.warning("room.gap", session_id=self.info.id, first=first, last=last)
         self._desk.count_gap(last - first + 1)
-        self._queue(replies.gap(first, last))
+        self.out.queue(replies.gap(first, last))
 
     def deliver(self, event: Payload) -> None:
         """The next event, to everyone."""
         if event.kind == b"r":
             self._remove(event.subject)
-        self._queue(event.body)
+        self.out.queue(event.body)
         if event.kind == b"m" and self.info.spirit:
-            self._queue(ephemeral("spirit_thinking", instant(), Empty()))
+            self.out.queue(ephemeral("spirit_thinking", instant(), Empty()))
         if self.joining:
             self._recent.append(event)
         if self._waiting:
@@ -237,17 +205,17 @@ class Room:
 
     def _closed(self) -> None:
         # Whoever still lacks earlier events reads on up to this one, and ends then.
-        self.flush()
-        for member in list(self.members):
+        self.out.flush()
+        for member in list(self.out.members):
             member.end(closes.SESSION_CLOSED)
 
     def _admit_waiting(self, last_seq: int) -> None:
-        self.flush()
+        self.out.flush()
         ready = [(seq, member) for seq, member in self._waiting if seq <= last_seq]
         self._waiting = [(seq, member) for seq, member in self._waiting if seq > last_seq]
         for seq, member in ready:
             if seq == last_seq:
-                self.members.add(member)
+                self.out.members.add(member)
             else:  # the log lacks what it should get first
                 member.end(closes.RESYNC)
 
@@ -268,13 +236,13 @@ class Room:
             case b"d":
                 self.commits.refused(int(event.body))
             case _:
-                self._queue(event.body)
+                self.out.queue(event.body)
 
     def _send_to_others(self, event: Payload) -> None:
-        self.flush()
+        self.out.flush()
         frame = text_frame(event.body)
         own = self.users.of(event.subject.decode())
-        others = self.members.difference(own)
+        others = self.out.members.difference(own)
         for member in others:  # a full buffer may end, and so detach, a member on the way
             member.write(frame)
         self._desk.count(1, len(others), len(others) * len(frame))
@@ -282,7 +250,7 @@ class Room:
     def _committed(self, seq: int) -> None:
         self.commits.committed(seq)
         frame = text_frame(replies.persisted(seq))
-        for member in [member for member in self.members if member.wants_persisted]:
+        for member in [member for member in self.out.members if member.wants_persisted]:
             member.write(frame)
 
     def _replace(self, event: Payload) -> None:
@@ -297,7 +265,7 @@ class Room:
     def _remove(self, user_id: bytes) -> None:
         members = self.users.of(user_id.decode())
         if members:
-            self.flush()
+            self.out.flush()
         for member in members:
             member.end(closes.REMOVED)
 
@@ -309,53 +277,7 @@ class Room:
 
     def _send_presence(self) -> None:
         self._presence_timer = None
-        self._queue(replies.presence_changed(instant(), self._user_count))
-
-    # What goes to the sockets
-
-    def _queue(self, body: bytes) -> None:
-        if not self._out:
-            self._desk.schedule(self)
-        self._out.append(body)
-
-    def answer(self, member: Member, frame: bytes) -> None:
-        """Send an answer to one member, in one write with the events that came along with it.
-
-        The reply to a publish and the event itself come from Redis together: that saves the publisher a write, 5 µs.
-        """
-        if not self._desk.is_reading:
-            member.write(frame)
-            return
-        if not self._out and not self._answers:
-            self._desk.schedule(self)
-        self._answers[member] = self._answers.get(member, b"") + frame
-
-    def flush(self) -> None:
-        """Send what is queued: every frame is built once, and each socket gets one write."""
-        bodies, answers = self._out, self._answers
-        if not bodies and not answers:
-            return
-        self._out, self._answers = [], {}
-        # Copied: a full buffer may end, and so detach, a member on the way.
-        members = self.members - answers.keys() if answers else self.members.copy()
-        frames = b"".join(map(text_frame, bodies))
-        if len(bodies) > 1 and any(member.wants_batches for member in self.members):
-            batch = text_frame(b"[" + b",".join(bodies) + b"]")
-            written = 0
-            for member in members:
-                data = batch if member.wants_batches else frames
-                member.write(data)
-                written += len(data)
-        else:
-            batch = frames
-            for member in members:
-                member.write(frames)
-            written = len(frames) * len(members)
-        for member, ahead in answers.items():
-            data = ahead + (batch if member.wants_batches else frames) if member in self.members else ahead
-            member.write(data)
-            written += len(data)
-        self._desk.count(len(bodies), len(bodies) * (len(members) + len(answers)), written)
+        self.out.queue(replies.presence_changed(instant(), self._user_count))
 
 
 def ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:

@@ -229,7 +229,7 @@ class Gateway:
             max_malformed_frames=settings.max_malformed_frames,
         )
         leases = Leases(self._link, scripts, partitions=partitions, lease=lease)
-        self._beat = Beat(self._link.keeper, leases, hub, departures, partitions=partitions)
+        self._beat = Beat(self._link, leases, hub, departures, partitions=partitions)
         return services, edge
 
     # What keeps running

@@ -100,6 +100,9 @@ class Ear:
         """The channel is heard again."""
         self.resubscriptions.append(channel)
 
+    def start_of_read(self) -> None:
+        """Something comes."""
+
     def end_of_read(self) -> None:
         """Everything of one read came."""
 

@@ -113,6 +113,10 @@ class Gate:
         """The channel is heard again."""
         self._hub.resubscribed(channel)
 
+    def start_of_read(self) -> None:
+        """Something comes."""
+        self._hub.start_of_read()
+
     def end_of_read(self) -> None:
         """Everything of one read came."""
         self._hub.end_of_read()
@@ -229,9 +233,12 @@ class House:
         epoch, seq, _ = await self.sessions.send_position(self.info.id)
         return epoch.decode(), int(seq)
 
-    async def channels(self) -> set[str]:
-        """The channels that anybody hears."""
-        return {channel.decode() for channel in await self.link.call("PUBSUB", "CHANNELS")}
+    async def hears(self, *channels: str) -> None:
+        """Return once these are the channels that anybody hears; the wishes go over another connection."""
+        heard: set[str] | None = None
+        async with asyncio.timeout(10):
+            while heard != set(channels):
+                heard = {channel.decode() for channel in await self.link.call("PUBSUB", "CHANNELS")}
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,8 @@ from broker.errors import BacklogFullError, BrokerError, SessionClosedError, Ses
 from broker.events import User
 from broker.publisher import Published, Publisher, published
 from broker.wire import Reply
-from gateway.room import Member, Room
+from gateway.outbox import Member
+from gateway.room import Room
 from gateway.sockets import closes, replies
 from gateway.sockets.commands import CommandId
 from gateway.sockets.frames import text_frame
@@ -94,7 +95,7 @@ class Publishing:
             if effect.is_awaited:
                 self._await_commit(effect.id, done, room)
             else:
-                room.answer(self._speaker, text_frame(replies.ack(effect.id, done.seq, done.message_id)))
+                room.out.answer(self._speaker, text_frame(replies.ack(effect.id, done.seq, done.message_id)))
 
     def _await_commit(self, command_id: CommandId, done: Published, room: Room) -> None:
         def tell(is_committed: bool) -> None:

@@ -38,7 +38,7 @@ async def home(redis_url: str) -> AsyncIterator[House]:
 def beat_of(home: House, lease: str = "gw-1") -> Beat:
     """The house's beat."""
     leases = Leases(home.link, home.scripts, partitions=PARTITIONS, lease=lease)
-    return Beat(home.link.keeper, leases, home.hub, home.departures, partitions=PARTITIONS)
+    return Beat(home.link, leases, home.hub, home.departures, partitions=PARTITIONS)
 
 
 @contextlib.asynccontextmanager

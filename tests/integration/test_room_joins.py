@@ -88,7 +88,7 @@ async def test_several_whose_joins_come_late(home: House) -> None:
     home.hub.left(room)
     await home.say()
     await home.gate.holds(4)
-    assert room.members == set()
+    assert room.out.members == set()
     home.gate.open()
     await home.mark(*members)
     assert [member.seqs for member in members] == [[2, 3, 4], [3, 4], [4]]
@@ -191,7 +191,7 @@ async def test_more_events_than_are_kept_for_joins(home: House, monkeypatch: pyt
     ana = home.recorder(room, ANA)
     room.seat(ana, seat.seq, seat.epoch)
     assert not room.attach(ana, seat.seq)
-    assert (list(room.users), room.members, ana.events) == ([cat, ana], {cat}, [])
+    assert (list(room.users), room.out.members, ana.events) == ([cat, ana], {cat}, [])
     assert room.attach(ana, last - 8)
     assert ana.seqs == list(range(last - 7, last + 1))
     home.hub.left(room)

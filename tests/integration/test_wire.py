@@ -17,6 +17,9 @@ class Notes:
         self.messages: list[list[object]] = []
         self.reads = 0
 
+    def start_of_read(self) -> None:
+        """The start of a read."""
+
     def reply(self, reply: Reply) -> None:
         """A reply."""
         self.replies.append(reply)
