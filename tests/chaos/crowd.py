@@ -17,6 +17,7 @@ from tests.chaos.visitor import Visitor
 
 _LOOK_SECONDS: Final = 0.25
 _POLL_SECONDS: Final = 0.05
+_ROWS_SECONDS: Final = 0.2
 _AT_ONCE: Final = 100
 _PAGE: Final = 200
 _REST_SECONDS: Final = 5.0
@@ -158,15 +159,15 @@ class Crowd:
         return all(one.is_in and one.seq == newest[one.session] for one in present)
 
     async def _store_rows(self, database_url: str) -> None:
-        wanted = len({key for one in self.visitors for key in one.acked})
+        keys = [key for one in self.visitors for key in one.acked]
         connection = await asyncpg.connect(database_url, timeout=30)
         try:
-            query = "SELECT count(*) FROM messages WHERE session_id = ANY($1::uuid[])"
+            query = "SELECT count(DISTINCT text) FROM messages WHERE session_id = ANY($1::uuid[]) AND text = ANY($2)"
             deadline = asyncio.get_running_loop().time() + self._settle_seconds
-            while await connection.fetchval(query, self.sessions) < wanted:
+            while await connection.fetchval(query, self.sessions, keys) < len(set(keys)):
                 if asyncio.get_running_loop().time() > deadline:
                     break
-                await asyncio.sleep(_POLL_SECONDS)
+                await asyncio.sleep(_ROWS_SECONDS)
             rows = await connection.fetch(
                 "SELECT session_id::text, seq, id::text, text FROM messages WHERE session_id = ANY($1::uuid[])"
                 " ORDER BY session_id, seq",

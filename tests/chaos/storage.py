@@ -23,12 +23,23 @@ def measures(books: Books) -> dict[str, float]:
         for fault in books.faults
         if fault.until > fault.at
     ]
-    again = len(books.rows) - len({row.key for row in books.rows})
-    after_loss = {"stored_again": float(again)} if books.has_lost_data else {}
     return {
-        **after_loss,
+        **_measures_of_loss(books),
         "acknowledged_most": max(waits, default=0),
         **({"in_service_after": max(after)} if after else {}),
+    }
+
+
+def _measures_of_loss(books: Books) -> dict[str, float]:
+    """After Redis lost its data: what is stored twice, what was refused for good, and how much of that is stored."""
+    if not books.has_lost_data:
+        return {}
+    stored = {row.key for row in books.rows}
+    told_lost = {entry.key for entry in books.refused if entry.final and entry.key}
+    return {
+        "stored_again": float(len(books.rows) - len(stored)),
+        "told_lost": float(len(told_lost)),
+        "told_lost_but_stored": float(len(told_lost & stored)),
     }
 
 
