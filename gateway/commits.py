@@ -11,7 +11,9 @@ from broker.epochs import SEQ_LEAP
 # Refusals are told once; a publisher whose own answer is still under way looks here.
 REFUSED_KEPT = 256
 
-Tell = Callable[[bool], None]
+# Told True when the event is committed, False when it never will be, None when nobody can tell any more: Redis lost its
+# newest data, and the watermark of that time with it.
+Tell = Callable[[bool | None], None]
 
 
 class Commits:
@@ -34,19 +36,21 @@ class Commits:
         return bool(self._waiting)
 
     def wait(self, seq: int, tell: Tell) -> None:
-        """Call `tell(True)` once `seq` is committed, `tell(False)` when it never will be; at once if that is known."""
-        if seq in self._refused or seq <= self.persisted - SEQ_LEAP:
+        """Call `tell` once it is known whether `seq` is committed; at once if it is already."""
+        if seq in self._refused:
             tell(False)
+        elif seq <= self.persisted - SEQ_LEAP:
+            tell(None)
         elif seq <= self.persisted:
             tell(True)
         else:
             heapq.heappush(self._waiting, (seq, next(self._order), tell))
 
-    async def reached(self, seq: int) -> bool:
-        """Whether `seq` was committed, once that is known."""
-        outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    async def reached(self, seq: int) -> bool | None:
+        """What `Tell` is told about `seq`, once it is."""
+        outcome: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
 
-        def tell(is_committed: bool) -> None:
+        def tell(is_committed: bool | None) -> None:
             if not outcome.done():
                 outcome.set_result(is_committed)
 
@@ -58,7 +62,7 @@ class Commits:
         self.persisted = max(self.persisted, seq)
         while self._waiting and self._waiting[0][0] <= self.persisted:
             waiting, _, tell = heapq.heappop(self._waiting)
-            tell(waiting > self.persisted - SEQ_LEAP)
+            tell(True if waiting > self.persisted - SEQ_LEAP else None)
 
     def refused(self, seq: int) -> None:
         """The event can't be written."""

@@ -138,6 +138,8 @@ async def _committed(services: Services, session_id: str, send: Callable[[], Awa
         raise unavailable("the message is on its way, but not committed yet; repeat it with the same `id`") from exc
     finally:
         services.hub.left(room)
+    if is_committed is None:
+        raise unavailable("Redis lost its newest data; whether the message was stored is seen in the history")
     if not is_committed:
         raise ApiError(503, "unavailable", f"the message was delivered with seq {published.seq}, but can't be stored")
     return published

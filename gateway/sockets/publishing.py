@@ -98,12 +98,14 @@ class Publishing:
                 room.out.answer(self._speaker, text_frame(replies.ack(effect.id, done.seq, done.message_id)))
 
     def _await_commit(self, command_id: CommandId, done: Published, room: Room) -> None:
-        def tell(is_committed: bool) -> None:
+        def tell(is_committed: bool | None) -> None:
             self._uncommitted -= 1
             if self._speaker.room is None:
                 return
             if is_committed:
                 self._say(replies.ack(command_id, done.seq, done.message_id, "persisted"))
+            elif is_committed is None:  # no answer would be true: let the client see that the epoch is another
+                self._speaker.end(closes.RESYNC)
             else:
                 what = f"the message was delivered with seq {done.seq}, but can't be stored"
                 self._say(replies.error(command_id, ErrorData("unavailable", what)))

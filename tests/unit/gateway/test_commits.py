@@ -5,9 +5,9 @@ import asyncio
 from gateway.commits import REFUSED_KEPT, Commits
 
 
-def waiting(commits: Commits, *seqs: int) -> list[tuple[int, bool]]:
+def waiting(commits: Commits, *seqs: int) -> list[tuple[int, bool | None]]:
     """Wait for each seq; what is told is collected."""
-    told: list[tuple[int, bool]] = []
+    told: list[tuple[int, bool | None]] = []
 
     def waiter(seq: int) -> None:
         commits.wait(seq, lambda is_committed: told.append((seq, is_committed)))
@@ -55,8 +55,8 @@ def test_a_later_epoch_commits_nothing_of_an_earlier_one() -> None:
     commits = Commits()
     told = waiting(commits, 42, 2_000_001)
     commits.committed(2_000_001)
-    assert told == [(42, False), (2_000_001, True)]
-    assert waiting(commits, 43, 2_000_000) == [(43, False), (2_000_000, True)]
+    assert told == [(42, None), (2_000_001, True)]
+    assert waiting(commits, 43, 2_000_000) == [(43, None), (2_000_000, True)]
 
 
 def test_refusals_are_bounded() -> None:
