@@ -155,7 +155,8 @@ def _report(outcome: Outcome) -> None:
     if outcome.failed:
         raise click.ClickException("no report: some runs did not come to an end")
     summaries = {one.name: one.summary for one in SCENARIOS.values()}
-    when = f"Seeds {', '.join(map(str, outcome.seeds))}; {outcome.seconds / 60:.0f} minutes for all of it."
+    form = "The short form. " if any(one.is_short for one in outcome.verdicts) else ""
+    when = f"{form}Seeds {', '.join(map(str, outcome.seeds))}; {outcome.seconds / 60:.0f} minutes for all of it."
     parts = (when, tables.scenario_table(outcome.verdicts, summaries), tables.demand_table(outcome.verdicts))
     long, short = "\n\n".join(parts), tables.short_table(outcome.verdicts)
     for page, text in zip(PAGES, (long, short), strict=True):

@@ -123,7 +123,7 @@ def _row(*cells: str) -> str:
 def _recovery(found: Sequence[Quantiles]) -> str:
     if not found:
         return ""
-    return f"{max(one.p50 for one in found):.2f} s, {max(one.p99 for one in found):.2f} s"
+    return f"{max(one.p50 for one in found) * 1000:,.0f} ms, {max(one.p99 for one in found) * 1000:,.0f} ms"
 
 
 def _bounds(least: float, most: float) -> str:

@@ -20,10 +20,9 @@ async def jitter(stage: Stage[Stack]) -> None:
         one.least_present = count + 1  # everybody is here now
     end = asyncio.get_running_loop().time() + messages / rate
     cuts = [
-        asyncio.create_task(cut_often(one, Random(stage.random.random()), every_seconds, end), name="jitter")  # noqa: S311 - repeatable, no secret
+        asyncio.create_task(cut_often(stage, one, Random(stage.random.random()), every_seconds, end), name="jitter")  # noqa: S311 - repeatable, no secret
         for one in others
     ]
-    stage.strike("TCP kills", f"of {count} clients, each about every {every_seconds:g} s")
     for number in range(messages):
         await asyncio.sleep(max(0.0, end - (messages - number) / rate - asyncio.get_running_loop().time()))
         stage.crowd.say(publisher)
@@ -33,13 +32,14 @@ async def jitter(stage: Stage[Stack]) -> None:
     stage.demand("delivered_share", 1, 1)
 
 
-async def cut_often(visitor: Person, random: Random, every_seconds: float, end: float) -> None:
+async def cut_often(stage: Stage[Stack], person: Person, random: Random, every_seconds: float, end: float) -> None:
     """Cut this one's connection about so often, until then."""
     loop = asyncio.get_running_loop()
     at = loop.time() + random.uniform(0, every_seconds)
     while at < end:
         await asyncio.sleep(at - loop.time())
-        visitor.cut(offline_seconds=OFFLINE_SECONDS)
+        stage.strike("TCP kill", f"client {person.number}")
+        person.cut(offline_seconds=OFFLINE_SECONDS)
         at += every_seconds * random.uniform(0.75, 1.25)
 
 

@@ -29,7 +29,7 @@ def verdict(seed: int, lost: int = 0, p99: float = 0.2) -> Verdict:
 def test_scenarios_are_summed_over_seeds() -> None:
     """Counts are sums, recovery times those of the worst seed, and a scenario that failed stands out."""
     made = tables.scenario_table([verdict(1), verdict(2, lost=3, p99=0.5)], {"jitter": "bad networks"})
-    line = "bad networks | 2 | 2 | 2,000 | 2,000 | 6,000 | 2,000 | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 0.10 s, 0.50 s |"
+    line = "bad networks | 2 | 2 | 2,000 | 2,000 | 6,000 | 2,000 | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 100 ms, 500 ms |"
     assert f"| **jitter** | {line}" in made
     assert "| **all** |  | 2 | 2 | 2,000 |" in made
 
