@@ -5,8 +5,20 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from tests.browser import chromium
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.services import Services, run_apart, running_services, truncate
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the browser tests out where there is no browser."""
+    chromium.leave_out(config, items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say so: nobody should take them for passed."""
+    if chromium.path() is None and chromium.is_asked_for(config):
+        terminalreporter.write_line(chromium.WITHOUT, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -16,6 +17,7 @@ from tests.clients.scripted.building import EPOCH, TOKEN
 from tests.clients.scripted.scripts import SCRIPTS
 
 _DEADLINE_SECONDS = 15.0
+_BROWSER_CLIENT = Path(__file__).resolve().parents[3] / "clients" / "browser" / "src"
 
 Json = dict[str, Any]
 
@@ -32,7 +34,7 @@ class Run:
         self.connections = SCRIPTS[session_id.partition("~")[0]]["connections"]
         self.problems: list[str] = []
         self.messages: list[Json] = []
-        self.has_leave = False
+        self.refusal: Json | None = None
         self.count = 0
         self.active = 0
         self.ended_at = time.monotonic()
@@ -80,8 +82,14 @@ class Gateway:
         room, _, name = request.path.strip("/").partition("/")
         if room == "ws" and name.partition("~")[0] in SCRIPTS:
             return self._upgrade(connection, name)
+        run = self._runs.get(name.removeprefix("sessions/"))
+        if room == "api" and run is not None:
+            # Browsers don't tell why an upgrade was refused: their client asks REST, which refuses it likewise.
+            return _json(HTTPStatus.OK, {}) if run.refusal is None else _refusal(run.refusal)
         if room == "scripts":
             return _json(HTTPStatus.OK, list(SCRIPTS.values()))
+        if room == "client":
+            return _module(name)
         if room == "runs" and name in self._runs:
             return _json(HTTPStatus.OK, await self._runs[name].report())
         return _json(HTTPStatus.NOT_FOUND, {"scripts": list(SCRIPTS)})
@@ -90,11 +98,12 @@ class Gateway:
         run = self._runs.setdefault(session_id, Run(session_id))
         steps = run.begin()
         match steps[0]:
-            case {"refuse": int(status), **rest}:
+            case {"refuse": int()}:
                 run.end()
-                headers = {"Retry-After": str(rest["retry_after"])} if "retry_after" in rest else {}
-                return _json(HTTPStatus(status), {}, headers)
+                run.refusal = steps[0]
+                return _refusal(steps[0])
             case _:
+                run.refusal = None
                 connection.run, connection.steps = run, steps  # type: ignore[attr-defined]
                 return None
 
@@ -198,6 +207,11 @@ class _Play:
         await self._connection.send(json.dumps(event))
 
 
+def _refusal(step: Json) -> Response:
+    headers = {"Retry-After": str(step["retry_after"])} if "retry_after" in step else {}
+    return _json(HTTPStatus(step["refuse"]), {}, headers)
+
+
 def _welcome(session_id: str) -> Json:
     session = {"id": session_id, "name": "Evening", "created_at": "2026-11-22T21:05:00.123Z", "max_users": 6}
     return {
@@ -220,9 +234,22 @@ def _message(session_id: str, seq: int, text: str, message_id: str) -> Json:
     return {"type": "message_received", "seq": seq, "ts": ts, "data": data}
 
 
+def _module(name: str) -> Response:
+    """A module of the browser client; an empty page without a name, for it to run in."""
+    if not name:
+        return _answer(HTTPStatus.OK, "text/html", b"<!doctype html><title>player</title>")
+    path = _BROWSER_CLIENT / Path(name).name
+    if not path.is_file():
+        return _json(HTTPStatus.NOT_FOUND, {})
+    return _answer(HTTPStatus.OK, "text/javascript", path.read_bytes())
+
+
 def _json(status: HTTPStatus, body: object, headers: dict[str, str] | None = None) -> Response:
-    head = {"Content-Type": "application/json", "Access-Control-Allow-Origin": "*", **(headers or {})}
-    content = json.dumps(body).encode()
+    return _answer(status, "application/json", json.dumps(body).encode(), headers)
+
+
+def _answer(status: HTTPStatus, kind: str, content: bytes, headers: dict[str, str] | None = None) -> Response:
+    head = {"Content-Type": kind, "Access-Control-Allow-Origin": "*", **(headers or {})}
     return Response(status, status.phrase, Headers({**head, "Content-Length": str(len(content))}), content)
 
 

@@ -1,0 +1,99 @@
+// What the application asks of the gateway: numbers the commands and settles each one once. Pure.
+
+import { CommandError, InvalidMessageError, NotConnectedError, NotStoredError, UnconfirmedError } from "./errors.js";
+import { Outbox } from "./outbox.js";
+
+const DEFAULT_RETRY_MS = 1000;
+const ERRORS = new Map([
+  ["validation_error", InvalidMessageError],
+  ["unavailable", NotStoredError],
+]);
+
+const write = (command) => ({ do: "write", frame: JSON.stringify(command) });
+const fail = (id, error) => ({ do: "fail", id, error });
+
+/** Messages wait in the outbox for their acknowledgement; pings live as long as their connection. */
+export class Commands {
+  #backoff;
+  #outbox;
+  #pings = new Set();
+  #lastId = 0;
+
+  constructor(policy, backoff) {
+    this.#backoff = backoff;
+    this.#outbox = new Outbox(policy);
+  }
+
+  /** When `due` has something to write at the earliest; null: nothing waits for a time. */
+  get deadline() {
+    return this.#outbox.heldUntil;
+  }
+
+  /** Whether no more messages can wait. */
+  get isFull() {
+    return this.#outbox.isFull;
+  }
+
+  /** A message to send, once it is due; its id. */
+  say(text, key, ack) {
+    const id = (this.#lastId += 1);
+    this.#outbox.add({ type: "message", id, text, key, ...(ack === "accepted" ? {} : { ack }) });
+    return id;
+  }
+
+  /** A ping to write now. */
+  ping() {
+    const id = (this.#lastId += 1);
+    this.#pings.add(id);
+    return { id, effect: write({ type: "ping", id }) };
+  }
+
+  /** Nobody waits for it any more; whether it may have been carried out all the same. */
+  forget(id) {
+    this.#pings.delete(id);
+    const pending = this.#outbox.take(id);
+    return pending !== null && pending.firstSentAt !== null;
+  }
+
+  /** What is to be written to the connection now, in the order of the calls, and what can't be any more. */
+  due(now, epoch) {
+    const problem = "no answer came in time, and a repetition could be stored twice";
+    const unsafe = this.#outbox.takeUnsafe(now, epoch).map((id) => fail(id, new UnconfirmedError(problem)));
+    return [...unsafe, ...this.#outbox.due(now, epoch).map(write)];
+  }
+
+  /** A message has its place. */
+  acked(id, ack) {
+    return this.#outbox.take(id) === null ? [] : [{ do: "answer", id, ack }];
+  }
+
+  /** A pong came. */
+  ponged(id) {
+    return this.#pings.delete(id) ? [{ do: "answer", id, ack: null }] : [];
+  }
+
+  /** The gateway complains; null when that is about none of these commands. */
+  refused(id, complaint, now) {
+    if (!this.#outbox.has(id)) return null;
+    if (complaint.retryable) {
+      this.#outbox.hold(id, now + this.#backoff.jittered(complaint.retryAfterMs || DEFAULT_RETRY_MS));
+      return [];
+    }
+    this.#outbox.take(id);
+    const Kind = ERRORS.get(complaint.code) ?? CommandError;
+    return [fail(id, new Kind(complaint.code, complaint.message, complaint.field))];
+  }
+
+  /** What was under way may be lost. */
+  disconnected() {
+    this.#outbox.disconnected();
+    const lost = [...this.#pings].map((id) => fail(id, new NotConnectedError("the connection was lost")));
+    this.#pings.clear();
+    return lost;
+  }
+
+  /** Nothing will be sent any more. */
+  ended(error) {
+    return this.#outbox.takeAll().map((id) => fail(id, error));
+  }
+}

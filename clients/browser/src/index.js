@@ -1,0 +1,6 @@
+// The browser client of Séance: joins a session, resumes after every interruption, loses and repeats nothing.
+
+export { Client } from "./client.js";
+export { Rest } from "./rest.js";
+export { lengthOf } from "./texts.js";
+export * from "./errors.js";

@@ -1,0 +1,338 @@
+// The client's state machine: what happened and when goes in, what to do comes out. Pure: no promise, clock or socket.
+//
+// Each method that is told of something returns the effects, in order: {do: "dial" | "write" | "hangup" | "emit" |
+// "answer" | "fail" | "stop", ...}. `deadline` says when `tick` is due. Times are milliseconds.
+
+import { LEFT, NO_CLOSE_FRAME, errorOf } from "./closes.js";
+import { Commands } from "./commands.js";
+import { LeftError } from "./errors.js";
+import { Order, Place } from "./order.js";
+import { Backoff } from "./policy.js";
+import { Recovery } from "./recovery.js";
+import { Silence } from "./silence.js";
+import { MalformedFrame, content, decode } from "./wire.js";
+
+/** How far the client has come. */
+export const Phase = Object.freeze({
+  IDLE: "idle",
+  DIALING: "dialing",
+  JOINING: "joining",
+  JOINED: "joined",
+  LEAVING: "leaving",
+  WAITING: "waiting",
+  STOPPED: "stopped",
+});
+
+const OPEN = new Set([Phase.JOINING, Phase.JOINED, Phase.LEAVING]);
+const write = (command) => ({ do: "write", frame: JSON.stringify(command) });
+
+/** One user's way through one session, over as many connections as it takes. */
+export class Machine {
+  phase = Phase.IDLE;
+  welcome = null;
+  #urls;
+  #join;
+  #policy;
+  #order;
+  #commands;
+  #recovery;
+  #effects = [];
+  #dials = 0;
+  // When the phase ends by itself: waiting, joining, leaving.
+  #phaseEndsAt = null;
+  // While joined.
+  #silence = null;
+
+  /**
+   * `urls`: WebSocket addresses of the session, tried in turn. `join`: who comes; later joins use the token of the last
+   * welcome. `draw`: random numbers from 0 to 1. `position`: where an earlier client of the same user stopped.
+   */
+  constructor(urls, join, policy, draw, position = null) {
+    const backoff = new Backoff(policy, draw);
+    this.#urls = urls;
+    this.#join = join;
+    this.#policy = policy;
+    this.#order = new Order(position);
+    this.#commands = new Commands(policy, backoff);
+    this.#recovery = new Recovery(policy, backoff);
+  }
+
+  /** The last event received; null before the first welcome. */
+  get position() {
+    return this.#order.position;
+  }
+
+  /** Whether no more messages can wait. */
+  get isFull() {
+    return this.#commands.isFull;
+  }
+
+  /** When `tick` has to be called, unless something happens before; Infinity: never. */
+  get deadline() {
+    const waits = [this.#phaseEndsAt, ...(this.#silence ? [this.#commands.deadline, this.#silence.deadline] : [])];
+    return Math.min(...waits.map((time) => time ?? Infinity));
+  }
+
+  // What the application does.
+
+  /** Begin. */
+  start() {
+    this.#dial();
+    return this.#done();
+  }
+
+  /** Send a message, as soon as that can be; its id is answered or failed later. */
+  say(text, key, ack, now) {
+    const id = this.#commands.say(text, key, ack);
+    this.#flush(now);
+    return { id, effects: this.#done() };
+  }
+
+  /** Nobody waits for this command any more; whether it may have been carried out all the same. */
+  forget(id) {
+    return this.#commands.forget(id);
+  }
+
+  /** Ask the gateway for a pong; null without a connection. */
+  ping() {
+    if (this.phase !== Phase.JOINED) return null;
+    const { id, effect } = this.#commands.ping();
+    return { id, effects: [effect] };
+  }
+
+  /** Tell the others; nothing happens without a connection. */
+  typing() {
+    return this.phase === Phase.JOINED ? [write({ type: "typing" })] : [];
+  }
+
+  /** Give up the seat and end. */
+  leave(now) {
+    if (this.phase === Phase.JOINED) {
+      this.#effects.push(write({ type: "leave" }));
+      this.#disconnected();
+      this.phase = Phase.LEAVING;
+      this.#phaseEndsAt = now + this.#policy.leaveTimeoutMs;
+    } else if (this.phase !== Phase.LEAVING) {
+      this.#stop(null);
+    }
+    return this.#done();
+  }
+
+  /** End without giving up the seat; the user may come back by token. */
+  close() {
+    this.#stop(null);
+    return this.#done();
+  }
+
+  // What happens to the connection.
+
+  /** The connection is open. */
+  opened(now) {
+    if (this.phase === Phase.DIALING) {
+      this.phase = Phase.JOINING;
+      this.#phaseEndsAt = now + this.#policy.joinTimeoutMs;
+      this.#recovery.opened();
+      const wanted = {
+        name: this.#join.name,
+        token: this.welcome?.token ?? this.#join.token,
+        password: this.#join.password,
+        resume: this.position,
+      };
+      const given = Object.entries(wanted).filter(([, value]) => value !== null && value !== undefined);
+      this.#effects.push(write({ type: "join", ...Object.fromEntries(given) }));
+    }
+    return this.#done();
+  }
+
+  /** The upgrade was answered with an HTTP status; `retryAfterMs` is 0 when it names no time. */
+  refused(status, retryAfterMs, reason, now) {
+    if (this.phase === Phase.DIALING) {
+      this.#goOn(this.#recovery.waitAfterRefusal(status, retryAfterMs), status, reason, now);
+    }
+    return this.#done();
+  }
+
+  /** The connection ended, or could not be made (1006). */
+  lost(code, reason, now) {
+    if (this.phase === Phase.LEAVING) {
+      this.#stop(null);
+    } else if (OPEN.has(this.phase) || this.phase === Phase.DIALING) {
+      const [why, words] = this.#recovery.explained(code, reason);
+      const wait = this.#recovery.waitAfterClose(why, now, { wasJoining: this.phase === Phase.JOINING });
+      this.#goOn(wait, why, words, now);
+    }
+    return this.#done();
+  }
+
+  /** A frame came. */
+  heard(payload, now) {
+    this.#silence?.broken(now);
+    try {
+      for (const envelope of decode(payload)) {
+        if (OPEN.has(this.phase)) this.#object(envelope, content(envelope), now);
+      }
+    } catch (error) {
+      if (!(error instanceof MalformedFrame)) throw error;
+      this.#mend(error.message, now);
+    }
+    return this.#done();
+  }
+
+  /** Time has passed. */
+  tick(now) {
+    if (this.#phaseEndsAt !== null && now >= this.#phaseEndsAt) {
+      this.#phaseEnded(now);
+    } else if (this.#silence?.isDead(now)) {
+      this.#mend("the gateway is silent", now);
+    } else {
+      if (this.#silence?.asks(now)) this.#effects.push(this.#commands.ping().effect);
+      this.#flush(now);
+    }
+    return this.#done();
+  }
+
+  /** The network changed or the machine woke up: whether the connection lives is asked now. */
+  suspected(now) {
+    if (this.phase === Phase.JOINED) {
+      this.#silence.suspected(now);
+      this.#effects.push(this.#commands.ping().effect);
+    }
+    return this.#done();
+  }
+
+  /** The network is back: what waits for a later attempt tries now. */
+  reachable(now) {
+    if (this.phase === Phase.WAITING) this.#dial();
+    return this.suspected(now);
+  }
+
+  // What a frame means.
+
+  #object(envelope, event, now) {
+    const isJoining = this.phase === Phase.JOINING;
+    if (event.type === "error") this.#complained(envelope.id, event, now);
+    else if (event.type === "reconnect") this.#recovery.toldToReturn(now + event.afterMs);
+    else if (event.type === "welcome") isJoining ? this.#welcomed(event, now) : this.#mend("a second welcome", now);
+    else if (isJoining) this.#mend(`${envelope.type} before the welcome`, now);
+    else if (event.type === "ack") this.#answered(this.#commands.acked(envelope.id, event), now);
+    else if (event.type === "pong") this.#effects.push(...this.#commands.ponged(envelope.id));
+    else this.#happened(envelope.seq, event, now);
+  }
+
+  #happened(seq, event, now) {
+    let place = Place.NEXT;
+    if (event.type === "gap") place = this.#order.skipped(event.first, event.last);
+    else if (seq !== null) place = this.#order.place(seq);
+    if (place === Place.BEYOND_A_HOLE) {
+      this.#mend(`events are missing after ${this.position.seq}`, now);
+    } else if (place === Place.NEXT && (event.type !== "message_received" || this.#order.isNew(event.id))) {
+      this.#emit(event);
+    }
+  }
+
+  #welcomed({ type: _, ts: __, ...welcome }, now) {
+    const previous = this.position;
+    const hasRecovered = this.#order.welcomed(welcome);
+    this.welcome = welcome;
+    this.phase = Phase.JOINED;
+    this.#phaseEndsAt = null;
+    this.#recovery.joined(now);
+    this.#silence = new Silence(this.#policy, welcome.heartbeatSeconds * 1000, now);
+    this.#emit({ type: "connected", welcome });
+    if (previous !== null) {
+      const { source, missed } = welcome.resumed;
+      const current = this.position;
+      this.#emit(hasRecovered ? { type: "recovered", source, missed } : { type: "not_recovered", previous, current });
+    }
+    this.#flush(now);
+  }
+
+  #answered(effects, now) {
+    this.#effects.push(...effects);
+    // There may be room for one that waits.
+    if (effects.length > 0) this.#flush(now);
+  }
+
+  #complained(id, complaint, now) {
+    const effects = this.#commands.refused(id, complaint, now);
+    if (effects !== null) {
+      this.#answered(effects, now);
+      return;
+    }
+    if (id === null || this.phase === Phase.JOINING) this.#recovery.complained(complaint.code, complaint.message);
+    this.#emit({ type: "error_received", code: complaint.code, message: complaint.message });
+  }
+
+  // How it goes on.
+
+  #dial() {
+    this.phase = Phase.DIALING;
+    this.#phaseEndsAt = null;
+    this.#effects.push({ do: "dial", url: this.#urls[this.#dials % this.#urls.length] });
+    this.#dials += 1;
+  }
+
+  #flush(now) {
+    if (this.phase === Phase.JOINED) this.#effects.push(...this.#commands.due(now, this.position.epoch));
+  }
+
+  /** This connection can't be relied on; another one begins where all was well. */
+  #mend(problem, now) {
+    this.#effects.push({ do: "hangup" });
+    if (this.phase === Phase.LEAVING) {
+      this.#stop(null);
+      return;
+    }
+    const wasJoining = this.phase === Phase.JOINING;
+    const wait = this.#recovery.waitAfterClose(NO_CLOSE_FRAME, now, { wasJoining, isUrgent: !wasJoining });
+    this.#goOn(wait, NO_CLOSE_FRAME, problem, now);
+  }
+
+  /** Wait for the next attempt, or end, when there is none. */
+  #goOn(wait, code, reason, now) {
+    this.#disconnected();
+    this.#emit({ type: "disconnected", code, reason, willRetry: wait !== null, retryMs: wait ?? 0 });
+    if (wait === null) {
+      this.#stop(errorOf(code, reason));
+    } else {
+      this.phase = Phase.WAITING;
+      this.#phaseEndsAt = now + wait;
+    }
+  }
+
+  #phaseEnded(now) {
+    if (this.phase === Phase.WAITING) {
+      this.#dial();
+    } else if (this.phase === Phase.JOINING) {
+      this.#mend("no welcome in time", now);
+    } else {
+      this.#effects.push({ do: "hangup" });
+      this.#stop(null);
+    }
+  }
+
+  /** It is over; `error` is null when the application wanted it so. */
+  #stop(error) {
+    if (this.phase === Phase.STOPPED) return;
+    this.#disconnected();
+    this.phase = Phase.STOPPED;
+    this.#phaseEndsAt = null;
+    this.#effects.push(...this.#commands.ended(error ?? new LeftError(LEFT, "this client has ended")));
+    this.#effects.push({ do: "stop", error });
+  }
+
+  #disconnected() {
+    this.#effects.push(...this.#commands.disconnected());
+    this.#silence = null;
+  }
+
+  #emit(event) {
+    this.#effects.push({ do: "emit", event });
+  }
+
+  #done() {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+}

@@ -1,0 +1,76 @@
+// What follows the end of a connection: how long to wait for the next one, or that there is none. Pure.
+
+import { CODES_BY_NAME, Reaction, SEAT_CODES, WITHOUT_CODE, reactionToClose, reactionToRefusal } from "./closes.js";
+
+/** Remembers what the gateway announced and how the connections before went. */
+export class Recovery {
+  #policy;
+  #backoff;
+  #joinedAt = null;
+  // From `reconnect`: come back at this time.
+  #backAt = null;
+  // The last `error`: the code that it stands for, should the close frame be lost, and why.
+  #announcedCode = null;
+  #announcedReason = "";
+  // Until then a join of ours that was never answered may hold the name, the seat or the user.
+  #ghostUntil = null;
+
+  constructor(policy, backoff) {
+    this.#policy = policy;
+    this.#backoff = backoff;
+  }
+
+  /** A connection is open; what another one announced is over. */
+  opened() {
+    this.#announcedCode = null;
+    this.#backAt = null;
+  }
+
+  /** The welcome came. An older join may still come through somewhere, and take this connection's place. */
+  joined(now) {
+    this.#joinedAt = now;
+  }
+
+  /** The gateway wants this client to come back at this time. */
+  toldToReturn(at) {
+    this.#backAt = at;
+  }
+
+  /** The gateway sent an `error`; a close may follow. */
+  complained(name, message) {
+    this.#announcedCode = CODES_BY_NAME.get(name) ?? null;
+    this.#announcedReason = message;
+  }
+
+  /** The close code and its reason, or those announced, when the close frame did not come or says less. */
+  explained(code, reason) {
+    const isAnnounced = this.#announcedCode !== null && (WITHOUT_CODE.has(code) || code === this.#announcedCode);
+    return isAnnounced ? [this.#announcedCode, this.#announcedReason || reason] : [code, reason];
+  }
+
+  /**
+   * Milliseconds until the next attempt after this close code, null: there is none.
+   *
+   * `wasJoining`: a join was not answered; it may be carried out all the same. `isUrgent`: reconnect at once, unless
+   * connections have just been failing.
+   */
+  waitAfterClose(code, now, { wasJoining, isUrgent = false }) {
+    const reaction = reactionToClose(code);
+    const isGhost = SEAT_CODES.has(code) && this.#ghostUntil !== null && now < this.#ghostUntil;
+    if (reaction === Reaction.STOP && !isGhost) return null;
+    if (wasJoining && !SEAT_CODES.has(code)) this.#ghostUntil = now + this.#policy.ghostMs;
+    if (this.#joinedAt !== null && now - this.#joinedAt >= this.#policy.stableAfterMs) this.#backoff.reset();
+    this.#joinedAt = null;
+    const isAtOnce = (isUrgent || reaction === Reaction.AT_ONCE) && this.#backoff.attempts === 0;
+    const wait = this.#backoff.next();
+    const backAt = this.#backAt;
+    this.#backAt = null;
+    if (backAt !== null) return Math.max(0, backAt - now);
+    return isAtOnce ? 0 : wait;
+  }
+
+  /** Milliseconds until the next attempt after this HTTP status, null: there is none. */
+  waitAfterRefusal(status, retryAfterMs) {
+    return reactionToRefusal(status) === Reaction.STOP ? null : this.#backoff.next() + retryAfterMs;
+  }
+}

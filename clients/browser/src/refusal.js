@@ -1,0 +1,25 @@
+// Why an upgrade was refused: a browser is told nothing, but the REST API of the same gateway knows the session.
+
+import { sessionUrl } from "./texts.js";
+
+const DEADLINE_MS = 5000;
+const MAX_RETRY_AFTER_SECONDS = 300;
+
+/** The refusal `{status, retryAfterMs, reason}` of this WebSocket URL; null when the API knows no reason either. */
+export async function explain(websocketUrl) {
+  try {
+    const answer = await fetch(sessionUrl(websocketUrl), { signal: AbortSignal.timeout(DEADLINE_MS) });
+    if (answer.ok) return null;
+    const body = await answer.json().catch(() => null);
+    return {
+      status: answer.status,
+      retryAfterMs: secondsOf(answer.headers.get("Retry-After")) * 1000,
+      reason: String(body?.error?.message ?? "the upgrade was refused"),
+    };
+  } catch {
+    return null;
+  }
+}
+
+/** `Retry-After`, when it is a number; a date is rare enough to be left to the backoff. */
+const secondsOf = (value) => (/^\d+$/.test(value ?? "") ? Math.min(Number(value), MAX_RETRY_AFTER_SECONDS) : 0);

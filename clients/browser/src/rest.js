@@ -1,0 +1,81 @@
+// The REST API: sessions, history, and what a host does.
+
+import { RestError } from "./errors.js";
+
+const DEADLINE_MS = 10_000;
+const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** The REST API of a gateway or balancer. Every method throws RestError. See `index.d.ts`. */
+export class Rest {
+  #base;
+  #token;
+
+  constructor(url, { token = null } = {}) {
+    this.#base = String(url).replace(/\/+$/, "");
+    this.#token = token;
+  }
+
+  /** A new session, with its `hostToken`. With the same `key` and fields, the same one again for 24 hours. */
+  createSession({ key, ...fields }) {
+    const headers = key === undefined ? {} : { "Idempotency-Key": key };
+    return this.#call("POST", "/api/sessions", { body: renamed(fields, snake), headers });
+  }
+
+  session(sessionId) {
+    return this.#call("GET", path(sessionId));
+  }
+
+  users(sessionId) {
+    return this.#call("GET", path(sessionId, "users"));
+  }
+
+  /** A page of messages: before or after a seq, else the newest; at most 200. */
+  history(sessionId, { before, after, limit = 50 } = {}) {
+    const given = Object.entries({ before, after, limit }).filter(([, value]) => value !== undefined && value !== null);
+    return this.#call("GET", `${path(sessionId, "messages")}?${new URLSearchParams(given)}`);
+  }
+
+  /** Close the session for good; needs its host token. */
+  closeSession(sessionId, { token } = {}) {
+    return this.#call("DELETE", path(sessionId), { token });
+  }
+
+  /** Remove a user, wherever connected; needs the session's host token. */
+  removeUser(sessionId, userId, { token } = {}) {
+    return this.#call("DELETE", path(sessionId, "users", userId), { token });
+  }
+
+  async #call(method, where, { body, headers = {}, token = this.#token } = {}) {
+    const sent = { ...headers };
+    if (body !== undefined) sent["Content-Type"] = "application/json";
+    if (token) sent.Authorization = `Bearer ${token}`;
+    let answer;
+    try {
+      const signal = AbortSignal.timeout(DEADLINE_MS);
+      answer = await fetch(this.#base + where, { method, headers: sent, body: JSON.stringify(body), signal });
+    } catch (error) {
+      throw new RestError(0, "unreachable", error.name === "TimeoutError" ? "no answer in time" : error.message);
+    }
+    return opened(answer);
+  }
+}
+
+/** The path of a session, or of something in it; what is no id can't lead elsewhere. */
+const path = (...parts) => ["/api/sessions", ...parts.map(encodeURIComponent)].join("/");
+
+/** The data in the envelope. Throws RestError. */
+async function opened(answer) {
+  const envelope = await answer.json().catch(() => null);
+  if (envelope?.success === true) return renamed(envelope.data, camel);
+  const { code = "unexpected_answer", message = "this is no answer of the gateway", details } = envelope?.error ?? {};
+  throw new RestError(answer.status, code, message, details);
+}
+
+/** The same data with other names. */
+function renamed(value, rename) {
+  if (Array.isArray(value)) return value.map((one) => renamed(one, rename));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([, one]) => one !== undefined);
+  return Object.fromEntries(entries.map(([name, one]) => [rename(name), renamed(one, rename)]));
+}

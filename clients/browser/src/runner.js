@@ -1,0 +1,193 @@
+// Carries out what the state machine wants, in a browser: one WebSocket at a time, and a timer.
+
+import { LeftError, UsageError } from "./errors.js";
+import { NO_CLOSE_FRAME } from "./closes.js";
+import { Phase } from "./machine.js";
+
+const BATCHES = "seance.v1.batch";
+// From here on what is not important is left out. What is important is bounded by the messages in flight.
+const CONGESTED_BYTES = 65_536;
+// The longest wait that setTimeout can keep; the machine is asked again then.
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** The machine's hands. `tell(event)` gets every event, `end(error)` the end; both are called once per happening. */
+export class Runner {
+  error = null;
+  #machine;
+  #policy;
+  #options;
+  #tell;
+  #end;
+  #socket = null;
+  #timer = null;
+  #timerAt = Infinity;
+  #answers = new Map();
+  #effects = [];
+  #isActing = false;
+  // Ends what listens to the page.
+  #page = new AbortController();
+
+  constructor(machine, policy, options, tell, end) {
+    this.#machine = machine;
+    this.#policy = policy;
+    this.#options = options;
+    this.#tell = tell;
+    this.#end = end;
+  }
+
+  /** Begin. Throws UsageError the second time. */
+  start() {
+    if (this.#machine.phase !== Phase.IDLE) throw new UsageError("a client connects once; it comes back by itself");
+    const { signal } = this.#page;
+    const { document, addEventListener } = globalThis;
+    addEventListener?.("online", () => this.act(this.#machine.reachable(this.now())), { signal });
+    addEventListener?.("offline", () => this.act(this.#machine.suspected(this.now())), { signal });
+    document?.addEventListener(
+      "visibilitychange",
+      () => document.visibilityState === "visible" && this.act(this.#machine.suspected(this.now())),
+      { signal },
+    );
+    this.act(this.#machine.start());
+  }
+
+  /** The time by which the machine lives. */
+  now() {
+    return performance.now();
+  }
+
+  /** Whether commands make sense. Throws UsageError, or what was the end. */
+  check() {
+    if (this.#machine.phase === Phase.IDLE) throw new UsageError("connect first");
+    if (this.#machine.phase === Phase.STOPPED) throw this.error ?? new LeftError(1000, "this client has ended");
+  }
+
+  get isCongested() {
+    return this.#socket !== null && this.#socket.bufferedAmount > CONGESTED_BYTES;
+  }
+
+  /** Carry out the effects of a command; a promise of its answer. */
+  answer({ id, effects }) {
+    return new Promise((resolve, reject) => {
+      this.#answers.set(id, { resolve, reject });
+      this.act(effects);
+    });
+  }
+
+  /** Nobody waits for the answer any more. */
+  forget(id) {
+    this.#answers.delete(id);
+  }
+
+  /** Carry out the effects in order, and set the timer. What they lead to at once is done after them. */
+  act(effects) {
+    this.#effects.push(...effects);
+    if (this.#isActing) return;
+    this.#isActing = true;
+    try {
+      while (this.#effects.length > 0) this.#carryOut(this.#effects.shift());
+    } finally {
+      this.#isActing = false;
+    }
+    this.#setTimer();
+  }
+
+  #carryOut(effect) {
+    switch (effect.do) {
+      case "write":
+        if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(effect.frame);
+        break;
+      case "emit":
+        this.#tell(effect.event);
+        break;
+      case "answer":
+      case "fail":
+        this.#settle(effect);
+        break;
+      case "hangup":
+        this.#hangUp();
+        break;
+      case "dial":
+        this.#dial(effect.url);
+        break;
+      case "stop":
+        this.#stop(effect.error);
+        break;
+    }
+  }
+
+  #settle({ do: kind, id, ack, error }) {
+    const answer = this.#answers.get(id);
+    this.#answers.delete(id);
+    if (kind === "answer") answer?.resolve(ack);
+    else answer?.reject(error);
+  }
+
+  /** A browser can't cut a connection; it is asked to close, and whatever it still says is not heard. */
+  #hangUp() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  #stop(error) {
+    this.error = error;
+    this.#page.abort();
+    this.#hangUp();
+    clearTimeout(this.#timer);
+    this.#end(error);
+  }
+
+  #setTimer() {
+    const { deadline } = this.#machine;
+    // One that fires too early does no harm; to set one anew for every frame would.
+    if (deadline >= this.#timerAt || this.#machine.phase === Phase.STOPPED) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = deadline;
+    const wait = Math.min(Math.max(0, deadline - this.now()), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => {
+      this.#timerAt = Infinity;
+      this.act(this.#machine.tick(this.now()));
+    }, wait);
+  }
+
+  #dial(url) {
+    const socket = new WebSocket(url, this.#options.wantsBatches ? [BATCHES] : []);
+    const isCurrent = () => this.#socket === socket;
+    let hasOpened = false;
+    this.#socket = socket;
+    const tooLate = setTimeout(() => {
+      if (isCurrent()) this.#failed(socket, url, "no connection in time");
+    }, this.#policy.openTimeoutMs);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      hasOpened = true;
+      clearTimeout(tooLate);
+      if (isCurrent()) this.act(this.#machine.opened(this.now()));
+    };
+    socket.onmessage = ({ data }) => {
+      if (isCurrent()) this.act(this.#machine.heard(data, this.now()));
+    };
+    socket.onclose = ({ code, reason }) => {
+      clearTimeout(tooLate);
+      if (!isCurrent()) return;
+      if (hasOpened) {
+        this.#socket = null;
+        this.act(this.#machine.lost(code, reason || "the connection was lost", this.now()));
+      } else {
+        this.#failed(socket, url, "nobody answers");
+      }
+    };
+  }
+
+  /** No connection came about. A browser does not say why, so the REST API is asked. */
+  async #failed(socket, url, reason) {
+    socket.onclose = null;
+    socket.close();
+    const refusal = await this.#options.explain(url);
+    if (this.#socket !== socket) return;
+    this.#socket = null;
+    const now = this.now();
+    if (refusal === null) this.act(this.#machine.lost(NO_CLOSE_FRAME, reason, now));
+    else this.act(this.#machine.refused(refusal.status, refusal.retryAfterMs, refusal.reason, now));
+  }
+}

@@ -1,0 +1,64 @@
+// What may be said and where it goes, checked before it is sent: what would end the connection must not leave the client.
+
+import { InvalidMessageError, UsageError } from "./errors.js";
+
+const MAX_TEXT = 500;
+const MAX_KEY = 64;
+const SCHEMES = { "http:": "ws:", "https:": "wss:", "ws:": "ws:", "wss:": "wss:" };
+const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
+
+/** How many characters (Unicode code points) the gateway counts in a text. */
+export const lengthOf = (text) => [...text.trim()].length;
+
+/** The text. Throws InvalidMessageError. */
+export function checkedText(text) {
+  const length = lengthOf(text);
+  if (length < 1 || length > MAX_TEXT) throw invalid(`text must have 1 to ${MAX_TEXT} characters after trimming`, "text");
+  return checked(text, "text");
+}
+
+/** The idempotency key. Throws InvalidMessageError. */
+export function checkedKey(key) {
+  const length = [...key].length;
+  if (length < 1 || length > MAX_KEY) throw invalid(`key must have 1 to ${MAX_KEY} characters`, "key");
+  return checked(key, "key");
+}
+
+/** The WebSocket URLs of the session, one for each gateway or balancer. Throws UsageError. */
+export function websocketUrls(urls, sessionId) {
+  const bases = [urls].flat();
+  if (bases.length === 0) throw new UsageError("at least one URL is needed");
+  return bases.map((base) => {
+    const url = parsed(base);
+    url.protocol = SCHEMES[url.protocol];
+    url.pathname = `${url.pathname.replace(/\/+$/, "")}/ws/${encodeURIComponent(sessionId)}`;
+    url.hash = "";
+    return url.href;
+  });
+}
+
+/** The HTTP address beside a session's WebSocket that tells why an upgrade was refused. */
+export function sessionUrl(websocketUrl) {
+  const url = new URL(websocketUrl);
+  url.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  url.pathname = url.pathname.replace(/\/ws\/([^/]*)$/, "/api/sessions/$1");
+  url.search = "";
+  return url.href;
+}
+
+function parsed(base) {
+  try {
+    const url = new URL(base);
+    if (Object.hasOwn(SCHEMES, url.protocol) && url.hostname) return url;
+  } catch {
+    // Told below.
+  }
+  throw new UsageError(`${JSON.stringify(base)} is no address such as http://localhost:8000`);
+}
+
+function checked(value, field) {
+  if (LONE_SURROGATE.test(value)) throw invalid(`${field} must be valid Unicode`, field);
+  return value;
+}
+
+const invalid = (message, field) => new InvalidMessageError("validation_error", message, field);

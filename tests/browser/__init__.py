@@ -1,0 +1,1 @@
+"""The browser client and the chat page in a real Chromium."""

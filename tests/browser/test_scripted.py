@@ -1,0 +1,64 @@
+"""The browser client against the scripted gateway: every script, as the Python client plays them."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from tests.clients.scripted.scripts import SCRIPTS
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYER = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
+PARALLEL = 8
+DEADLINE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def scripted_url() -> Iterator[str]:
+    """Where the scripted gateway answers."""
+    command = (sys.executable, "-m", "tests.clients.scripted")
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["url"]
+        process.terminate()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def results(browser: Browser, scripted_url: str) -> Json:
+    """What came of each script, all of them played in one page, several at a time."""
+    page = await browser.new_page()
+    try:
+        await page.goto(f"{scripted_url}/client/")
+        options = {"run": "browser", "parallel": PARALLEL, "deadlineMs": DEADLINE_MS}
+        found: Json = await page.evaluate(PLAYER, options)
+        return found
+    finally:
+        await page.close()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+async def test_script(results: Json, name: str) -> None:
+    """The client does what the script expects, and the gateway has nothing to complain of."""
+    assert results[name]["problems"] == []
+    assert results[name]["outcome"] == SCRIPTS[name]["expect"]
+
+
+async def test_types_declare_what_is_exported(browser: Browser, scripted_url: str) -> None:
+    """Every name that the module exports has a declaration, and no other value is declared."""
+    page = await browser.new_page()
+    try:
+        await page.goto(f"{scripted_url}/client/")
+        exported = await page.evaluate("async () => Object.keys(await import('/client/index.js'))")
+    finally:
+        await page.close()
+    types = (ROOT / "clients/browser/src/index.d.ts").read_text(encoding="utf-8")
+    assert sorted(exported) == sorted(re.findall(r"(?m)^export (?:class|function|const) (\w+)", types))
