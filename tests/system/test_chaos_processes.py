@@ -1,11 +1,11 @@
-"""The short form of `make chaos`, first part: processes that are killed or stopped in the middle of load."""
+"""The short form of `make chaos`, first part: processes that are killed or stopped under load, alone and in a storm."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.chaos.runner import Runner
-from tests.chaos.scenarios import kills
+from tests.chaos.scenarios import kills, storm
 from tests.chaos.short import assert_good, short_runner
 from tests.chaos.stage import Scenario
 
@@ -17,7 +17,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
         yield runner
 
 
-@pytest.mark.parametrize("scenario", kills.SCENARIOS, ids=lambda one: one.name)
+@pytest.mark.parametrize("scenario", [*kills.SCENARIOS, *storm.SCENARIOS], ids=lambda one: one.name)
 def test_nothing_is_lost(runner: Runner, scenario: Scenario) -> None:
     """Whatever process dies or stands still, every acknowledged message is stored and delivered once, in order."""
     assert_good(runner, scenario)
