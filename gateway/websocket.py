@@ -13,9 +13,8 @@ from gateway.rest.failures import unavailable
 from gateway.rest.request import path_id
 from gateway.sockets.connection import Connection
 from gateway.sockets.edge import Edge
+from gateway.sockets.handshake import BATCH_SUBPROTOCOL
 from persistence.errors import DatabaseUnavailableError
-
-BATCH_SUBPROTOCOL = "seance.v1.batch"
 
 log = structlog.get_logger()
 

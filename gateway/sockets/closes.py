@@ -19,6 +19,11 @@ class Ending(msgspec.Struct, frozen=True):
         """Whether the client should reconnect."""
         return 4000 <= self.code < 4500 or self.code == 1012  # noqa: PLR2004 - the ranges of the contract
 
+    @property
+    def has_error(self) -> bool:
+        """Whether an `error` event with the same name comes before the close."""
+        return self.code >= 4000  # noqa: PLR2004 - the same
+
     def saying(self, message: str) -> "Ending":
         """The same end with a message of its own."""
         return msgspec.structs.replace(self, message=message)

@@ -15,6 +15,9 @@ DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # JSON numbers beyond 2^53 do not survive every client; 64 bits are what the decoder can bound.
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 CommandId = Integer | Annotated[str, Meta(max_length=64)] | None
+# Lengths count after trimming, which `decode` does; here they are only told.
+_TEXT = {"minLength": 1, "maxLength": MAX_TEXT}
+_NAME = {"minLength": 1, "maxLength": MAX_NAME}
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -28,19 +31,32 @@ class Join(msgspec.Struct, frozen=True, tag="join"):
     """The first command: who comes, with what right, and from where on."""
 
     id: CommandId = None
-    name: str | None = None
-    token: Annotated[str, Meta(max_length=4096)] | None = None
-    password: Annotated[str, Meta(max_length=128)] | None = None
-    resume: Resume | None = None
+    name: Annotated[
+        Annotated[str, Meta(extra_json_schema=_NAME)] | None,
+        Meta(description="Unique in the session without regard to case; ignored with the token of a `welcome`."),
+    ] = None
+    token: Annotated[
+        Annotated[str, Meta(max_length=4096)] | None, Meta(description="That of an earlier `welcome`, or a host token.")
+    ] = None
+    password: Annotated[Annotated[str, Meta(max_length=128)] | None, Meta(description="Of a session that has one.")] = (
+        None
+    )
+    resume: Annotated[Resume | None, Meta(description="Asks for what was missed.")] = None
 
 
 class Message(msgspec.Struct, frozen=True, tag="message"):
     """Say something to everyone."""
 
-    text: str
+    text: Annotated[str, Meta(extra_json_schema=_TEXT, description="Length counts in code points, after trimming.")]
     id: CommandId = None
-    key: Annotated[str, Meta(min_length=1, max_length=MAX_KEY)] | None = None
-    ack: Literal["accepted", "persisted"] = "accepted"
+    key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_KEY)] | None,
+        Meta(description="For 5 minutes the same key of the same user delivers the message once."),
+    ] = None
+    ack: Annotated[
+        Literal["accepted", "persisted"],
+        Meta(description="When it is acknowledged: once it is ordered and on its way, or once Postgres has it."),
+    ] = "accepted"
 
 
 class Typing(msgspec.Struct, frozen=True, tag="typing"):

@@ -40,7 +40,6 @@ from gateway.sockets.replies import RETRY_MS, ErrorData
 CLOSE_SECONDS = 5.0
 PINGS_UNANSWERED = 2
 ABNORMAL = 1006
-FIRST_ERROR_EVENT = 4000
 
 log = structlog.get_logger()
 
@@ -207,7 +206,7 @@ class Connection(asyncio.Protocol):
         self._edge.tally.ended(ending)
         self._stop(ending.code, is_lost=ending is not closes.LEFT)
         farewell = b""
-        if ending.code >= FIRST_ERROR_EVENT:
+        if ending.has_error:
             data = ErrorData(ending.name, ending.message, ending.is_retryable, field)
             farewell = text_frame(replies.error(command_id, data))
         self.write(farewell + close_frame(ending.code, ending.name))

@@ -11,6 +11,8 @@ import msgspec
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES: Final = 16
 VERSION: Final = b"13"
+# The subprotocol of those who may get several events in one frame.
+BATCH_SUBPROTOCOL: Final = "seance.v1.batch"
 
 Headers = Iterable[tuple[bytes, bytes]]
 

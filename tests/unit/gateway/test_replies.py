@@ -8,7 +8,7 @@ import pytest
 
 from broker.events import User
 from broker.sessions import SessionInfo
-from gateway.sockets import replies
+from gateway.sockets import closes, replies
 from gateway.sockets.commands import CommandId
 from gateway.sockets.replies import ErrorData, Resumed, Welcome
 
@@ -102,3 +102,10 @@ def test_without_an_id() -> None:
         "type": "reconnect",
         "data": {"reason": "restart", "after_ms": 1000},
     }
+
+
+def test_every_close_with_an_error_has_a_code() -> None:
+    """The schema of errors names every error that keeps the connection and every close that is told before."""
+    schema = msgspec.json.schema_components([ErrorData])[1]["ErrorData"]
+    codes = {*replies.ERRORS, *(ending.name for ending in closes.ALL if ending.code >= 4000)}
+    assert set(schema["properties"]["code"]["enum"]) == codes
