@@ -35,9 +35,14 @@ class ClosedByServerError(Exception):
 
 
 class RawClient:
-    """One upgraded connection. Reads fail after 10 s; pings and pongs are passed over."""
+    """One upgraded connection. Reads fail after 10 s; pings and pongs are passed over.
+
+    `said` and `heard` hold every object of either side.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.said: list[Json] = []
+        self.heard: list[Json] = []
         self._reader = reader
         self._writer = writer
         self._received = b""
@@ -51,6 +56,7 @@ class RawClient:
 
     async def say(self, message: Json) -> None:
         """Send an object in one text frame."""
+        self.said.append(message)
         await self.send(text(json.dumps(message)))
 
     async def event(self) -> Json:
@@ -61,6 +67,7 @@ class RawClient:
             raise ClosedByServerError(code, payload[2:].decode())
         assert opcode == _TEXT, f"unexpected opcode {opcode}"
         event: Json = json.loads(payload)
+        self.heard.append(event)
         return event
 
     async def event_of(self, *kinds: str) -> Json:

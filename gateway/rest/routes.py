@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.rest import docs, events, health, messages, sessions, users
-from gateway.rest.openapi import document
+from gateway.rest import asyncapi, docs, events, health, messages, openapi, sessions, users
 from gateway.rest.operation import Handler, Operation
 from gateway.services import Services
 
@@ -26,7 +25,8 @@ def routes() -> list[Route]:
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation.handler
-    for path, handler in {**docs.PAGES, "/openapi.json": docs.serve(document(OPERATIONS))}.items():
+    documents = {"/openapi.json": openapi.document(OPERATIONS), "/asyncapi.json": asyncapi.document()}
+    for path, handler in {**docs.PAGES, **{path: docs.serve(one) for path, one in documents.items()}}.items():
         by_path[path] = {"GET": handler}
     return [_Path(path, handlers) for path, handlers in by_path.items()]
 

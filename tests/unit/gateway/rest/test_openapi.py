@@ -11,7 +11,7 @@ from starlette.routing import Route
 from gateway.rest.operation import ERRORS
 from gateway.rest.routes import OPERATIONS
 
-PAGES = {"/", "/docs", "/docs/start.js", "/openapi.json"}
+PAGES = {"/", "/docs", "/openapi.json", "/asyncapi.json"}
 
 
 @pytest.fixture
