@@ -55,7 +55,7 @@ class Hub:
         room = self._rooms.get(channel)
         if room is None:
             room = self._rooms[channel] = Room(info, self)
-        room.joining += 1
+        room.expect()
         try:
             await self._subscriber.subscribe(channel)
         except BaseException:

@@ -7,9 +7,10 @@ from typing import Protocol
 from broker.errors import BrokerUnavailableError
 from gateway.cursor import Cursor, OutrunError
 from gateway.hub import Hub
+from gateway.meanwhile import ended_by
 from gateway.outbox import Member
 from gateway.past import Past, Plan, cursor_after
-from gateway.room import Room, ended_by
+from gateway.room import Room
 from gateway.sockets import closes
 from gateway.sockets.closes import Ending
 from gateway.sockets.frames import text_frame
@@ -155,7 +156,7 @@ class Replay:
     async def _catch_up(self) -> None:
         while self._cursor.has_more:
             await self._send_page()
-        self._room.joining += 1  # what comes from here on is kept, so that it can be joined to the last page
+        self._room.expect()  # what comes from here on is kept, so that it can be joined to the last page
         try:
             while not self._is_attached():
                 await self._send_page()

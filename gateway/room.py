@@ -1,8 +1,6 @@
 """One session on this gateway: its sockets, and what they get. All synchronous."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
@@ -13,6 +11,7 @@ from broker.sessions import SessionInfo
 from broker.wire import Reply
 from gateway.attendance import Attendance
 from gateway.commits import Commits
+from gateway.meanwhile import Meanwhile, ended_by
 from gateway.order import RETRY_SECONDS, Order, Source
 from gateway.outbox import Member, Outbox, Post
 from gateway.roll import call_roll
@@ -21,7 +20,6 @@ from gateway.sockets.closes import Ending
 from gateway.sockets.frames import text_frame
 
 PRESENCE_SECONDS = 1.0
-RECENT_EVENTS = 4096  # kept while joins are under way
 
 log = structlog.get_logger()
 
@@ -40,14 +38,13 @@ class Room:
     """The sockets of one session. `joining` counts joins under way: for these, recent events are kept."""
 
     __slots__ = (
+        "_commits",
         "_desk",
-        "_gone",
         "_loop",
+        "_meanwhile",
         "_presence_timer",
-        "_recent",
         "_user_count",
         "_waiting",
-        "commits",
         "info",
         "joining",
         "order",
@@ -60,12 +57,12 @@ class Room:
         self.out = Outbox(desk)
         self.users: Attendance[Member] = Attendance()
         self.joining = 0
-        self.commits = Commits()
         self.order = Order(info.id, desk, self)
         self._desk = desk
-        self._gone: dict[str, Ending] = {}  # by connection or user id, while joins are under way
         self._loop = asyncio.get_running_loop()
-        self._recent: deque[Payload] = deque(maxlen=RECENT_EVENTS)
+        # Made when they are needed: empty, they would cost each socket of a small room 300 bytes.
+        self._commits: Commits | None = None
+        self._meanwhile: Meanwhile | None = None
         self._waiting: list[tuple[int, Member]] = []
         self._user_count = 0
         self._presence_timer: asyncio.TimerHandle | None = None
@@ -75,12 +72,24 @@ class Room:
         """Whether nobody is here or about to come."""
         return not self.users and not self.joining
 
+    @property
+    def commits(self) -> Commits:
+        """Who waits for which event to be committed."""
+        if self._commits is None:
+            self._commits = Commits()
+        return self._commits
+
+    def expect(self) -> None:
+        """One more join is under way; call `joined` when it is over."""
+        self.joining += 1
+        if self._meanwhile is None:
+            self._meanwhile = Meanwhile()
+
     def seat(self, member: Member, seq: int, epoch: str) -> None:
         """The member's user is here, with a seat as of event `seq`; the member gets nothing before `attach`."""
         self.order.begin(seq, epoch)
-        gone = self._gone.get(member.id) or self._gone.get(member.user_id)
-        if gone is not None:
-            member.end(gone)
+        if self._meanwhile is not None and (ending := self._meanwhile.ending_of(member)) is not None:
+            member.end(ending)
             return
         older = () if self.info.multiple_connections else self.users.of(member.user_id)
         self.users.add(member)
@@ -94,7 +103,7 @@ class Room:
         if last_seq < seq:  # what the member has already did not come round yet
             self._waiting.append((seq, member))
             return True
-        late = self._since(seq)
+        late = [] if self._meanwhile is None else self._meanwhile.since(seq)
         if len(late) != last_seq - seq:
             return False
         self.out.flush()
@@ -117,16 +126,6 @@ class Room:
         assert self.order.last_seq is not None
         return self.order.last_seq
 
-    def _since(self, seq: int) -> list[Payload]:
-        """The recent events after `seq`, in order; fewer when there were too many to keep."""
-        late: list[Payload] = []
-        for event in reversed(self._recent):
-            if event.seq <= seq:
-                break
-            late.append(event)
-        late.reverse()
-        return late
-
     def detach(self, member: Member) -> None:
         """The member gets nothing more."""
         self.out.discard(member)
@@ -137,8 +136,7 @@ class Room:
         """A join under way has ended, well or not."""
         self.joining -= 1
         if not self.joining:
-            self._recent.clear()
-            self._gone.clear()
+            self._meanwhile = None
 
     def shut(self) -> None:
         """Drop what is scheduled; nobody is here."""
@@ -167,7 +165,7 @@ class Room:
         self.order.catch_up()
 
     def _ask_persisted(self) -> None:
-        if self.commits.is_awaited:
+        if self._commits is not None and self._commits.is_awaited:
             self._desk.ask_position(self.info.id).add_done_callback(self._told_persisted)
 
     def _told_persisted(self, answer: "asyncio.Future[Reply]") -> None:
@@ -181,7 +179,8 @@ class Room:
     def lost(self) -> None:
         """Let everyone come back and resume."""
         self.end_all(closes.RESYNC)
-        self._recent.clear()
+        if self._meanwhile is not None:
+            self._meanwhile.recent.clear()
 
     def missing(self, first: int, last: int) -> None:
         """These events can't be had here any more."""
@@ -196,8 +195,8 @@ class Room:
         self.out.queue(event.body)
         if event.kind == b"m" and self.info.spirit:
             self.out.queue(ephemeral("spirit_thinking", instant(), Empty()))
-        if self.joining:
-            self._recent.append(event)
+        if self._meanwhile is not None:
+            self._meanwhile.recent.append(event)
         if self._waiting:
             self._admit_waiting(event.seq)
         if event.kind == b"c":
@@ -228,8 +227,8 @@ class Room:
             case b"p":
                 self._presence(int(event.body))
             case b"r":
-                if self.joining:
-                    self._gone[event.subject.decode()] = closes.REMOVED
+                if self._meanwhile is not None:
+                    self._meanwhile.gone[event.subject.decode()] = closes.REMOVED
                 self._remove(event.subject)
             case b"w":
                 self._committed(int(event.body))
@@ -256,8 +255,8 @@ class Room:
     def _replace(self, event: Payload) -> None:
         # It names who goes, not who came: however late it is heard, it ends nobody who came after.
         connection_id = event.body.decode()
-        if self.joining:
-            self._gone[connection_id] = closes.REPLACED
+        if self._meanwhile is not None:
+            self._meanwhile.gone[connection_id] = closes.REPLACED
         for member in self.users.of(event.subject.decode()):
             if member.id == connection_id:
                 member.end(closes.REPLACED)
@@ -278,13 +277,3 @@ class Room:
     def _send_presence(self) -> None:
         self._presence_timer = None
         self.out.queue(replies.presence_changed(instant(), self._user_count))
-
-
-def ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:
-    """How the connection of a user ends to whom these events come late, if it does."""
-    for event in late:
-        if event.kind == b"c":
-            return closes.SESSION_CLOSED
-        if event.kind == b"r" and event.subject.decode() == user_id:
-            return closes.REMOVED
-    return None

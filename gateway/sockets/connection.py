@@ -4,6 +4,7 @@ It lives outside ASGI: one slotted protocol on the transport, nothing else. Noth
 """
 
 import asyncio
+import sys
 import uuid
 from typing import Any, cast
 
@@ -72,7 +73,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, edge: Edge, session_id: str, *, address: str, wants_batches: bool, registry: set[Any]) -> None:
         self.id = uuid.uuid4().hex
         self.session_id = session_id
-        self.address = address
+        self.address = sys.intern(address)
         self.wants_batches = wants_batches
         self.wants_persisted = False
         self._edge = edge
@@ -303,6 +304,7 @@ class Connection(asyncio.Protocol):
             self._closer.cancel()
             self._closer = None
         self._user, self._room, self._replay = user, room, replay
+        self.session_id = room.info.id  # one text for all of a room, 85 bytes less for each
         self._participant.joined()
 
     def caught_up(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from broker import keys
-from gateway import room as room_module
+from gateway import meanwhile
 from gateway.sockets import closes
 from tests.hot import ANA, BEN, CAT, eventually
 from tests.house import INFO, PARTITIONS, House, house
@@ -181,7 +181,7 @@ async def test_what_waits_to_be_sent_is_not_repeated(home: House) -> None:
 
 async def test_more_events_than_are_kept_for_joins(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A join that took so long that events were forgotten is not attached, until it has read what it lacks."""
-    monkeypatch.setattr(room_module, "RECENT_EVENTS", 8)
+    monkeypatch.setattr(meanwhile, "RECENT_EVENTS", 8)
     cat = await home.join(CAT)
     room = await home.hub.enter(INFO)
     seat = await home.seat(ANA)
@@ -219,13 +219,14 @@ async def test_events_are_kept_for_joins_only(home: House) -> None:
     await cat.sees(last)
     room = await home.hub.enter(INFO)
     await home.hub.enter(INFO)
-    assert len(room._recent) == 0
+    assert room._meanwhile is not None
+    assert len(room._meanwhile.recent) == 0
     last = await home.say()
     await cat.sees(last)
     home.hub.left(room)
-    assert len(room._recent) == 1
+    assert len(room._meanwhile.recent) == 1
     home.hub.left(room)
-    assert len(room._recent) == 0
+    assert room._meanwhile is None
 
 
 async def test_a_gap_over_the_own_join(home: House) -> None:

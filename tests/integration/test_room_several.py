@@ -122,7 +122,7 @@ async def test_replaced_before_the_socket_was_attached(redis_url: str) -> None:
         home.hub.left(room)
         assert (early.ending, early.events, late.ending) == (closes.REPLACED, [], None)
         assert list(room.users) == [cat]
-        assert not room._gone
+        assert room._meanwhile is None
 
 
 async def test_removed_before_the_socket_was_attached(redis_url: str) -> None:
