@@ -29,8 +29,7 @@ def check(entries: Iterable[Entry]) -> Verdict:
         measures |= {"recovery_p50": recovery.p50, "recovery_p99": recovery.p99, "recovery_most": recovery.most}
     _check_demands(books, measures, problems)
     for refused in books.refused:
-        # Whoever waited for `persisted` when Redis lost its data is told that it won't come, as the contract has it.
-        if refused.final and not (refused.key and books.has_lost_data):
+        if refused.final:
             what = f"message {refused.key} of client" if refused.key else "client"
             problems.add("broken", f"{what} {refused.client} was refused for good: {refused.code}")
     return Verdict(
