@@ -11,7 +11,7 @@ from broker.errors import SessionClosedError
 from broker.events import User
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
-from gateway.rest.fields import TRIMMED
+from gateway.rest.fields import TRIMMED, TRIMMED_SCHEMA
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, when_hot
 from gateway.services import Services
@@ -26,7 +26,7 @@ class SendEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     type: EventType
     user_name: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED)] | None,
+        Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED, extra_json_schema=TRIMMED_SCHEMA)] | None,
         Meta(description="Who is typing (`user_typing` only). Default: `Server`."),
     ] = None
 

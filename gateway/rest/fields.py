@@ -14,6 +14,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 # Put into a field's Meta: white space around the text is taken away before its length counts.
 TRIMMED = {"trimmed": True}
+# What schemas say of texts: no U+0000, and of those that are trimmed, that something remains. Spelled out, since
+# `\s` is not the same everywhere, and not what `str.strip` takes away.
+_SPACE = r"\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+TEXT_SCHEMA = {"pattern": r"^[^\u0000]*$"}
+TRIMMED_SCHEMA = {"pattern": rf"^[^\u0000]*[^\u0000{_SPACE}][^\u0000]*$"}
+
 
 _is_whole_number = re.compile(r"-?[0-9]{1,19}", re.ASCII).fullmatch
 
@@ -72,6 +78,9 @@ def _value(raw: object, field: _Field) -> object:
             raise ValueError("must not contain NUL characters")
         if field.is_trimmed:
             raw = raw.strip()
+    if isinstance(raw, float) and raw.is_integer():
+        # To JSON and its schemas 6.0 is an integer.
+        raw = int(raw)
     try:
         return msgspec.convert(raw, field.type)
     except msgspec.ValidationError as error:

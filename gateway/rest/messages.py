@@ -15,7 +15,7 @@ from gateway.errors import ApiError, Detail
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
 from gateway.rest.failures import unavailable
-from gateway.rest.fields import TRIMMED, invalid
+from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA, invalid
 from gateway.rest.operation import Operation
 from gateway.rest.request import authorize, path_id, read_query, session_not_found, when_hot
 from gateway.services import Services
@@ -65,14 +65,23 @@ class PublishQuery(msgspec.Struct, frozen=True, kw_only=True):
 class PublishMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A message that a server publishes."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=500, extra=TRIMMED, description="Length counts after trimming.")]
+    text: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=500,
+            extra=TRIMMED,
+            extra_json_schema=TRIMMED_SCHEMA,
+            description="Length counts after trimming.",
+        ),
+    ]
     user_name: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED)] | None,
+        Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED, extra_json_schema=TRIMMED_SCHEMA)] | None,
         Meta(description="Who speaks. Default: `Spirit` when `is_spirit`, else `Server`."),
     ] = None
     is_spirit: Annotated[bool, Meta(description="The session's AI participant speaks.")] = False
     id: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+        Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=TEXT_SCHEMA)] | None,
         Meta(description="For 5 minutes the same id gives the first message's seq and publishes nothing."),
     ] = None
 

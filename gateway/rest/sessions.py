@@ -14,7 +14,7 @@ from broker.sessions import SessionInfo, SessionState
 from gateway.access.tokens import Claims
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
-from gateway.rest.fields import TRIMMED
+from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA
 from gateway.rest.idempotency import claim, read_key
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
@@ -35,10 +35,19 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     # Defaults are left out of what is written, so that the fingerprint behind an Idempotency-Key outlives a new field.
 
-    name: Annotated[str, Meta(min_length=1, max_length=100, extra=TRIMMED, description="Length counts after trimming.")]
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=100,
+            extra=TRIMMED,
+            extra_json_schema=TRIMMED_SCHEMA,
+            description="Length counts after trimming.",
+        ),
+    ]
     max_users: Annotated[int, Meta(ge=1, le=10_000, description="Seats.")] = 6
     password: Annotated[
-        Annotated[str, Meta(min_length=8, max_length=128)] | None,
+        Annotated[str, Meta(min_length=8, max_length=128, extra_json_schema=TEXT_SCHEMA)] | None,
         Meta(description="Whoever joins must give it. Only its argon2id hash is kept."),
     ] = None
     presence: Annotated[

@@ -147,7 +147,6 @@ TABLE = {
     "name with NUL": invalid(["name"], {"name": "A\0na"}),
     "seats a text": named(max_users="6"),
     "seats a fraction": named(max_users=6.5),
-    "seats a float": named(max_users=6.0),
     "seats true": named(max_users=True),
     "seats null": named(max_users=None),
     "no seats": named(max_users=0),

@@ -1,5 +1,6 @@
 """Fields: every wrong one is named, with what was expected."""
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from msgspec import Meta
 
 from gateway.errors import ApiError, Detail
-from gateway.rest.fields import TRIMMED, from_object, from_texts
+from gateway.rest.fields import TRIMMED, TRIMMED_SCHEMA, from_object, from_texts
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +51,12 @@ def test_trimming() -> None:
     assert from_object({"name": " \u2003\t12345\n ", "password": "   "}, Room) == Room(name="12345", password="   ")
 
 
+def test_whole_number_with_a_point() -> None:
+    """To JSON 6.0 is the integer 6; infinity is none."""
+    assert from_object({"name": "a", "seats": 6.0}, Room).seats == 6
+    assert details({"name": "a", "seats": float("inf")}) == [("seats", "expected `int`, got `float`")]
+
+
 def test_length_is_in_code_points() -> None:
     """An emoji outside the basic plane is one character."""
     assert from_object({"name": "🔮" * 5}, Room).name == "🔮" * 5
@@ -67,7 +74,7 @@ def test_length_is_in_code_points() -> None:
         ({"name": ["a"]}, [("name", "expected `str`, got `array`")]),
         ({"name": "a\0b"}, [("name", "must not contain NUL characters")]),
         ({"name": "a", "seats": "6"}, [("seats", "expected `int`, got `str`")]),
-        ({"name": "a", "seats": 6.0}, [("seats", "expected `int`, got `float`")]),
+        ({"name": "a", "seats": 6.5}, [("seats", "expected `int`, got `float`")]),
         ({"name": "a", "seats": True}, [("seats", "expected `int`, got `bool`")]),
         ({"name": "a", "seats": None}, [("seats", "expected `int`, got `null`")]),
         ({"name": "a", "seats": 0}, [("seats", "expected `int` >= 1")]),
@@ -133,3 +140,11 @@ def test_detail_is_frozen() -> None:
     """A detail can't change after it was made."""
     with pytest.raises(AttributeError):
         Detail("name", "is required").field = "other"  # type: ignore[misc]
+
+
+def test_schema_of_trimmed_texts() -> None:
+    """The pattern knows every character that is trimmed away, and no other."""
+    matches = re.compile(TRIMMED_SCHEMA["pattern"]).search
+    assert all(bool(matches(chr(code))) is bool(chr(code).strip()) for code in range(1, 0x3100))
+    assert matches(" a ")
+    assert not matches("a\0")
