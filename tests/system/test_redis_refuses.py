@@ -112,7 +112,13 @@ async def test_refused_subscription(services: Services, tmp_path: Path) -> None:
         with running_gateways(own, tmp_path) as [gateway]:
             session = await create_session(gateway.url)
             async with Client.from_url(redis.url) as client:
+                # Ends the gateway's connection, which hears its canaries.
                 await client.acl_setuser("default", enabled=True, reset_channels=True)
+
+            async def is_back() -> bool:
+                return (await call(gateway.url, "GET", f"/api/sessions/{session['id']}")).status_code == 200
+
+            await eventually(is_back)
             async with connected(gateway.url, session["id"]) as ana:
                 await ana.say({"type": "join", "name": "Ana"})
                 assert (await ana.event())["data"]["code"] == "unavailable"
