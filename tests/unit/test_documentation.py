@@ -1,0 +1,66 @@
+"""The pages for people: links lead somewhere, and none is left out."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(path for path in (ROOT / "clients").glob("*/README.md")),
+]
+INDEX = ROOT / "docs" / "README.md"
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def targets(page: Path) -> list[str]:
+    """Everything of ours that the page links to or shows."""
+    found = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [target for target in found if not re.match(r"[a-z]+:", target)]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives the page's headings."""
+    headings = re.findall(r"^#+ +(.*)$", prose(page), flags=re.MULTILINE)
+    words = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", text).strip().replace(" ", "-") for text in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links(page: Path) -> None:
+    """Every relative link of a page leads to a file that exists, and to a heading where it names one."""
+    for target in targets(page):
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(found), target
+
+
+def test_index_is_complete() -> None:
+    """The index leads to every page in docs/."""
+    linked = {(INDEX.parent / target.partition("#")[0]).resolve() for target in targets(INDEX)}
+    assert set((ROOT / "docs").rglob("*.md")) - {INDEX} <= linked
+
+
+def test_decisions_have_numbers_of_their_own() -> None:
+    """No two decisions have the same number, and the heading has it too."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert len(set(numbers)) == len(numbers)
+    for number, page in zip(numbers, pages, strict=True):
+        heading = page.read_text(encoding="utf-8").partition("\n")[0]
+        assert re.match(rf"# 0*{number}[.:] \S", heading), page.name
+
+
+def test_pictures_are_small() -> None:
+    """No picture weighs more than 250 kB."""
+    for picture in (ROOT / "docs").rglob("*"):
+        if picture.suffix in {".png", ".svg"}:
+            assert picture.stat().st_size < 250_000, picture.name
