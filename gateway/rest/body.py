@@ -1,5 +1,6 @@
 """A request's JSON body to a struct; nothing ambiguous is accepted."""
 
+import asyncio
 import json
 from email.message import Message
 from typing import Any, TypeVar
@@ -10,6 +11,9 @@ from starlette.requests import Request
 from gateway.errors import ApiError
 from gateway.rest.fields import from_object
 
+# For the whole body, however small the pieces it comes in.
+BODY_SECONDS = 10.0
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -18,9 +22,15 @@ class _DuplicateKeyError(ValueError):
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
-    """The body as the struct. Raises ApiError: 400, 413, 415 or 422."""
+    """The body as the struct. Raises ApiError: 400, 408, 413, 415 or 422."""
     _check_content_type(request)
-    return from_object(parse(await request.body()), kind)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.body()
+    except TimeoutError as exc:
+        message = f"the body took longer than {BODY_SECONDS:g} seconds"
+        raise ApiError(408, "request_timeout", message, headers={"Connection": "close"}) from exc
+    return from_object(parse(body), kind)
 
 
 def parse(body: bytes) -> object:

@@ -1,11 +1,14 @@
 """What surrounds every HTTP request: CORS, the request id, headers for all answers, the body limit, the last resort."""
 
+from http import HTTPStatus
+
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import ApiError
@@ -22,7 +25,7 @@ def middleware(settings: Settings) -> list[Middleware]:
     """The middleware of the application, outermost first."""
     return [
         Middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=settings.origins,
             allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
             allow_headers=("Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID_HEADER),
@@ -33,6 +36,31 @@ def middleware(settings: Settings) -> list[Middleware]:
         # Counts the bytes of bodies that come in chunks.
         Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes),
     ]
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, but a preflight that is refused gets the envelope."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            headers = Headers(scope=scope)
+            if "origin" in headers and "access-control-request-method" in headers:
+                await self._preflight(scope)(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    def _preflight(self, scope: Scope) -> Response:
+        answer = self.preflight_response(request_headers=Headers(scope=scope))
+        if answer.status_code == HTTPStatus.OK:
+            return answer
+        reason = bytes(answer.body).decode()
+        refusal = failure(Request(scope), ApiError(400, "cors_refused", reason))
+        for name, value in answer.headers.items():
+            if name.startswith("access-control-") or name == "vary":
+                refusal.headers[name] = value
+        refusal.headers[REQUEST_ID_HEADER] = request_id(scope)
+        return refusal
 
 
 class Surroundings:

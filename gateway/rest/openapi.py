@@ -65,7 +65,7 @@ def error_codes(operation: Operation) -> tuple[str, ...]:
     if operation.scopes:
         codes |= {"unauthorized", "forbidden"}
     if operation.body is not None:
-        codes |= {"malformed_json", "unsupported_media_type"}
+        codes |= {"malformed_json", "request_timeout", "unsupported_media_type"}
     if operation.method != "GET":
         codes.add("payload_too_large")
     return tuple(sorted(codes, key=lambda code: (ERRORS[code][0], code)))

@@ -22,6 +22,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "session_not_found": (404, "There is no such session."),
     "user_not_found": (404, "There is no such user in the session now."),
     "method_not_allowed": (405, "The path does not know this method; `Allow` lists those that it knows."),
+    "request_timeout": (408, "The body did not come within 10 seconds; the connection is closed."),
     "idempotency_conflict": (409, "The Idempotency-Key was used with another body."),
     "session_closed": (409, "The session is closed."),
     "payload_too_large": (413, "The body is larger than MAX_BODY_BYTES."),

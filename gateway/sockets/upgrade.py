@@ -17,7 +17,10 @@ from uvicorn.protocols.utils import get_client_addr
 from gateway.sockets import handshake
 
 HEAD_SECONDS = 10.0
+# A body that somebody waits for is answered with 408 before (gateway/rest/body.py); this ends those nobody reads.
+BODY_SECONDS = 12.0
 MAX_HEAD_BYTES = 65_536
+_WITH_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 log = structlog.get_logger()
 
@@ -26,10 +29,11 @@ Detach = Callable[[Callable[[set[Any]], asyncio.Protocol]], None]
 
 
 class UpgradeProtocol(HttpToolsProtocol):
-    """HTTP by uvicorn; WebSocket by `_Opening`. The head of a request is bounded, which uvicorn's is not."""
+    """HTTP by uvicorn; WebSocket by `_Opening`. A request's head and time are bounded, which uvicorn's are not."""
 
     opening: "_Opening | None" = None
     _head_timer: asyncio.TimerHandle | None = None  # set while a head is awaited, or an upgrade's body
+    _body_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -56,6 +60,15 @@ class UpgradeProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if not (self.parser.should_upgrade() and self._should_upgrade()):
             self._head_is_here()
+            if any(name in _WITH_BODY for name, _ in self.headers):
+                self._body_timer = self.loop.call_later(BODY_SECONDS, self.transport.close)
+
+    def on_message_complete(self) -> None:
+        """The request is here as a whole."""
+        super().on_message_complete()
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
 
     def _await_head(self) -> None:
         if self._head_timer is None:

@@ -1,4 +1,4 @@
-"""Requests whose head does not end: neither memory nor sockets are held for them."""
+"""Requests whose head or body does not end: neither memory nor sockets are held for them."""
 
 import asyncio
 import contextlib
@@ -31,6 +31,27 @@ async def test_unfinished_request(gateways: list[Gateway], start: bytes) -> None
     async with asyncio.timeout(DEADLINE_SECONDS):
         await reader.read()
     writer.close()
+
+
+async def test_unfinished_body(gateways: list[Gateway]) -> None:
+    """A body that somebody waits for is answered with 408 and the envelope; unread ones end the connection, too."""
+
+    async def trickle(head: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateways[0].port)
+        writer.write(head + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n")
+        answer = asyncio.create_task(reader.read(), name="answer")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not answer.done():
+                writer.write(b" ")
+                await asyncio.wait((answer,), timeout=0.2)
+        writer.close()
+        return b"" if isinstance(answer.exception(), ConnectionError) else answer.result()
+
+    awaited, unread = await asyncio.gather(trickle(b"POST /api/sessions"), trickle(b"GET /live"))
+    assert awaited.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in awaited
+    assert b"connection: close" in awaited.lower()
+    assert unread[:12] in {b"HTTP/1.1 200", b""}
 
 
 @pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])

@@ -143,7 +143,10 @@ async def test_preflight(client: httpx.AsyncClient) -> None:
     good = await client.options("/api/sessions", headers={**asked, "Origin": "https://chat.example"})
     assert (good.status_code, good.headers["Access-Control-Allow-Origin"]) == (200, "https://chat.example")
     bad = await client.options("/api/sessions", headers={**asked, "Origin": "https://evil.example"})
-    assert bad.status_code == 400
+    assert (bad.status_code, bad.json()["error"]["code"]) == (400, "cors_refused")
+    assert bad.json()["error"]["message"] == "Disallowed CORS origin"
+    assert bad.headers["X-Request-ID"] == bad.json()["meta"]["request_id"]
+    assert "Access-Control-Allow-Origin" not in bad.headers
 
 
 async def boom(_: Request) -> StreamingResponse:
