@@ -11,6 +11,7 @@ RUN pip install --require-hashes -r requirements/build.txt \
 
 COPY pyproject.toml README.md ./
 COPY broker ./broker
+COPY clients/browser/src ./clients/browser/src
 COPY clients/python/seance_client ./clients/python/seance_client
 COPY cluster ./cluster
 COPY gateway ./gateway

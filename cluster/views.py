@@ -37,7 +37,7 @@ class PlainView:
 
 def lines(status: Status) -> list[str]:
     """The status in words, one replica per line; passwords stay out."""
-    shown = [f"clients: {status.url}"]
+    shown = [f"clients: {status.url}", f"chat: {status.url}/chat"]
     for gateway in status.gateways:
         restarts = _restarts(gateway.restarts)
         shown.append(

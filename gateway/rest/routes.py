@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.rest import asyncapi, docs, events, health, messages, openapi, sessions, users
+from gateway.rest import asyncapi, chat, docs, events, health, messages, openapi, sessions, users
 from gateway.rest.operation import Handler, Operation
 from gateway.services import Services
 
@@ -26,7 +26,8 @@ def routes() -> list[Route]:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation.handler
     documents = {"/openapi.json": openapi.document(OPERATIONS), "/asyncapi.json": asyncapi.document()}
-    for path, handler in {**docs.PAGES, **{path: docs.serve(one) for path, one in documents.items()}}.items():
+    pages = {**docs.PAGES, **{path: docs.serve(one) for path, one in documents.items()}, **chat.pages()}
+    for path, handler in pages.items():
         by_path[path] = {"GET": handler}
     return [_Path(path, handlers) for path, handlers in by_path.items()]
 

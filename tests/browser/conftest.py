@@ -1,12 +1,16 @@
-"""One Chromium for all browser tests of a process, and pages that complain of nothing."""
+"""One Chromium for all browser tests of a process, and visitors whose pages complain of nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser import chromium
+from tests.browser.visitor import Visitor
+
+Visit = Callable[..., Awaitable[Visitor]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,3 +27,19 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=chromium.path(), args=list(chromium.ARGUMENTS))
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """Makes visitors, each with nothing remembered; the test fails when a browser complains."""
+    visitors: list[Visitor] = []
+
+    async def arrive(url: str, **options: Any) -> Visitor:
+        context = await browser.new_context(locale="en-GB", timezone_id="UTC", **options)
+        visitors.append(Visitor(context, await context.new_page(), url))
+        return visitors[-1]
+
+    yield arrive
+    for visitor in visitors:
+        await visitor.context.close()
+    assert [visitor.complaints for visitor in visitors] == [[] for _ in visitors]

@@ -203,7 +203,7 @@ export interface Policy {
   pingAfter: number;
   /** Silence in heartbeats after which the connection counts as dead: 2.5. */
   deadAfter: number;
-  /** How long a sign of life may take after the network changed or the machine slept: 4 000. */
+  /** How long a sign of life may take after the network changed or the machine slept: 2 500. */
   suspectMs: number;
   /** For how long a message may be repeated without becoming two: 270 000. */
   keyMs: number;

@@ -10,7 +10,7 @@ export const DEFAULTS = Object.freeze({
   stableAfterMs: 5_000,
   pingAfter: 1,
   deadAfter: 2.5,
-  suspectMs: 4_000,
+  suspectMs: 2_500,
   // The server keeps a key for 300 s; it must not forget it between our decision to repeat and the arrival.
   keyMs: 270_000,
   ghostMs: 60_000,

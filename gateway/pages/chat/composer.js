@@ -1,0 +1,63 @@
+// Where one writes: Enter sends, Shift+Enter begins a line; tells the others that somebody is typing.
+
+import { lengthOf } from "/chat/client/index.js";
+
+import { one } from "./dom.js";
+
+const MAX_LENGTH = 500;
+const WARN_AT = 80;
+const TELL_MS = 2000;
+
+export class Composer {
+  #form = one("#composer");
+  #text = one("#text");
+  #left = one("#left");
+  #toldAt = -Infinity;
+
+  /** `send(text)` and `typing()` are what it does. */
+  constructor(send, typing) {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const length = lengthOf(this.#text.value);
+      if (length > 0 && length <= MAX_LENGTH && !this.#text.disabled) {
+        send(this.#text.value.trim());
+        this.#text.value = "";
+        this.#toldAt = -Infinity;
+      }
+      this.#changed();
+      this.focus();
+    });
+    this.#text.addEventListener("keydown", (event) => {
+      // While a word is being composed Enter belongs to the input method.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#form.requestSubmit();
+    });
+    this.#text.addEventListener("input", () => {
+      this.#changed();
+      if (this.#text.value === "" || performance.now() - this.#toldAt < TELL_MS) return;
+      this.#toldAt = performance.now();
+      typing();
+    });
+    this.#changed();
+  }
+
+  focus() {
+    this.#text.focus();
+  }
+
+  disable() {
+    this.#form.hidden = true;
+    this.#text.disabled = true;
+  }
+
+  #changed() {
+    const left = MAX_LENGTH - lengthOf(this.#text.value);
+    this.#left.textContent = left < 0 ? `${-left} too many` : left <= WARN_AT ? `${left} left` : "";
+    this.#left.classList.toggle("bad", left < 0);
+    this.#text.setAttribute("aria-invalid", String(left < 0));
+    // Grows with its text; CSS keeps it within bounds.
+    this.#text.style.height = "auto";
+    this.#text.style.height = `${this.#text.scrollHeight + 2}px`;
+  }
+}

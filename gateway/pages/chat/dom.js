@@ -1,0 +1,79 @@
+// Small things for building the page. Texts of people only ever become text nodes.
+
+/** The element of this selector, which has to be there. */
+export function one(selector, root = document) {
+  const found = root.querySelector(selector);
+  if (found === null) throw new Error(`nothing matches ${selector}`);
+  return found;
+}
+
+/** An element with properties and children; strings become text. */
+export function make(tag, properties = {}, ...children) {
+  const { attributes = {}, ...own } = properties;
+  const element = Object.assign(document.createElement(tag), own);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** Something that a person wrote: its direction is its own, and does not reach beyond it. */
+export const written = (text, className = "") => make("bdi", { className, textContent: text });
+
+/** Show exactly one of the views, and put the focus where reading begins. */
+export function show(id, focus = null) {
+  for (const view of ["home", "door", "room"]) one(`#${view}`).hidden = view !== id;
+  (focus ?? one(`#${id} h1`)).focus();
+}
+
+/** What is wrong, in a form's alert; `field` is marked and gets the focus. Null clears all of it. */
+export function complain(form, message, field = null) {
+  const alert = one(".alert", form);
+  alert.textContent = message ?? "";
+  alert.hidden = message === null;
+  for (const input of form.elements) input.removeAttribute("aria-invalid");
+  const input = field === null ? null : form.elements.namedItem(field);
+  input?.setAttribute("aria-invalid", "true");
+  input?.focus();
+}
+
+/** Run the work of a form, which can't be sent again meanwhile. */
+export async function busy(form, work) {
+  const button = one("button", form);
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
+  form.setAttribute("aria-busy", "true");
+  try {
+    await work();
+  } finally {
+    button.removeAttribute("aria-disabled");
+    form.removeAttribute("aria-busy");
+  }
+}
+
+/** Ask something; whether the answer is yes. */
+export function ask(question, details, yes) {
+  const dialog = one("#ask");
+  one("h2", dialog).textContent = question;
+  one("p", dialog).textContent = details;
+  one("[value=yes]", dialog).textContent = yes;
+  return new Promise((resolve) => {
+    for (const button of dialog.querySelectorAll("button")) button.onclick = () => dialog.close(button.value);
+    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    dialog.returnValue = "no";
+    dialog.showModal();
+  });
+}
+
+/** Put a text on the clipboard. Browsers without a secure connection know only the old way. */
+export async function copy(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  const area = make("textarea", { value: text, className: "hidden" });
+  document.body.append(area);
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  if (!isCopied) throw new Error("the browser does not let the page copy");
+}

@@ -1,0 +1,93 @@
+// Messages that are not delivered yet: shown below the conversation until they stand in it.
+
+import { UnconfirmedError } from "/chat/client/index.js";
+
+import { make, one } from "./dom.js";
+
+// As long as a repetition with the same key is harmless.
+const SAFE_MS = 270_000;
+
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export class Pending {
+  #list = one("#pending");
+  // {key, text, at, epoch, element, hasCome, isFailed}, in the order in which they were said.
+  #messages = [];
+  #client;
+  #changed;
+
+  /** `changed()` is called when a reload would have something else to remember. */
+  constructor(client, changed) {
+    this.#client = client;
+    this.#changed = changed;
+  }
+
+  /** What a reload has to remember. */
+  get unsent() {
+    return this.#messages.map(({ key, text, at, epoch }) => ({ key, text, at, epoch }));
+  }
+
+  /** Say something. */
+  send(text) {
+    this.#add({ key: newKey(), text, at: Date.now(), epoch: this.#client.position?.epoch ?? null });
+  }
+
+  /** What was unsent before a reload: repeated, as long as it can't become two. */
+  restore(unsent) {
+    for (const one of unsent) {
+      const isSafe = Date.now() - one.at < SAFE_MS && one.epoch === this.#client.position?.epoch;
+      this.#add(one, isSafe ? null : "It may have been delivered, or not.");
+    }
+  }
+
+  /** A message of one's own has come round: what stands in the conversation is no longer shown as pending. */
+  came(text) {
+    const message = this.#messages.find((one) => !one.hasCome && !one.isFailed && one.text.trim() === text);
+    if (message === undefined) return;
+    message.hasCome = true;
+    message.element.hidden = true;
+  }
+
+  #add({ key, text, at, epoch }, problem = null) {
+    const state = make("span", { className: "sending", textContent: "Sending…" });
+    const body = make("div", { className: "body" }, make("p", { className: "text", dir: "auto", textContent: text }), state);
+    const message = { key, text, at, epoch, state, element: make("li", { className: "message yours pending" }, body) };
+    this.#messages.push(message);
+    this.#list.append(message.element);
+    this.#changed();
+    if (problem === null) this.#deliver(message);
+    else this.#failed(message, problem);
+  }
+
+  async #deliver(message) {
+    try {
+      await this.#client.send(message.text, { key: message.key, timeoutMs: Infinity });
+      this.#done(message);
+    } catch (error) {
+      if (message.hasCome) this.#done(message);
+      else this.#failed(message, error instanceof UnconfirmedError ? "It may have been delivered, or not." : "It was not delivered.");
+    }
+  }
+
+  #failed(message, problem) {
+    message.isFailed = true;
+    const again = make("button", { type: "button", className: "quiet", textContent: "Send again" });
+    const discard = make("button", { type: "button", className: "quiet", textContent: "Discard" });
+    again.addEventListener("click", () => {
+      this.#done(message);
+      if (!this.#client.hasEnded) this.send(message.text);
+    });
+    discard.addEventListener("click", () => this.#done(message));
+    again.hidden = this.#client.hasEnded;
+    message.element.classList.add("failed");
+    message.state.replaceChildren(problem, " ", again, " ", discard);
+  }
+
+  #done(message) {
+    message.element.remove();
+    this.#messages = this.#messages.filter((one) => one !== message);
+    this.#changed();
+  }
+}

@@ -1,0 +1,51 @@
+// The state of the connection, in the header: a word for screen readers, a countdown for eyes.
+
+import { one } from "./dom.js";
+
+const LOOK_MS = 250;
+const NEWS_MS = 4000;
+
+export class Status {
+  #place = one("#state");
+  #words = one("#state [role=status]");
+  #countdown = one("#state .countdown");
+  #timer = null;
+
+  #say(kind, words, countdown = "") {
+    clearInterval(this.#timer);
+    this.#place.dataset.kind = kind;
+    if (this.#words.textContent !== words) this.#words.textContent = words;
+    this.#countdown.textContent = countdown;
+  }
+
+  connecting() {
+    this.#say("waiting", "Connecting…");
+  }
+
+  connected() {
+    this.#say("good", "Connected");
+  }
+
+  /** Connected again; the news fades into the usual words. */
+  back(news) {
+    this.#say("good", news);
+    this.#timer = setTimeout(() => this.connected(), NEWS_MS);
+  }
+
+  /** Why it is lost, and in how many milliseconds it tries again. */
+  lost(why, retryMs) {
+    const at = performance.now() + retryMs;
+    this.#say("waiting", why);
+    const look = () => {
+      const seconds = Math.ceil((at - performance.now()) / 1000);
+      this.#countdown.textContent = seconds > 0 ? ` · reconnecting in ${seconds} s` : " · reconnecting…";
+      if (seconds <= 0) clearInterval(this.#timer);
+    };
+    this.#timer = setInterval(look, LOOK_MS);
+    look();
+  }
+
+  over() {
+    this.#say("bad", "Not connected");
+  }
+}

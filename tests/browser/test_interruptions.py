@@ -1,0 +1,158 @@
+"""What happens to the page when gateways die, the network goes away, or it is reloaded: nothing lost, nothing twice."""
+
+import signal
+from pathlib import Path
+
+import httpx
+from playwright.async_api import expect
+
+from tests.browser.balanced import balanced
+from tests.browser.conftest import Visit
+from tests.browser.visitor import NETWORK, Visitor
+from tests.gateways import Gateway, running_gateways, running_workers
+from tests.rest import call
+from tests.services import Services
+
+
+async def test_gateway_killed(services: Services, tmp_path: Path, visit: Visit) -> None:
+    """When the gateway under them is killed, the pages come back on the other one; all that was said is there once."""
+    with (
+        running_gateways(services, tmp_path, 2, log_level="warning") as gateways,
+        running_workers(services, tmp_path),
+    ):
+        async with balanced(gateways, tmp_path) as url:
+            ana, ben = await visit(url), await visit(url)
+            for visitor in (ana, ben):
+                visitor.allowed = NETWORK
+            session = await ana.create("An evening", "Ana")
+            await ben.join(session, "Ben")
+            await ana.say("before")
+            await ben.sees("before")
+            [held] = [gateway for gateway in gateways if sockets(gateway)]
+            held.signal(signal.SIGKILL)
+            held.wait()
+            await ana.say(*(f"meanwhile {number}" for number in range(5)))
+            expected = ["before", *(f"meanwhile {number}" for number in range(5))]
+            await ana.sees(*expected)
+            await ben.sees(*expected)
+            await ben.say("we are back")
+            for visitor in (ana, ben):
+                await visitor.sees(*expected, "we are back")
+                await expect(visitor.page.locator("#users .name")).to_have_text(["Ana", "Ben"])
+                # Nobody was seen to go or come: Ben's arrival is all that Ana was told, and Ben nothing.
+                count = 1 if visitor is ana else 0
+                await expect(visitor.page.locator("#transcript .notice")).to_have_count(count)
+
+
+def sockets(gateway: Gateway) -> int:
+    """How many WebSockets a gateway holds."""
+    count: int = httpx.get(f"{gateway.url}/health").json()["sockets"]
+    return count
+
+
+async def test_gateway_restarted(services: Services, tmp_path: Path, visit: Visit) -> None:
+    """A gateway that is stopped in good order says so; the page waits, comes back, and has lost nothing."""
+    with running_gateways(services, tmp_path, 1, log_level="warning", drain_window_seconds=1) as [gateway]:
+        ana = await visit(gateway.url)
+        ana.allowed = NETWORK
+        await ana.create("An evening", "Ana")
+        await ana.say("before")
+        await ana.sees("before")
+        gateway.stop()
+        await expect(ana.page.locator("#state")).to_have_attribute("data-kind", "waiting")
+        await ana.say("said while it was away")
+        await expect(ana.pending).to_have_text(["said while it was awaySending…"])
+        gateway.start()
+        gateway.wait_ready()
+        await ana.is_connected()
+        await ana.sees("before", "said while it was away")
+
+
+async def test_offline_and_online(gateways: list[Gateway], visit: Visit) -> None:
+    """Without a network the page says so and keeps what one writes; with it everything arrives, once each, in order."""
+    ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
+    ana.allowed = NETWORK
+    session = await ana.create("An evening", "Ana")
+    await ben.join(session, "Ben")
+    await ana.context.set_offline(True)
+    await expect(ana.state).to_have_text("You are offline")
+    await ana.say("written offline 1", "written offline 2")
+    await expect(ana.pending).to_have_count(2)
+    await ben.say("said meanwhile 1", "said meanwhile 2")
+    await expect(ben.texts).to_have_count(2)
+    await ana.context.set_offline(False)
+    expected = ["said meanwhile 1", "said meanwhile 2", "written offline 1", "written offline 2"]
+    for visitor in (ana, ben):
+        await visitor.sees(*expected)
+        await expect(visitor.page.locator("#users .name")).to_have_text(["Ana", "Ben"])
+    await ana.is_connected()
+
+
+async def test_reload_resumes(gateways: list[Gateway], visit: Visit) -> None:
+    """After a reload one is the same user at the same place: nothing is missing, and nobody saw one go."""
+    ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
+    session = await ana.create("An evening", "Ana")
+    await ben.join(session, "Ben")
+    await ana.say("one")
+    await ben.sees("one")
+    # Away from the page, as long as nobody else takes it for gone.
+    await ana.page.goto("about:blank")
+    await ben.say("two", "three")
+    await expect(ben.texts).to_have_count(3)
+    await ana.page.goto(f"{ana.url}/chat#{session}")
+    await ana.is_connected()
+    await ana.sees("one", "two", "three")
+    await ana.page.reload()
+    await ana.say("four")
+    for visitor in (ana, ben):
+        await visitor.sees("one", "two", "three", "four")
+    await expect(ben.page.locator("#transcript .notice")).to_have_count(0)
+    await expect(ben.page.locator("#users .name")).to_have_text(["Ana", "Ben"])
+    await expect(ana.page.get_by_role("button", name="Close the session")).to_be_visible()
+
+
+async def test_reload_keeps_what_is_unsent(gateways: list[Gateway], visit: Visit) -> None:
+    """A message that was not acknowledged before a reload is delivered after it, once."""
+    ana = await visit(gateways[0].url)
+    ana.allowed = NETWORK
+    await ana.create("An evening", "Ana")
+    await ana.say("first")
+    await ana.sees("first")
+    await ana.context.set_offline(True)
+    await expect(ana.state).to_have_text("You are offline")
+    await ana.say("second")
+    await expect(ana.pending).to_have_count(1)
+    await reload_when_online(ana)
+    await ana.is_connected()
+    await ana.sees("first", "second")
+
+
+async def reload_when_online(visitor: Visitor) -> None:
+    """Reload before the page can send what it keeps: it is told of the network only by the reload."""
+    await visitor.page.evaluate("addEventListener('online', (event) => event.stopImmediatePropagation(), true)")
+    await visitor.context.set_offline(False)
+    await visitor.page.reload()
+
+
+async def test_epoch_changes(gateways: list[Gateway], visit: Visit) -> None:
+    """When the session lost events, the page fetches the messages that it may have missed from the history."""
+    ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
+    ana.allowed = NETWORK
+    session = await ana.create("An evening", "Ana")
+    await ben.join(session, "Ben")
+    await ana.say("one")
+    await ana.sees("one")
+    token = await ana.page.evaluate("id => JSON.parse(sessionStorage.getItem('seance:host:' + id))", session)
+    await ana.page.goto("about:blank")
+    path = f"/api/sessions/{session}/messages?ack=persisted"
+    for text in ("two", "three"):
+        await call(ben.url, "POST", path, token=token, body={"text": text})
+    await ana.page.add_init_script(
+        f"""const key = "seance:{session}";
+        const kept = JSON.parse(sessionStorage.getItem(key));
+        kept.position.epoch = "another1";
+        sessionStorage.setItem(key, JSON.stringify(kept));"""
+    )
+    await ana.page.goto(f"{ana.url}/chat#{session}")
+    await ana.is_connected()
+    await ana.sees("one", "two", "three")

@@ -1,0 +1,130 @@
+"""Those who can't come in, or can't stay: the page says why, and what can be done."""
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.visitor import NETWORK
+from tests.gateways import Gateway
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+async def test_full_and_taken(gateways: list[Gateway], visit: Visit) -> None:
+    """A name that is taken can be changed at the door; a session that is full can be tried again."""
+    ana, ben, cleo = [await visit(gateway.url) for gateway in gateways]
+    session = await ana.create("A small one", "Ana", seats=2)
+    await ben.open(session)
+    await expect(ben.page.get_by_role("heading", name="A small one")).to_be_visible()
+    await expect(ben.page.locator("#door .facts")).to_have_text("1 of 2, 1 seat left")
+    await ben.knock("ana")
+    await expect(ben.alert).to_contain_text("has that name already")
+    await expect(ben.page.locator("#door").get_by_label("Your name")).to_be_focused()
+    await ben.knock("Ben")
+    await ben.is_connected()
+    await cleo.open(session)
+    await cleo.knock("Cleo")
+    await expect(cleo.alert).to_contain_text("Every seat is taken")
+    await ben.page.get_by_role("button", name="Leave").click()
+    await expect(ana.page.locator("#users .name")).to_have_text(["Ana"])
+    await cleo.knock("Cleo")
+    await cleo.is_connected()
+
+
+async def test_password(gateways: list[Gateway], visit: Visit) -> None:
+    """A session with a password asks for it, and says when it is wrong; its host needs none after a reload."""
+    ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
+    session = await ana.create("Locked", "Ana", password="open sesame")
+    await ben.open(session)
+    await ben.knock("Ben", "close sesame")
+    await expect(ben.alert).to_have_text("That is not the password of this session.")
+    await expect(ben.page.locator("#door").get_by_label("Password")).to_be_focused()
+    await ben.knock("Ben", "open sesame")
+    await ben.is_connected()
+    await ana.page.reload()
+    await ana.is_connected()
+    await ana.say("still here")
+    await ben.sees("still here")
+    for visitor in (ana, ben):
+        stored = await visitor.page.evaluate("JSON.stringify(sessionStorage)")
+        assert "sesame" not in stored
+        assert not any("sesame" in url for url in visitor.requests)
+
+
+async def test_host_removes_and_closes(gateways: list[Gateway], visit: Visit) -> None:
+    """The host removes somebody and closes the session, on whatever gateway they are; guests can do neither."""
+    ana, ben, cleo = [await visit(gateway.url) for gateway in gateways]
+    session = await ana.create("An evening", "Ana")
+    await ben.join(session, "Ben")
+    await cleo.join(session, "Cleo")
+    await expect(ben.page.get_by_role("button", name="Remove")).to_have_count(0)
+    await expect(ben.page.get_by_role("button", name="Close the session")).to_be_hidden()
+    await ana.page.get_by_role("button", name="Remove Ben").click()
+    await ana.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    await ana.page.get_by_role("button", name="Remove Ben").click()
+    await ana.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    await expect(ben.over).to_have_text("The host has removed you from this session.")
+    await expect(ben.page.get_by_label("Message", exact=True)).to_be_hidden()
+    await expect(cleo.page.locator("#users .name")).to_have_text(["Ana", "Cleo"])
+    await ana.page.get_by_role("button", name="Close the session").click()
+    await ana.page.get_by_role("dialog").get_by_role("button", name="Close it").click()
+    for visitor in (ana, cleo):
+        await expect(visitor.over).to_have_text("This session is closed.")
+        await expect(visitor.state).to_have_text("Not connected")
+    await ben.page.get_by_role("button", name="Join again").click()
+    await expect(ben.alert).to_have_text("This session is closed.")
+    await cleo.page.get_by_role("link", name="Start another session").click()
+    await expect(cleo.page.locator("#create")).to_be_visible()
+
+
+async def test_unknown_session(gateways: list[Gateway], visit: Visit) -> None:
+    """A link that leads nowhere is told as such."""
+    ana = await visit(gateways[0].url)
+    ana.allowed = NETWORK
+    await ana.open(NOBODY)
+    await expect(ana.alert).to_have_text("There is no such session. Is the link complete?")
+    await expect(ana.page.get_by_role("button", name="Join")).to_be_hidden()
+
+
+async def test_same_place_in_two_tabs(gateways: list[Gateway], visit: Visit) -> None:
+    """A tab that was duplicated takes the place over; the first one says so, and can take it back."""
+    ana = await visit(gateways[0].url)
+    session = await ana.create("An evening", "Ana")
+    await ana.say("from here")
+    await ana.sees("from here")
+    memory = await ana.page.evaluate("JSON.stringify({...sessionStorage})")
+    other = await visit(gateways[1].url)
+    await other.page.add_init_script(f"Object.assign(sessionStorage, {memory})")
+    await other.open(session)
+    await other.is_connected()
+    await other.sees("from here")
+    await expect(ana.over).to_have_text("You have joined from another tab or device.")
+    await ana.page.get_by_role("button", name="Use it here").click()
+    await ana.is_connected()
+    await ana.sees("from here")
+    await expect(other.over).to_be_visible()
+
+
+async def test_bad_fields_are_named(gateways: list[Gateway], visit: Visit) -> None:
+    """What can't be sent is said beside the form, and the field gets the focus."""
+    ana = await visit(gateways[0].url)
+    ana.allowed = NETWORK
+    await ana.page.goto(f"{ana.url}/chat")
+    form = ana.page.locator("#create")
+    start = form.get_by_role("button", name="Start the session")
+    await start.click()
+    await expect(form.get_by_label("What is it about?")).to_be_focused()
+    await form.get_by_label("What is it about?").fill("An evening")
+    await start.click()
+    await expect(form.get_by_label("Your name")).to_be_focused()
+    await form.get_by_label("Your name").fill("Ana")
+    await form.get_by_label("Password").fill("short")
+    await start.click()
+    await expect(form.get_by_label("Password")).to_be_focused()
+    await expect(form.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
+    await form.get_by_label("Password").fill("")
+    await form.get_by_label("Seats").fill("0")
+    await start.click()
+    await expect(form.get_by_label("Seats")).to_be_focused()
+    await form.get_by_label("Seats").fill("2")
+    await start.click()
+    await ana.is_connected()

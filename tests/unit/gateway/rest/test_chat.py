@@ -1,0 +1,80 @@
+"""The chat page's files: all of them ours, under a strict policy, small, and asked for only when they changed."""
+
+import re
+from importlib import resources
+
+import httpx
+import pytest
+
+PAGES = resources.files("gateway") / "pages"
+
+
+async def test_page_loads_only_our_files(client: httpx.AsyncClient) -> None:
+    """Every address in the page is a path of ours that answers; no script and no style stands in the page itself."""
+    page = (await client.get("/chat")).text
+    addresses = set(re.findall(r'(?:src|href)="([^"]*)"', page))
+    assert all(re.fullmatch(r"/[\w./-]+", address) for address in addresses)
+    for address in addresses:
+        assert (await client.get(address)).status_code == 200, address
+    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == [""]
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|https?:", page)
+
+
+async def test_every_module_is_preloaded(client: httpx.AsyncClient) -> None:
+    """What the page's modules import, all the way down, is announced by the page, so that it comes in one go."""
+    announced = set(re.findall(r'rel="modulepreload" href="([^"]*)"', (await client.get("/chat")).text))
+    found: set[str] = set()
+    waiting = {"/chat/app.js"}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        source = (await client.get(path)).text
+        targets = re.findall(r'^(?:import|export|\}).*?"([^"]+)";$', source, re.MULTILINE)
+        waiting |= {str(httpx.URL(f"http://x{path}").join(target).path) for target in targets} - found
+    assert announced == found
+
+
+async def test_policy(client: httpx.AsyncClient) -> None:
+    """The browser loads nothing from elsewhere, runs and styles nothing inline, makes no markup of texts."""
+    header = (await client.get("/chat")).headers["Content-Security-Policy"]
+    policy = dict(part.strip().split(" ", 1) for part in header.split(";"))
+    assert policy["default-src"] == "'none'"
+    assert {policy[name] for name in ("script-src", "style-src", "connect-src", "img-src")} == {"'self'"}
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in header
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/chat", "text/html"),
+        ("/chat/style.css", "text/css"),
+        ("/chat/icon.svg", "image/svg+xml"),
+        ("/chat/client/index.js", "text/javascript"),
+    ],
+)
+async def test_files_are_kept_by_browsers(client: httpx.AsyncClient, path: str, media_type: str) -> None:
+    """Files have their media types, come compressed, and are sent again only when they changed."""
+    answer = await client.get(path)
+    assert answer.headers["Content-Type"].startswith(media_type)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    plain = await client.get(path, headers={"Accept-Encoding": "identity"})
+    assert plain.content == answer.content
+    assert plain.headers["ETag"] != answer.headers["ETag"]
+    again = await client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert (await client.get(path, headers={"If-None-Match": '"another"'})).status_code == 200
+
+
+async def test_client_is_all_there(client: httpx.AsyncClient) -> None:
+    """Every module of the browser client is served, for pages of others too."""
+    modules = [file.name for file in (PAGES / "client").iterdir() if file.name.endswith(".js")]
+    assert len(modules) > 10
+    for name in modules:
+        assert (await client.get(f"/chat/client/{name}", headers={"Origin": "https://chat.example"})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/chat/", "/chat/index.html", "/chat/client/index.d.ts", "/chat/..%2f..%2fserve.py"])
+async def test_nothing_else(client: httpx.AsyncClient, path: str) -> None:
+    """Other files are not served."""
+    assert (await client.get(path)).json()["error"]["code"] == "not_found"
