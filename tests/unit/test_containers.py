@@ -121,25 +121,29 @@ def test_copied_paths_exist() -> None:
 
 
 def test_image_holds_every_package() -> None:
-    """The folders that the wheel is made from are those that pyproject.toml names."""
+    """The folders that the wheel is made from are those that pyproject.toml names, and what links in them lead to."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = [
         folder_of(pattern.removesuffix("*")) for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]
     ]
-    assert sorted(packages) == sorted(path for path in copied() if (ROOT / path).is_dir())
+    links = {path for package in packages for path in (ROOT / package).rglob("*") if path.is_symlink()}
+    linked = [path.resolve().relative_to(ROOT).as_posix() for path in links]
+    assert sorted([*packages, *linked]) == sorted(path for path in copied() if (ROOT / path).is_dir())
 
 
 def test_wheel_holds_every_data_file() -> None:
     """Scripts, templates and pages that stand beside the code are named as package data, so the image has them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     named = {
-        path
+        path.resolve()
         for package, patterns in project["tool"]["setuptools"]["package-data"].items()
         for pattern in patterns
         for path in (ROOT / folder_of(package)).glob(pattern)
     }
     packages = [ROOT / path for path in copied() if (ROOT / path).is_dir()]
-    there = {path for package in packages for path in package.rglob("*.*") if path.suffix not in {".py", ".pyc"}}
+    there = {
+        path.resolve() for package in packages for path in package.rglob("*.*") if path.suffix not in {".py", ".pyc"}
+    }
     assert there - named == set()
 
 
