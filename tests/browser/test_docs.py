@@ -34,9 +34,12 @@ async def opened(browser: Browser, url: str, path: str, **context: Any) -> Async
         assert [one for one in asked if not one.startswith((f"{url}/", "data:"))] == []
 
 
-async def test_index_leads_to_both(browser: Browser, gateway_url: str) -> None:
-    """From the front page one comes to REST and to WebSocket."""
+async def test_index_leads_on(browser: Browser, gateway_url: str) -> None:
+    """From the front page one comes to the chat, to REST and to WebSocket."""
     async with opened(browser, gateway_url, "/") as page:
+        await page.get_by_role("heading", name="Chat").click()
+        await expect(page).to_have_url(f"{gateway_url}/chat")
+        await page.go_back()
         await page.get_by_role("heading", name="REST").click()
         await expect(page).to_have_url(f"{gateway_url}/docs/rest")
         await page.go_back()
