@@ -3,12 +3,12 @@
 import asyncio
 from collections import deque
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.25
 RECENT_SECONDS = 5.0
 
 
 class Lag:
-    """Measures by sleeping; `run` is its task. Ten wake-ups a second cost nothing that shows."""
+    """Measures by sleeping; `run` is its task. Four wake-ups a second cost nothing that shows."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
