@@ -96,13 +96,14 @@ async def test_a_join_is_waited_for() -> None:
         client.is_joining = False
 
     asyncio.get_running_loop().call_later(0.2, joined)
-    assert 0.2 <= await drained(drain_of(), [client, other]) < SOON_SECONDS
+    # The timer runs from before the drain begins.
+    assert 0.15 <= await drained(drain_of(), [client, other]) < SOON_SECONDS
 
 
 async def test_a_join_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A join that does not end is broken off."""
     monkeypatch.setattr(drain_module, "JOIN_SECONDS", 0.1)
-    assert 0.1 <= await drained(drain_of(), [Client(is_joining=True)]) < SOON_SECONDS
+    assert 0.09 <= await drained(drain_of(), [Client(is_joining=True)]) < SOON_SECONDS
 
 
 async def test_who_has_gone_is_not_told() -> None:
