@@ -23,7 +23,7 @@ def table(status: Status, width: int) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
-        title=f"{status.url}   chat: {status.url}/chat   Ctrl-C drains and stops",
+        title=f"{status.url}   chat at /chat   Ctrl-C drains and stops",
         title_justify="left",
         caption=Text("\n").join(_line(facts) for facts in summary.of(status)),
         caption_justify="left",

@@ -1,5 +1,6 @@
 """What happens to the page when gateways die, the network goes away, or it is reloaded: nothing lost, nothing twice."""
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -8,10 +9,23 @@ from playwright.async_api import expect
 
 from tests.browser.balanced import balanced
 from tests.browser.conftest import Visit
-from tests.browser.visitor import NETWORK, Visitor
+from tests.browser.visitor import NETWORK
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.rest import call
 from tests.services import Services
+
+# Keeps every word about the connection, however short it stands there.
+LISTEN = """() => {
+  const words = document.querySelector("#state [role=status]");
+  window.said = [];
+  new MutationObserver(() => window.said.push(words.textContent)).observe(words, { childList: true });
+}"""
+
+# Connections never come about.
+CUT_OFF = """globalThis.WebSocket = class {
+  constructor() { setTimeout(() => this.onclose?.({ code: 1006, reason: "" })); }
+  close() {}
+};"""
 
 
 async def test_gateway_killed(services: Services, tmp_path: Path, visit: Visit) -> None:
@@ -30,7 +44,7 @@ async def test_gateway_killed(services: Services, tmp_path: Path, visit: Visit) 
             await ben.sees("before")
             [held] = [gateway for gateway in gateways if sockets(gateway)]
             held.signal(signal.SIGKILL)
-            held.wait()
+            await asyncio.to_thread(held.wait)
             await ana.say(*(f"meanwhile {number}" for number in range(5)))
             expected = ["before", *(f"meanwhile {number}" for number in range(5))]
             await ana.sees(*expected)
@@ -58,12 +72,14 @@ async def test_gateway_restarted(services: Services, tmp_path: Path, visit: Visi
         await ana.create("An evening", "Ana")
         await ana.say("before")
         await ana.sees("before")
-        gateway.stop()
+        await ana.page.evaluate(LISTEN)
+        await asyncio.to_thread(gateway.stop)
         await expect(ana.page.locator("#state")).to_have_attribute("data-kind", "waiting")
+        assert await ana.page.evaluate("window.said[0]") == "The gateway is restarting"
         await ana.say("said while it was away")
         await expect(ana.pending).to_have_text(["said while it was awaySending…"])
         gateway.start()
-        gateway.wait_ready()
+        await asyncio.to_thread(gateway.wait_ready)
         await ana.is_connected()
         await ana.sees("before", "said while it was away")
 
@@ -122,16 +138,20 @@ async def test_reload_keeps_what_is_unsent(gateways: list[Gateway], visit: Visit
     await expect(ana.state).to_have_text("You are offline")
     await ana.say("second")
     await expect(ana.pending).to_have_count(1)
-    await reload_when_online(ana)
+    # Reloaded twice, the first time into a network that carries no WebSocket.
+    await ana.page.evaluate(f"() => {{ {CUT_OFF} }}")
+    await ana.page.evaluate("sessionStorage.setItem('cut', 1)")
+    await ana.page.add_init_script(f"if (sessionStorage.getItem('cut')) {{ {CUT_OFF} }}")
+    await ana.context.set_offline(False)
+    await ana.page.reload()
+    await expect(ana.state).to_have_text("Connection lost")
+    await expect(ana.texts).to_have_text(["first"])
+    await ana.say("third")
+    await expect(ana.pending.locator(".text")).to_have_text(["second", "third"])
+    await ana.page.evaluate("sessionStorage.removeItem('cut')")
+    await ana.page.reload()
     await ana.is_connected()
-    await ana.sees("first", "second")
-
-
-async def reload_when_online(visitor: Visitor) -> None:
-    """Reload before the page can send what it keeps: it is told of the network only by the reload."""
-    await visitor.page.evaluate("addEventListener('online', (event) => event.stopImmediatePropagation(), true)")
-    await visitor.context.set_offline(False)
-    await visitor.page.reload()
+    await ana.sees("first", "second", "third")
 
 
 async def test_epoch_changes(gateways: list[Gateway], visit: Visit) -> None:
@@ -156,3 +176,25 @@ async def test_epoch_changes(gateways: list[Gateway], visit: Visit) -> None:
     await ana.page.goto(f"{ana.url}/chat#{session}")
     await ana.is_connected()
     await ana.sees("one", "two", "three")
+
+
+async def test_uncertain_messages_are_not_repeated(gateways: list[Gateway], visit: Visit) -> None:
+    """What was left unsent too long ago is not repeated by itself: the page says so and leaves it to the person."""
+    ana = await visit(gateways[0].url)
+    session = await ana.create("An evening", "Ana")
+    await ana.say("first")
+    await ana.sees("first")
+    await ana.page.goto("about:blank")
+    old = '[{"key": "old", "text": "second", "at": 0, "epoch": "x"}, {"key": "older", "text": "third", "at": 0}]'
+    await ana.page.add_init_script(
+        f"""const key = "seance:{session}";
+        const kept = JSON.parse(sessionStorage.getItem(key));
+        kept.pending = {old};
+        sessionStorage.setItem(key, JSON.stringify(kept));"""
+    )
+    await ana.page.goto(f"{ana.url}/chat#{session}")
+    await ana.is_connected()
+    await expect(ana.pending).to_contain_text(["It may have been delivered, or not."] * 2)
+    await ana.pending.last.get_by_role("button", name="Discard").click()
+    await ana.pending.get_by_role("button", name="Send again").click()
+    await ana.sees("first", "second")

@@ -1,6 +1,8 @@
 // What outlives a reload of the page: who one is in a session, the place in it, its last messages, and the host token.
 
 const TAIL = 100;
+// A page that goes writes at once; a crash costs so much at most, of place and transcript alike.
+const WRITE_MS = 200;
 const keyOf = (sessionId) => `seance:${sessionId}`;
 const hostKeyOf = (sessionId) => `seance:host:${sessionId}`;
 
@@ -51,9 +53,9 @@ export class Memory {
     addEventListener("pagehide", () => this.save());
   }
 
-  /** Something changed; many changes in one turn are written once. */
+  /** Something changed; many changes shortly after each other are written once. */
   changed() {
-    this.#timer ??= setTimeout(() => this.save());
+    this.#timer ??= setTimeout(() => this.save(), WRITE_MS);
   }
 
   save() {

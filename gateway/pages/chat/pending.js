@@ -6,6 +6,7 @@ import { make, one } from "./dom.js";
 
 // As long as a repetition with the same key is harmless.
 const SAFE_MS = 270_000;
+const UNCERTAIN = "It may have been delivered, or not.";
 
 function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -17,11 +18,15 @@ export class Pending {
   #messages = [];
   #client;
   #changed;
+  // What an earlier page left unsent goes first, once it is known whether it may: until then everything waits.
+  #isHeld;
 
-  /** `changed()` is called when a reload would have something else to remember. */
-  constructor(client, changed) {
+  /** `changed()` is called when a reload would have something else to remember; `left`: what an earlier page left unsent. */
+  constructor(client, changed, left = []) {
     this.#client = client;
     this.#changed = changed;
+    this.#isHeld = true;
+    for (const message of left) this.#add({ ...message, mayHaveCome: true });
   }
 
   /** What a reload has to remember. */
@@ -34,11 +39,14 @@ export class Pending {
     this.#add({ key: newKey(), text, at: Date.now(), epoch: this.#client.position?.epoch ?? null });
   }
 
-  /** What was unsent before a reload: repeated, as long as it can't become two. */
-  restore(unsent) {
-    for (const one of unsent) {
-      const isSafe = Date.now() - one.at < SAFE_MS && one.epoch === this.#client.position?.epoch;
-      this.#add(one, isSafe ? null : "It may have been delivered, or not.");
+  /** There is a connection: what an earlier page left unsent is repeated, as long as it can't become two. */
+  release() {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    for (const message of this.#messages) {
+      const isSafe = Date.now() - message.at < SAFE_MS && message.epoch === this.#client.position.epoch;
+      if (isSafe || !message.mayHaveCome) this.#deliver(message);
+      else this.#failed(message, UNCERTAIN);
     }
   }
 
@@ -50,15 +58,14 @@ export class Pending {
     message.element.hidden = true;
   }
 
-  #add({ key, text, at, epoch }, problem = null) {
+  #add({ key, text, at, epoch, mayHaveCome = false }) {
     const state = make("span", { className: "sending", textContent: "Sending…" });
     const body = make("div", { className: "body" }, make("p", { className: "text", dir: "auto", textContent: text }), state);
-    const message = { key, text, at, epoch, state, element: make("li", { className: "message yours pending" }, body) };
+    const message = { key, text, at, epoch, mayHaveCome, state, element: make("li", { className: "message yours pending" }, body) };
     this.#messages.push(message);
     this.#list.append(message.element);
     this.#changed();
-    if (problem === null) this.#deliver(message);
-    else this.#failed(message, problem);
+    if (!this.#isHeld) this.#deliver(message);
   }
 
   async #deliver(message) {
@@ -67,7 +74,7 @@ export class Pending {
       this.#done(message);
     } catch (error) {
       if (message.hasCome) this.#done(message);
-      else this.#failed(message, error instanceof UnconfirmedError ? "It may have been delivered, or not." : "It was not delivered.");
+      else this.#failed(message, error instanceof UnconfirmedError ? UNCERTAIN : "It was not delivered.");
     }
   }
 

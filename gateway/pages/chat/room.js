@@ -62,7 +62,7 @@ export class Room {
       title: one("#room h1").textContent,
       you: this.#client.welcome?.you ?? this.#known?.you,
     }));
-    this.#pending = new Pending(this.#client, () => this.#memory.changed());
+    this.#pending = new Pending(this.#client, () => this.#memory.changed(), this.#known?.pending);
     this.#composer = new Composer(
       (text) => {
         this.#transcript.toEnd();
@@ -178,10 +178,10 @@ export class Room {
     this.#transcript.yourId = welcome.you.id;
     this.#roster.welcomed(welcome);
     this.#status.connected();
+    this.#pending.release();
     if (this.#hasBeenHere) return;
     this.#hasBeenHere = true;
     if (this.#known === null) this.#readBack(welcome.seq);
-    else this.#pending.restore(this.#known.pending ?? []);
   }
 
   #said(event) {
@@ -201,6 +201,8 @@ export class Room {
     if (this.#transcript === undefined || error === null) return;
     this.#status.over();
     this.#composer.disable();
+    // What still waits is told that it was not delivered.
+    this.#pending.release();
     // Somebody who is here in another tab may want to come back to this one.
     if (error instanceof ReplacedError) this.#memory.save();
     else this.#memory.end();
