@@ -91,6 +91,7 @@ async def test_same_place_in_two_tabs(gateways: list[Gateway], visit: Visit) -> 
     session = await ana.create("An evening", "Ana")
     await ana.say("from here")
     await ana.sees("from here")
+    await ana.page.wait_for_function("id => sessionStorage.getItem(`seance:${id}`)?.includes('from here')", arg=session)
     memory = await ana.page.evaluate("JSON.stringify({...sessionStorage})")
     other = await visit(gateways[1].url)
     await other.page.add_init_script(f"Object.assign(sessionStorage, {memory})")
