@@ -1,6 +1,7 @@
 """Somebody in a session: what the person has seen and said, and the writing of it into the ledger."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Literal
@@ -49,7 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     on_hole: Callable[["Person"], None]
 
 
-class Person:
+class Person(ABC):
     """One user of one session. How it connects is up to the kinds of person: `Visitor` and `Guest`."""
 
     def __init__(self, number: int, session: str, around: Surroundings, random: Random) -> None:
@@ -78,19 +79,19 @@ class Person:
 
     # What a scenario lets it do
 
+    @abstractmethod
     async def run(self) -> None:
         """Be there until it is gone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def say(self, key: str) -> None:
         """Send a message; again and again, until it is acknowledged."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cut(self, offline_seconds: float = 0.0) -> None:
         """The connection breaks; it comes back after so long."""
-        raise NotImplementedError
 
-    def look(self, now: float) -> None:
+    def look(self, now: float) -> None:  # noqa: B027 - not every kind has to
         """Called now and then."""
 
     # What the kinds tell

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.link import Link
 from broker.scripts import Scripts
@@ -12,7 +13,7 @@ from broker.subscriber import Subscriber
 from tests.hot import Ear, Hot, kept
 from tests.redis_server import RedisServer, redis_server
 from tests.services import Services, running_services
-from tests.stored import empty_streams, redis_on
+from tests.stored import empty_streams, engine_on, redis_on
 
 
 @pytest.fixture(scope="session")
@@ -23,10 +24,23 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 @pytest.fixture
-async def redis(services: Services) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    async with redis_on(await empty_streams(services)) as redis:
+async def stream_url(services: Services) -> str:
+    """The URL of an empty Redis."""
+    return await empty_streams(services)
+
+
+@pytest.fixture
+async def redis(stream_url: str) -> AsyncIterator[Redis]:
+    """A client of that Redis."""
+    async with redis_on(stream_url) as redis:
         yield redis
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on the migrated, empty database."""
+    async with engine_on(database_url) as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The contiguity audit: what passes through a worker, against the marks in a real Postgres."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,17 +11,10 @@ from persistence.audit import Audit
 from persistence.marks import Marks
 from persistence.rows import Record
 from persistence.writer import Writer
-from tests.stored import add_sessions, engine_on, joined, message, rows
+from tests.stored import add_sessions, joined, message, rows
 
 ANA = "7c0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a03"
 Event = tuple[str, int]
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
 
 
 @pytest.fixture

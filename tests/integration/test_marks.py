@@ -1,6 +1,5 @@
 """How far each session has come, in Postgres: written with the batch, asked by whoever checks Redis."""
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -13,16 +12,9 @@ from persistence.marks import Marks
 from persistence.rows import Record
 from persistence.sessions import ResumePoint, Sessions
 from persistence.writer import Writer
-from tests.stored import add_sessions, engine_on, joined, left, message
+from tests.stored import add_sessions, joined, left, message
 
 ANA = "7c0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a03"
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
 
 
 async def write(engine: AsyncEngine, session_id: str, *events: Stored, epoch: str = "a") -> None:

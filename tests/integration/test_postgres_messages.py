@@ -1,6 +1,5 @@
 """The history of a session in a real Postgres."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -10,17 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from persistence.messages import MessagePage, MessageRecord, Messages
 from persistence.rows import Record
 from persistence.writer import Writer
-from tests.stored import add_sessions, engine_on, message
+from tests.stored import add_sessions, message
 
 # Joins and leaves take seqs too, so those of messages have holes.
 SEQS = [2, 3, 5, 8, 13, 21, 34]
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
 
 
 @pytest.fixture

@@ -20,14 +20,7 @@ from persistence.rows import Record
 from persistence.sessions import ResumePoint, Sessions
 from persistence.tables import MessageRow, SessionRow, UserRow
 from persistence.writer import Writer
-from tests.stored import add_sessions, engine_on, joined, left, message
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
+from tests.stored import add_sessions, joined, left, message
 
 
 @pytest.fixture

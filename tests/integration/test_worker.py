@@ -1,7 +1,6 @@
 """The worker on real servers: what is published becomes rows, once, whoever works and whatever was left behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import msgspec
@@ -16,42 +15,18 @@ from broker.stream import CONSUMER, lag
 from persistence import drain
 from persistence.sessions import Sessions
 from persistence.worker import WorkerConfig
-from tests.services import Services
 from tests.stored import (
     EPOCH,
     add_sessions,
-    empty_streams,
-    engine_on,
     joined,
     left,
     message,
     publish,
     put,
-    redis_on,
     rows,
     until,
 )
 from tests.working import PARTITIONS, Working, config, drained, owned_by, working
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
-
-
-@pytest.fixture
-async def stream_url(services: Services) -> str:
-    """The URL of an empty Redis."""
-    return await empty_streams(services)
-
-
-@pytest.fixture
-async def redis(stream_url: str) -> AsyncIterator[Redis]:
-    """A client of that Redis."""
-    async with redis_on(stream_url) as redis:
-        yield redis
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Messages whose seq was given twice, because Redis lost data: they get another one, and nothing is lost."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -14,29 +13,8 @@ from broker.events import decode_stored
 from persistence.rows import Record
 from persistence.worker import WorkerConfig
 from persistence.writer import Writer
-from tests.services import Services
-from tests.stored import EPOCH, add_sessions, empty_streams, engine_on, message, publish, redis_on, rows
+from tests.stored import EPOCH, add_sessions, message, publish, rows
 from tests.working import PARTITIONS, config, drained, working
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
-
-
-@pytest.fixture
-async def stream_url(services: Services) -> str:
-    """The URL of an empty Redis."""
-    return await empty_streams(services)
-
-
-@pytest.fixture
-async def redis(stream_url: str) -> AsyncIterator[Redis]:
-    """A client of that Redis."""
-    async with redis_on(stream_url) as redis:
-        yield redis
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
@@ -16,30 +14,10 @@ from persistence.worker import run
 from tests.gateways import running_workers
 from tests.metrics import Scrape
 from tests.services import Services
-from tests.stored import add_sessions, empty_streams, engine_on, message, publish, put, redis_on, until
+from tests.stored import add_sessions, message, publish, put, until
 from tests.working import config
 
 PARTITIONS = 16
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
-
-
-@pytest.fixture
-async def stream_url(services: Services) -> str:
-    """The URL of an empty Redis."""
-    return await empty_streams(services)
-
-
-@pytest.fixture
-async def redis(stream_url: str) -> AsyncIterator[Redis]:
-    """A client of that Redis."""
-    async with redis_on(stream_url) as redis:
-        yield redis
 
 
 async def test_work_is_counted(

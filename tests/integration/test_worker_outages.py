@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,28 +22,8 @@ from cluster.services import prepare_postgres, prepare_redis
 from tests.gateways import running_workers
 from tests.servers import Server, running_server
 from tests.services import Services
-from tests.stored import add_sessions, empty_streams, engine_on, message, publish, redis_on, rows, until
+from tests.stored import add_sessions, engine_on, message, publish, redis_on, rows, until
 from tests.working import LEASE_MS, PARTITIONS, config, drained, owned_by, working
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
-
-
-@pytest.fixture
-async def stream_url(services: Services) -> str:
-    """The URL of an empty Redis."""
-    return await empty_streams(services)
-
-
-@pytest.fixture
-async def redis(stream_url: str) -> AsyncIterator[Redis]:
-    """A client of that Redis."""
-    async with redis_on(stream_url) as redis:
-        yield redis
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The writer on a real Postgres: all or nothing, any number of times, in any order."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -16,18 +15,11 @@ from broker.events import Empty, MessageReceived, SessionClosed, Stored, instant
 from persistence.errors import DatabaseUnavailableError, DataError
 from persistence.rows import Record
 from persistence.writer import Writer
-from tests.stored import add_sessions, engine_on, joined, left, message, rows, until
+from tests.stored import add_sessions, joined, left, message, rows, until
 
 ANA = "7c0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a03"
 BEN = "8d1c2e4f-1a66-4a5f-8e8d-1b8a4b4b7b14"
 START = datetime(2026, 11, 22, 21, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated, empty database."""
-    async with engine_on(database_url) as engine:
-        yield engine
 
 
 @pytest.fixture
