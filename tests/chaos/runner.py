@@ -56,7 +56,7 @@ class Runner:
         folder = self._folder / f"{scenario.name}-{seed}"
         system = await self._system(scenario.house)
         try:
-            async with asyncio.timeout(_LATE_SECONDS):
+            async with asyncio.timeout(_LATE_SECONDS * (3 if scenario.is_long_only else 1)):
                 await play(scenario, seed, system, folder, is_short=self._is_short)
         except BaseException:
             await self._drop(scenario.house)
