@@ -1,13 +1,16 @@
 """The metrics of a real gateway follow what happens to it."""
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from gateway.stopwatch import EVERY
 from tests.gateways import running_gateways
 from tests.metrics import Scrape
 from tests.raw_client import HEADERS, connected, request
 from tests.rest import create_session
-from tests.services import Services
+from tests.services import Services, running_redis
 from tests.waiting import until
 
 
@@ -64,9 +67,16 @@ async def test_refused_upgrades_are_counted(services: Services, tmp_path: Path) 
         assert Scrape(gateway.url).of("seance_upgrades_refused_total", code="session_not_found") == 1
 
 
-async def test_what_waits_for_postgres_shows(services: Services, tmp_path: Path) -> None:
+@pytest.fixture
+def workerless(services: Services, tmp_path: Path) -> Iterator[Services]:
+    """A Redis of its own: the worker that other tests of this process share would drain theirs."""
+    with running_redis(tmp_path) as redis_url:
+        yield Services(redis_url, services.database_url)
+
+
+async def test_what_waits_for_postgres_shows(workerless: Services, tmp_path: Path) -> None:
     """Without a worker, the backlog grows, and messages beyond its limit are counted as refused."""
-    with running_gateways(services, tmp_path, max_backlog=3) as [gateway]:
+    with running_gateways(workerless, tmp_path, max_backlog=3) as [gateway]:
         session = await create_session(gateway.url)
         async with connected(gateway.url, session["id"]) as ana:
             await ana.join("Ana")
