@@ -62,19 +62,14 @@ class Link:
     def call(self, *command: str | bytes | int) -> "asyncio.Future[Reply]":
         """Send a command; the future gives its reply, or raises."""
         future = self._loop.create_future()
-        self._send(partial(_settle, future), None, command)
-        return future
-
-    def call_script(self, source: str, *command: str | bytes | int) -> "asyncio.Future[Reply]":
-        """The same for EVALSHA: should Redis have forgotten the script, EVAL with its `source` follows."""
-        future = self._loop.create_future()
-        self._send(partial(_settle, future), source, command)
+        self._send(partial(settle_future, future), None, command)
         return future
 
     def send_script(self, settle: Settle, source: str, *command: str | bytes | int) -> None:
-        """`call_script` without a future: `settle` is called in the same tick as the reply is read.
+        """Send EVALSHA; should Redis have forgotten the script, EVAL with its `source` follows.
 
-        For what happens for each message: a future costs 2 µs and another turn of the loop.
+        `settle` is called in the same tick as the reply is read: for what happens for each message, a future would cost
+        2 µs and another turn of the loop.
         """
         self._send(settle, source, command)
 
@@ -134,7 +129,8 @@ class Link:
         self.call("PING").add_done_callback(_ignore)
 
 
-def _settle(future: "asyncio.Future[Reply]", reply: Reply | BrokerError) -> None:
+def settle_future(future: "asyncio.Future[Reply]", reply: Reply | BrokerError) -> None:
+    """Let a future have the reply, or raise the error."""
     if future.done():  # the caller went away
         return
     if isinstance(reply, BrokerError):

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 
 from broker.errors import BrokerUnavailableError
-from broker.link import Link, Settle
+from broker.link import Link, Settle, settle_future
 from broker.wire import Reply
 
 NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
@@ -16,7 +17,6 @@ _SHARED = {"publish": (), **dict.fromkeys(SEAT_SCRIPTS, ("lib", "seats"))}
 
 # These give nothing a seq, so they run even while it is not known whether Redis holds what it handed out.
 ALWAYS = frozenset({"fence", "canary"})
-BEING_CHECKED = "what Redis holds is being checked"
 
 
 class Script:
@@ -44,17 +44,14 @@ class Scripts:
 
     def call(self, name: str, keys: Sequence[str], *args: str | bytes | int) -> "asyncio.Future[Reply]":
         """Run script `name`; errors as for `Link.call`, and BrokerUnavailableError while they are shut."""
-        if self.is_shut and name not in ALWAYS:
-            refused: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            refused.set_exception(BrokerUnavailableError(BEING_CHECKED))
-            return refused
-        script = self._scripts[name]
-        return self._link.call_script(script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.send(partial(settle_future, answer), name, keys, *args)
+        return answer
 
     def send(self, settle: Settle, name: str, keys: Sequence[str], *args: str | bytes | int) -> None:
         """The same without a future, as `Link.send_script`."""
         if self.is_shut and name not in ALWAYS:
-            settle(BrokerUnavailableError(BEING_CHECKED))
+            settle(BrokerUnavailableError("what Redis holds is being checked"))
             return
         script = self._scripts[name]
         self._link.send_script(settle, script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
