@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from cluster.spawn import Launch, start
+from cluster.process.launch import Launch, start
 
 _CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NANOSECONDS: Final = 1e9

@@ -15,8 +15,8 @@ import msgspec
 from bench.peers.catalogue import ROOT, Peer
 from bench.processes import Server, launch, launch_described
 from cluster import migrate
-from cluster.ports import free_port
-from cluster.services import Service, prepare_postgres, prepare_redis, problem_with
+from cluster.embedded.services import Service, prepare_postgres, prepare_redis, problem_with
+from cluster.process.ports import free_port
 
 HEARTBEAT_SECONDS = 300  # pings are off everywhere: a run is short
 _ANSWER_SECONDS = 10

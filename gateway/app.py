@@ -3,12 +3,12 @@
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
+from gateway.connection.context import Edge
+from gateway.connection.route import join_session, upgrade_required
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
-from gateway.services import Services
-from gateway.sockets.edge import Edge
-from gateway.websocket import join_session, upgrade_required
+from gateway.rest.services import Services
 
 
 def create_app(services: Services, edge: Edge) -> Starlette:

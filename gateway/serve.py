@@ -12,42 +12,42 @@ import uvicorn
 import uvloop
 from sqlalchemy import text
 
-from broker import installation
-from broker.canary import Canary
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
-from broker.fence import Fence
-from broker.leases import Leases
-from broker.link import Link
-from broker.log import Log
-from broker.publisher import Publisher
-from broker.scripts import Scripts
-from broker.sessions import Sessions as LiveSessions
-from broker.subscriber import Subscriber
-from gateway import logs
+from broker.pubsub.publisher import Publisher
+from broker.pubsub.relay_probe import Canary
+from broker.pubsub.subscriber import Subscriber
+from broker.redis import installation
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions.event_log import Log
+from broker.sessions.fence import Fence
+from broker.sessions.gateway_leases import Leases
+from broker.sessions.live_sessions import Sessions as LiveSessions
 from gateway.access.admission import Admission, Door
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
 from gateway.app import create_app
-from gateway.beat import Beat
-from gateway.canary import Hearing
-from gateway.departures import Departures
-from gateway.drain import Drain
-from gateway.fencing import Fencing
-from gateway.hub import Hub
-from gateway.lag import Lag
-from gateway.metrics import Readings
-from gateway.past import Past
-from gateway.replay import Replays
-from gateway.server import SETTLE_SECONDS, Server
-from gateway.services import Readiness, Services
+from gateway.connection.context import Edge
+from gateway.connection.heartbeat import Heartbeat
+from gateway.connection.upgrade import UpgradeProtocol
+from gateway.counters import Tally
+from gateway.lifecycle.drain import Drain
+from gateway.lifecycle.fencing import Fencing
+from gateway.lifecycle.gateway_lease import Beat
+from gateway.lifecycle.relay_probe import Hearing
+from gateway.lifecycle.server import SETTLE_SECONDS, Server
+from gateway.recovery.reader import Past
+from gateway.recovery.replay import Replays
+from gateway.rest.services import Readiness, Services
+from gateway.rooms.hub import Hub
+from gateway.rooms.leave_queue import Departures
 from gateway.settings import Settings
-from gateway.sockets.edge import Edge
-from gateway.sockets.heartbeat import Heartbeat
-from gateway.sockets.upgrade import UpgradeProtocol
-from gateway.tally import Tally
 from gateway.tasks import Tasks
-from gateway.vitals import Vitals
+from gateway.telemetry import logs
+from gateway.telemetry.collector import Readings
+from gateway.telemetry.dependency_probe import Vitals
+from gateway.telemetry.loop_lag import Lag
 from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.errors import mapped

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 import structlog
 
-from broker.epochs import first_seq
-from broker.stream import Entry
+from broker.sessions.epochs import first_seq
+from broker.streams.partition_streams import Entry
 from persistence.marks import Marks
 from persistence.rows import Record
 

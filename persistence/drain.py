@@ -9,16 +9,16 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from broker.client import raise_if_cancelled
 from broker.errors import BrokerUnavailableError
 from broker.events import MessageReceived, decode_stored
-from broker.ownership import Ownership
-from broker.stream import Entry, Persisted, Stream
+from broker.redis.client import raise_if_cancelled
+from broker.streams.ownership import Ownership
+from broker.streams.partition_streams import Entry, Persisted, Stream
 from persistence.audit import Audit
+from persistence.counters import Tally
 from persistence.errors import DataError, PersistenceError
 from persistence.isolation import Refused, write_all_but_bad
 from persistence.rows import Record
-from persistence.tally import Tally
 from persistence.waiting import Backoff, Outage, is_set_within
 from persistence.writer import Writer
 

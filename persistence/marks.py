@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker.epochs import Mark
+from broker.sessions.epochs import Mark
 from persistence.errors import mapped
 from persistence.tables import SessionMarkRow, SessionRow
 

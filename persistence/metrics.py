@@ -8,13 +8,13 @@ from typing import NoReturn
 
 from redis.asyncio import Redis
 
-from broker import stream
-from broker.client import raise_if_cancelled
 from broker.errors import BrokerError
-from broker.ownership import Ownership
+from broker.redis.client import raise_if_cancelled
+from broker.streams import partition_streams
+from broker.streams.ownership import Ownership
 from metrics.exposition import Endpoint, Exposition, Value
 from persistence.audit import Audit
-from persistence.tally import Tally
+from persistence.counters import Tally
 from persistence.waiting import Outage
 
 LAG_SECONDS = 2.0
@@ -76,7 +76,7 @@ async def watch_lag(redis: Redis, partitions: int, ownership: Ownership, tally: 
     """Look every two seconds how much the partitions of this worker lag behind; while Redis is away nothing changes."""
     while True:
         try:
-            lags = await stream.lag(redis, partitions)
+            lags = await partition_streams.lag(redis, partitions)
         except BrokerError:
             pass  # the outage is noticed, and counted, by those who work
         else:

@@ -10,16 +10,16 @@ import msgspec
 import structlog
 import uvloop
 
-from broker import client
 from broker.errors import BrokerUnavailableError
-from broker.ownership import LEASE_MS, RENEW_SECONDS, Ownership
-from broker.stream import Stream
+from broker.redis import client
+from broker.streams.ownership import LEASE_MS, RENEW_SECONDS, Ownership
+from broker.streams.partition_streams import Stream
 from persistence.audit import Audit
+from persistence.counters import Tally
 from persistence.drain import READ_SECONDS, Batching, Drain
 from persistence.engine import create_engine
 from persistence.marks import Marks
 from persistence.metrics import Readings, exposed, watch_lag
-from persistence.tally import Tally
 from persistence.waiting import Backoff, Outage
 from persistence.writer import Writer
 

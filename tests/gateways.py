@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from cluster.ports import free_port
+from cluster.process.ports import free_port
 from tests.services import Services
 
 # Longer than SHUTDOWN_TIMEOUT_SECONDS.

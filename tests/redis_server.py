@@ -10,10 +10,10 @@ from typing import Literal
 
 from redis import Redis
 
-from broker.keeper import Keeper
-from cluster.services import prepare_redis, wait_until_answering
-from cluster.spawn import start
-from tests.hot import eventually
+from broker.redis.reconnect import Keeper
+from cluster.embedded.services import prepare_redis, wait_until_answering
+from cluster.process.launch import start
+from tests.session_state import eventually
 
 
 def cut(url: str, kind: Literal["normal", "pubsub"] = "normal") -> int:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from cluster.services import Service, wait_until_answering
-from cluster.spawn import start
+from cluster.embedded.services import Service, wait_until_answering
+from cluster.process.launch import start
 from tests.services import run_apart
 
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import asyncpg
 
 from cluster import migrate
-from cluster.services import Service, ServiceError, prepare_postgres, prepare_redis, wait_until_answering
-from cluster.spawn import start
+from cluster.embedded.services import Service, ServiceError, prepare_postgres, prepare_redis, wait_until_answering
+from cluster.process.launch import start
 
 # Another process can take the port between choosing it and listening on it.
 _ATTEMPTS = 3

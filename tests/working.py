@@ -8,9 +8,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from broker import keys
-from broker.stream import lag
+from broker.streams.partition_streams import lag
 from persistence.worker import WorkerConfig, work
-from tests.stored import until
+from tests.stream_fixtures import until
 
 PARTITIONS = 4
 LEASE_MS = 1000

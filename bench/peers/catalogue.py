@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.processes import Server, launch
-from cluster.ports import free_port
+from cluster.process.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOCKET_IO = Path(__file__).parent / "socketio"

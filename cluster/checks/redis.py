@@ -6,8 +6,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from broker import keys
-from broker.client import connect, mapped
 from broker.errors import BrokerError
+from broker.redis.client import connect, mapped
 from cluster.checks.finding import Finding
 from gateway.settings import Settings
 

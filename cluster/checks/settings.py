@@ -7,10 +7,10 @@ import resource
 from urllib.parse import urlsplit
 
 from cluster.checks.finding import Finding
-from cluster.plan import reachable
-from cluster.ports import is_free, is_listening
+from cluster.process.ports import is_free, is_listening
+from cluster.supervisor.plan import reachable
 from gateway.access.admission import FILES_RESERVED
-from gateway.drain import RESERVE_SECONDS
+from gateway.lifecycle.drain import RESERVE_SECONDS
 from gateway.settings import DEFAULT_SECRET, Settings
 
 _LIVE_SECONDS = 2.0

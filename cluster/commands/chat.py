@@ -82,9 +82,9 @@ def _ask_name() -> str:
 
 
 def _local_url(home: Path) -> str:
-    from cluster.control import ControlError
-    from cluster.home import Home
-    from cluster.local import status_of
+    from cluster.state.home import Home
+    from cluster.state.local import status_of
+    from cluster.supervisor.control import ControlError
 
     try:
         status = status_of(Home(home.resolve()))
@@ -109,8 +109,8 @@ async def _created(url: str, name: str, password: str | None) -> str:
 async def _talk(url: str, session_id: str, who: dict[str, str | None], timeout_seconds: float) -> bool:
     from seance_client import Client
 
-    from cluster.chat.desk import desk
-    from cluster.chat.talk import Conversation
+    from cluster.chat.conversation import Conversation
+    from cluster.chat.terminal import desk
 
     try:
         client = Client(url, session_id, name=who["name"], token=who["token"], password=who["password"])

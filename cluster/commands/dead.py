@@ -34,7 +34,7 @@ def _chosen(command: Command) -> Command:
 @home_option
 def show(limit: int, home: Path) -> None:
     """List the entries: name, session and reason; message texts are not shown."""
-    from broker.dead import listed
+    from broker.streams.dead_letters import listed
 
     found = _with_redis(home, lambda redis, partitions: listed(redis, partitions, limit))
     for entry in found:
@@ -48,7 +48,7 @@ def show(limit: int, home: Path) -> None:
 @home_option
 def retry(names: tuple[str, ...], is_all: bool, home: Path) -> None:
     """Put entries back into their streams, for the workers to try again."""
-    from broker.dead import retry as put_back
+    from broker.streams.dead_letters import retry as put_back
 
     chosen = _names(names, is_all=is_all)
     count = _with_redis(home, lambda redis, partitions: put_back(redis, partitions, chosen))
@@ -60,7 +60,7 @@ def retry(names: tuple[str, ...], is_all: bool, home: Path) -> None:
 @home_option
 def drop(names: tuple[str, ...], is_all: bool, home: Path) -> None:
     """Delete entries for good."""
-    from broker.dead import drop as delete
+    from broker.streams.dead_letters import drop as delete
 
     chosen = _names(names, is_all=is_all)
     count = _with_redis(home, lambda redis, partitions: delete(redis, partitions, chosen))
@@ -83,8 +83,8 @@ def _say(count: int, names: tuple[str, ...], done: str) -> None:
 
 def _with_redis(home: Path, work: "Callable[[Redis, int], Awaitable[Result]]") -> Result:
     """Do the work with the Redis in force."""
-    from broker.client import connect
     from broker.errors import BrokerError
+    from broker.redis.client import connect
 
     settings, _ = servers_in_force(home)
 

@@ -16,7 +16,7 @@ def check(home: Path) -> None:
 
     Each problem comes with how to mend it. Exit code 2: the configuration is wrong. 1: a check failed.
     """
-    from cluster.check import examine, values
+    from cluster.checks.report import examine, values
 
     settings, origins = servers_in_force(home)
     rows = values(settings, origins)

@@ -27,7 +27,7 @@ def gateway(gateway_id: str | None) -> None:
 @click.option("--id", "worker_id", help="Its name in logs and in Redis.  [default: host name and random digits]")
 def worker(worker_id: str | None) -> None:
     """Run one persistence worker in the foreground. SIGTERM lets it finish its batch."""
-    from gateway import logs
+    from gateway.telemetry import logs
     from persistence.worker import WorkerConfig, run
 
     settings, _ = settings_in_force()

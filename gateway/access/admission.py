@@ -19,19 +19,19 @@ from broker.errors import (
     UserRemovedError,
 )
 from broker.events import User
-from broker.sessions import Seat, SessionInfo, Sessions
+from broker.sessions.live_sessions import Seat, SessionInfo, Sessions
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords, PasswordsBusyError
 from gateway.access.tokens import Claims, TokenError, Tokens, TokenScopeError, TokenSessionError
-from gateway.departures import Departures
 from gateway.errors import ApiError
-from gateway.hub import Hub
-from gateway.past import NotCommittedError, Past, Plan
-from gateway.room import Room
+from gateway.protocol import close_codes
+from gateway.protocol.close_codes import Ending
+from gateway.protocol.commands import Join
+from gateway.recovery.reader import NotCommittedError, Past, Plan
+from gateway.rooms.hub import Hub
+from gateway.rooms.leave_queue import Departures
+from gateway.rooms.room import Room
 from gateway.settings import Settings
-from gateway.sockets import closes
-from gateway.sockets.closes import Ending
-from gateway.sockets.commands import Join
 from persistence.errors import DatabaseUnavailableError
 
 # Files that a gateway needs besides its sockets: servers, links, the database pool, logs.
@@ -56,16 +56,16 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 _ENDINGS: dict[type[Exception], Ending] = {
-    SessionUnknownError: closes.UNAVAILABLE,
-    SessionClosedError: closes.SESSION_CLOSED,
-    SessionFullError: closes.SESSION_FULL,
-    NameTakenError: closes.NAME_TAKEN,
-    UserRemovedError: closes.UNAUTHORIZED.saying("the host removed this user; the token is no longer good"),
-    BrokerUnavailableError: closes.UNAVAILABLE,
-    LeaseMissingError: closes.UNAVAILABLE,
-    DatabaseUnavailableError: closes.UNAVAILABLE,
-    NotCommittedError: closes.UNAVAILABLE.saying("what you missed is not stored yet; reconnect in a moment"),
-    PasswordsBusyError: closes.UNAVAILABLE,
+    SessionUnknownError: close_codes.UNAVAILABLE,
+    SessionClosedError: close_codes.SESSION_CLOSED,
+    SessionFullError: close_codes.SESSION_FULL,
+    NameTakenError: close_codes.NAME_TAKEN,
+    UserRemovedError: close_codes.UNAUTHORIZED.saying("the host removed this user; the token is no longer good"),
+    BrokerUnavailableError: close_codes.UNAVAILABLE,
+    LeaseMissingError: close_codes.UNAVAILABLE,
+    DatabaseUnavailableError: close_codes.UNAVAILABLE,
+    NotCommittedError: close_codes.UNAVAILABLE.saying("what you missed is not stored yet; reconnect in a moment"),
+    PasswordsBusyError: close_codes.UNAVAILABLE,
 }
 
 
@@ -153,7 +153,7 @@ class Admission:
         try:
             info = await self.find(session_id)
             if info is None:
-                raise RefusedError(closes.SESSION_NOT_FOUND)
+                raise RefusedError(close_codes.SESSION_NOT_FOUND)
             user = await self._identify(info, join)
             room = await self._hub.enter(info)
             try:
@@ -196,7 +196,7 @@ class Admission:
         assert user.id is not None
         holders = await self._sessions.holders(session_id, user.id)
         if connection_id not in holders:
-            raise RefusedError(closes.REPLACED if holders else closes.RESYNC)
+            raise RefusedError(close_codes.REPLACED if holders else close_codes.RESYNC)
 
     async def _identify(self, info: SessionInfo, join: Join) -> User:
         """Whom the token or the password proves, or a new user by name."""
@@ -206,7 +206,7 @@ class Admission:
         if claims is None and info.password_hash is not None:
             await self._check_password(join.password, info.password_hash)
         if join.name is None:
-            raise RefusedError(closes.BAD_JOIN.saying("join needs a name"))
+            raise RefusedError(close_codes.BAD_JOIN.saying("join needs a name"))
         return User(str(uuid.uuid4()), join.name)
 
     def _claims(self, info: SessionInfo, join: Join) -> Claims | None:
@@ -215,12 +215,12 @@ class Admission:
         try:
             return self._tokens.verify_token(join.token, scopes=("user", "host"), session_id=info.id)
         except (TokenScopeError, TokenSessionError) as error:
-            raise RefusedError(closes.FORBIDDEN.saying(str(error))) from error
+            raise RefusedError(close_codes.FORBIDDEN.saying(str(error))) from error
         except TokenError as error:
-            raise RefusedError(closes.UNAUTHORIZED.saying(str(error))) from error
+            raise RefusedError(close_codes.UNAUTHORIZED.saying(str(error))) from error
 
     async def _check_password(self, password: str | None, password_hash: str) -> None:
         if password is None:
-            raise RefusedError(closes.UNAUTHORIZED.saying("this session needs a password"))
+            raise RefusedError(close_codes.UNAUTHORIZED.saying("this session needs a password"))
         if not await self._passwords.verify(password, password_hash):
-            raise RefusedError(closes.UNAUTHORIZED.saying("the password is wrong"))
+            raise RefusedError(close_codes.UNAUTHORIZED.saying("the password is wrong"))

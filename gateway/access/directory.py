@@ -3,8 +3,8 @@
 import asyncio
 
 from broker.events import instant
-from broker.sessions import SessionInfo
-from broker.sessions import Sessions as LiveSessions
+from broker.sessions.live_sessions import SessionInfo
+from broker.sessions.live_sessions import Sessions as LiveSessions
 from persistence.sessions import SessionRecord
 from persistence.sessions import Sessions as StoredSessions
 

@@ -7,26 +7,30 @@ from typing import Any, get_args
 import msgspec
 
 from broker import events
+from gateway.protocol import close_codes, commands, server_events
+from gateway.protocol.frames import CloseCode
+from gateway.protocol.handshake import BATCH_SUBPROTOCOL
 from gateway.rest import examples
-from gateway.sockets import closes, commands, replies
-from gateway.sockets.frames import CloseCode
-from gateway.sockets.handshake import BATCH_SUBPROTOCOL
 
 CHANNEL = "session"
 COMMANDS: tuple[type[msgspec.Struct], ...] = get_args(commands.Command)
 EPHEMERAL: tuple[type[msgspec.Struct], ...] = (
     events.SpiritThinking,
     events.UserTyping,
-    replies.PresenceChangedEvent,
+    server_events.PresenceChangedEvent,
 )
 SEQUENCED: tuple[type[msgspec.Struct], ...] = get_args(events.Stored)
 ANSWERS: tuple[type[msgspec.Struct], ...] = (
-    replies.WelcomeEvent,
-    replies.AckEvent,
-    replies.PongEvent,
-    replies.ErrorEvent,
+    server_events.WelcomeEvent,
+    server_events.AckEvent,
+    server_events.PongEvent,
+    server_events.ErrorEvent,
 )
-NOTICES: tuple[type[msgspec.Struct], ...] = (replies.PersistedEvent, replies.GapEvent, replies.ReconnectEvent)
+NOTICES: tuple[type[msgspec.Struct], ...] = (
+    server_events.PersistedEvent,
+    server_events.GapEvent,
+    server_events.ReconnectEvent,
+)
 EVENTS = (*ANSWERS, *SEQUENCED, *EPHEMERAL, *NOTICES)
 
 _DESCRIPTION = f"""Live sessions over WebSocket, seen from the gateway: what it receives are a client's commands, \
@@ -101,15 +105,15 @@ def _channel(messages: Iterable[str]) -> Json:
         "bindings": {"ws": {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}},
         "x-refusals": [{"status": status, "meaning": meaning} for status, meaning in _REFUSALS.items()],
         "x-closes": _closes(),
-        "x-errors": [{"code": code, "meaning": meaning} for code, meaning in replies.ERRORS.items()],
+        "x-errors": [{"code": code, "meaning": meaning} for code, meaning in server_events.ERRORS.items()],
     }
 
 
 def _closes() -> list[Json]:
-    broken = [closes.Ending(code, code.name.lower(), text) for code, text in _PROTOCOL_CLOSES.items()]
+    broken = [close_codes.Ending(code, code.name.lower(), text) for code, text in _PROTOCOL_CLOSES.items()]
     return [
         {"code": int(end.code), "name": end.name, "message": end.message, "reconnect": end.is_retryable}
-        for end in sorted((*closes.ALL, *broken), key=lambda end: end.code)
+        for end in sorted((*close_codes.ALL, *broken), key=lambda end: end.code)
     ]
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.rest.operation import Handler
-from gateway.services import Services
+from gateway.rest.services import Services
 
 # `'self'` of connect-src takes in WebSockets to the same host.
 _POLICY = (

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from swagger_ui_bundle import swagger_ui_path
 
 from gateway.rest.operation import Handler
-from gateway.services import Services
+from gateway.rest.services import Services
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

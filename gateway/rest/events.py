@@ -14,7 +14,7 @@ from gateway.rest.envelope import success
 from gateway.rest.fields import TRIMMED, TRIMMED_SCHEMA
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, when_hot
-from gateway.services import Services
+from gateway.rest.services import Services
 
 PATH = "/api/sessions/{id}/events"
 

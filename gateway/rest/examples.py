@@ -4,7 +4,7 @@ import msgspec
 
 from broker import events
 from broker.events import Empty, User
-from gateway.sockets import closes, commands, replies
+from gateway.protocol import close_codes, commands, server_events
 
 _AT = "2026-11-22T21:05:00.123Z"
 _ANA = User("5e2dd69b-6a0c-4b4e-9d4b-0c1f4a2f7f11", "Ana")
@@ -22,17 +22,17 @@ COMMANDS: tuple[msgspec.Struct, ...] = (
     commands.Leave(),
 )
 EVENTS: tuple[msgspec.Struct, ...] = (
-    replies.WelcomeEvent(
+    server_events.WelcomeEvent(
         id=1,
-        data=replies.Welcome(
-            session=replies.WelcomeSession(_SESSION_ID, "Circle", _AT, 6, "full", spirit=True),
+        data=server_events.Welcome(
+            session=server_events.WelcomeSession(_SESSION_ID, "Circle", _AT, 6, "full", spirit=True),
             you=_ANA,
             users=tuple(msgspec.Raw(msgspec.json.encode(user)) for user in (_ANA, _BEN)),
             user_count=2,
             seq=41,
             epoch="k3v9Qz1x",
             token=_TOKEN,
-            resumed=replies.Resumed(recovered=True, source="log", missed=3),
+            resumed=server_events.Resumed(recovered=True, source="log", missed=3),
             heartbeat_seconds=25,
         ),
     ),
@@ -46,12 +46,14 @@ EVENTS: tuple[msgspec.Struct, ...] = (
     events.SessionClosed(_AT, Empty(), 44),
     events.SpiritThinking(_AT, Empty()),
     events.UserTyping(_AT, events.UserTypingData(_BEN)),
-    replies.PresenceChangedEvent(_AT, replies.PresenceChanged(214)),
-    replies.PersistedEvent(replies.Persisted(42)),
-    replies.GapEvent(replies.Gap(45, 47)),
-    replies.ReconnectEvent(replies.Reconnect("restart", 220)),
-    replies.AckEvent(id=7, data=replies.Ack(42, _MESSAGE_ID, "persisted")),
-    replies.PongEvent(id="beat", data=Empty()),
-    replies.ErrorEvent(id=7, data=replies.ErrorData("validation_error", "text must have 1 to 500 …", field="text")),
-    replies.ErrorEvent(data=replies.ErrorData(closes.REMOVED.name, closes.REMOVED.message)),
+    server_events.PresenceChangedEvent(_AT, server_events.PresenceChanged(214)),
+    server_events.PersistedEvent(server_events.Persisted(42)),
+    server_events.GapEvent(server_events.Gap(45, 47)),
+    server_events.ReconnectEvent(server_events.Reconnect("restart", 220)),
+    server_events.AckEvent(id=7, data=server_events.Ack(42, _MESSAGE_ID, "persisted")),
+    server_events.PongEvent(id="beat", data=Empty()),
+    server_events.ErrorEvent(
+        id=7, data=server_events.ErrorData("validation_error", "text must have 1 to 500 …", field="text")
+    ),
+    server_events.ErrorEvent(data=server_events.ErrorData(close_codes.REMOVED.name, close_codes.REMOVED.message)),
 )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from broker.errors import BrokerError
 from gateway.rest.envelope import bare
 from gateway.rest.operation import Operation
-from gateway.services import Services
+from gateway.rest.services import Services
 from persistence.errors import PersistenceError
 
 CHECK_SECONDS = 1.0

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from gateway.errors import ApiError, Detail
 from gateway.rest.fields import invalid
-from gateway.services import Services
+from gateway.rest.services import Services
 
 HEADER = "Idempotency-Key"
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.events import Message, instant
-from broker.publisher import Published
+from broker.pubsub.publisher import Published
 from gateway.errors import ApiError, Detail
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
@@ -18,7 +18,7 @@ from gateway.rest.failures import unavailable
 from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA, invalid
 from gateway.rest.operation import Operation
 from gateway.rest.request import authorize, path_id, read_query, session_not_found, when_hot
-from gateway.services import Services
+from gateway.rest.services import Services
 from persistence.messages import MessageRecord
 
 PATH = "/api/sessions/{id}/messages"

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.services import Services
+from gateway.rest.services import Services
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
 Method = Literal["GET", "POST", "DELETE"]

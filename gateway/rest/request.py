@@ -11,7 +11,7 @@ from broker.errors import SessionUnknownError
 from gateway.access.tokens import Claims, Scope, TokenError, Tokens, TokenScopeError, TokenSessionError
 from gateway.errors import ApiError, Detail
 from gateway.rest.fields import from_texts, invalid
-from gateway.services import Services
+from gateway.rest.services import Services
 
 T = TypeVar("T")
 Query = TypeVar("Query", bound=msgspec.Struct)

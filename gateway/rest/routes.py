@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from gateway.rest import asyncapi, chat, docs, events, health, messages, openapi, sessions, users
 from gateway.rest.operation import Handler, Operation
-from gateway.services import Services
+from gateway.rest.services import Services
 
 OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,

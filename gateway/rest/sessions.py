@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from broker.errors import BrokerUnavailableError
 from broker.events import instant
-from broker.sessions import SessionInfo, SessionState
+from broker.sessions.live_sessions import SessionInfo, SessionState
 from gateway.access.tokens import Claims
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
@@ -18,7 +18,7 @@ from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA
 from gateway.rest.idempotency import claim, read_key
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
-from gateway.services import Services
+from gateway.rest.services import Services
 from persistence.errors import DatabaseUnavailableError
 from persistence.sessions import SessionRecord
 

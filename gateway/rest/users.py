@@ -10,7 +10,7 @@ from gateway.errors import ApiError
 from gateway.rest.envelope import success
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
-from gateway.services import Services
+from gateway.rest.services import Services
 
 PATH = "/api/sessions/{id}/users"
 

@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from cluster.balancer import Balancer, Slot, find_haproxy
-from cluster.ports import free_port, is_listening
-from cluster.spawn import start_async
+from cluster.embedded.haproxy import Balancer, Slot, find_haproxy
+from cluster.process.launch import start_async
+from cluster.process.ports import free_port, is_listening
 from tests.gateways import Gateway
 
 _SECONDS = 20.0

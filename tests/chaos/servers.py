@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from cluster.services import Service, prepare_postgres, prepare_redis, wait_until_answering
-from cluster.spawn import start
+from cluster.embedded.services import Service, prepare_postgres, prepare_redis, wait_until_answering
+from cluster.process.launch import start
 from tests.local import is_running
 from tests.waiting import until
 

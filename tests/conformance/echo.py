@@ -19,8 +19,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from gateway.sockets.decoder import Decoder
-from gateway.sockets.frames import (
+from gateway.connection.hangup import hang_up
+from gateway.connection.upgrade import UpgradeProtocol
+from gateway.protocol.decoder import Decoder
+from gateway.protocol.frames import (
     Binary,
     Close,
     Event,
@@ -32,8 +34,6 @@ from gateway.sockets.frames import (
     pong_frame,
     text_frame,
 )
-from gateway.sockets.hangup import hang_up
-from gateway.sockets.upgrade import UpgradeProtocol
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024  # the suite's largest message has 16 MiB
 CLOSE_SECONDS = 5.0
@@ -42,7 +42,7 @@ _BINARY = b"\x82"
 
 
 class Echo(asyncio.Protocol):
-    """Sends every message back; pings, closes and violations are answered as gateway/sockets/connection.py does."""
+    """Sends every message back; pings, closes and violations are answered as gateway/connection/connection.py does."""
 
     def __init__(self, registry: set[Any], address: str = "") -> None:
         self.address = address

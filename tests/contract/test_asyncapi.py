@@ -12,7 +12,7 @@ import httpx
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from gateway.sockets import closes, replies
+from gateway.protocol import close_codes, server_events
 from tests.contract.traffic import WRONG, Talk
 from tests.gateways import running_gateways, running_workers
 from tests.services import Services
@@ -93,9 +93,9 @@ def test_every_event_was_seen(talk: tuple[Talk, Json]) -> None:
     reasons = {event["data"]["reason"] for event in said.events if event["type"] == "user_left"}
     assert reasons == {"left", "lost", "removed"}
     codes = {event["data"]["code"] for event in said.events if event["type"] == "error"}
-    assert codes == {*replies.ERRORS, *(end.name for end in closes.ALL if end.has_error)}
+    assert codes == {*server_events.ERRORS, *(end.name for end in close_codes.ALL if end.has_error)}
     named = {close["code"] for close in document["channels"]["session"]["x-closes"]}
-    assert said.codes == named - {closes.INTERNAL.code}
+    assert said.codes == named - {close_codes.INTERNAL.code}
 
 
 def test_every_frame_holds_to_its_schema(talk: tuple[Talk, Json]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.balancer import find_haproxy
+from cluster.embedded.haproxy import find_haproxy
 from tests.gateways import Gateway
 from tests.raw_client import connected
 

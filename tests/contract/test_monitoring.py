@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.ports import free_port
+from cluster.process.ports import free_port
 from tests.gateways import running_gateways, running_workers
 from tests.metrics import Scrape
-from tests.queries import ADDED_LABELS, queries, wanted
+from tests.promql import ADDED_LABELS, queries, wanted
 from tests.services import Services
 from tests.waiting import until
 

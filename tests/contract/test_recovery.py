@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.backstage import Backstage, backstage, resident_bytes
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.raw_client import RawClient, connected
+from tests.redis_admin import Backstage, backstage, resident_bytes
 from tests.rest import call, create_session, eventually
 from tests.services import Services
 

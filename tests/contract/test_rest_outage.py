@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from cluster.ports import free_port
+from cluster.process.ports import free_port
 from tests.contract.rest_client import Json, Rest
 from tests.gateways import Gateway, running_gateways
 from tests.services import Services

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.backstage import Backstage, backstage
 from tests.frames import text
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.metrics import Scrape
 from tests.raw_client import RawClient, connected
+from tests.redis_admin import Backstage, backstage
 from tests.rest import create_session, eventually
 from tests.services import Services
 

@@ -11,11 +11,11 @@ import asyncpg
 from redis import Redis
 
 from broker import keys
-from tests.backstage import backstage
 from tests.frames import client_frame, text
 from tests.gateways import Gateway
 from tests.metrics import Scrape
 from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected
+from tests.redis_admin import backstage
 from tests.rest import call, create_session
 from tests.services import Services
 

@@ -15,10 +15,10 @@ from random import Random
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.frame_streams import streams
 from tests.fuzz import mutations
 from tests.fuzz.properties import check_command, check_stream
 from tests.fuzz.values import commands
-from tests.streams import streams
 
 ROUND = 500
 REPORT_SECONDS = 5.0

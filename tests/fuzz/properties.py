@@ -4,8 +4,8 @@ import json
 
 import msgspec
 
-from gateway.sockets import replies
-from gateway.sockets.commands import (
+from gateway.protocol import server_events
+from gateway.protocol.commands import (
     MAX_KEY,
     MAX_NAME,
     MAX_TEXT,
@@ -16,10 +16,10 @@ from gateway.sockets.commands import (
     Message,
     decode,
 )
-from gateway.sockets.decoder import Decoder
-from gateway.sockets.frames import Binary, Close, Event, Ping, Pong, Text, Violation
-from tests.streams import LIMIT, bytewise, decode_split, oracle, split
-from tests.streams import decode as decode_stream
+from gateway.protocol.decoder import Decoder
+from gateway.protocol.frames import Binary, Close, Event, Ping, Pong, Text, Violation
+from tests.frame_streams import LIMIT, bytewise, decode_split, oracle, split
+from tests.frame_streams import decode as decode_stream
 
 BYTEWISE_BYTES = 300  # longer ones would take most of the time
 # `websockets` does not mind a length in a longer form than it needs, in control frames neither.
@@ -82,7 +82,7 @@ def check_command(payload: bytes) -> None:
         _check_refusal(error)
         return
     _check_id(command.id)
-    assert json.loads(replies.pong(command.id)).get("id") == command.id
+    assert json.loads(server_events.pong(command.id)).get("id") == command.id
     _check_limits(command)
     again = msgspec.json.encode(command)
     assert decode(again) == command, "what was trimmed and accepted is accepted as it is"
@@ -92,8 +92,8 @@ def check_command(payload: bytes) -> None:
 def _check_refusal(error: CommandError) -> None:
     assert error.code in {"malformed", "validation_error", "unknown_command"}
     _check_id(error.command_id)
-    data = replies.ErrorData(error.code, error.message, field=error.field)
-    answer = json.loads(replies.error(error.command_id, data))
+    data = server_events.ErrorData(error.code, error.message, field=error.field)
+    answer = json.loads(server_events.error(error.command_id, data))
     assert (answer.get("id"), answer["data"]["code"]) == (error.command_id, error.code)
 
 

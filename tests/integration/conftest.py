@@ -7,13 +7,13 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker.link import Link
-from broker.scripts import Scripts
-from broker.subscriber import Subscriber
-from tests.hot import Ear, Hot, kept
+from broker.pubsub.subscriber import Subscriber
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
 from tests.redis_server import RedisServer, redis_server
 from tests.services import Services, running_services
-from tests.stored import empty_streams, engine_on, redis_on
+from tests.session_state import Ear, Hot, kept
+from tests.stream_fixtures import empty_streams, engine_on, redis_on
 
 
 @pytest.fixture(scope="session")

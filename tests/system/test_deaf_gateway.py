@@ -6,16 +6,16 @@ from typing import Any
 
 from redis.asyncio import Redis as Client
 
-from broker.link import Link
-from broker.publisher import Publisher
-from broker.scripts import Scripts
+from broker.pubsub.publisher import Publisher
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
 from tests.gateways import Gateway, running_gateways
-from tests.hot import kept
 from tests.proxy import proxy
 from tests.raw_client import RawClient, connected
 from tests.redis_server import redis_server
 from tests.rest import call, create_session, eventually
 from tests.services import Services
+from tests.session_state import kept
 
 PATIENT_SECONDS = 60  # so that only the canary can find out
 PARTITIONS = 16

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.gateways import Gateway, running_gateways
-from tests.guests import Guest, all_in, staying
 from tests.local import LocalCluster
 from tests.raw_client import HEADERS, RawClient, connected, request
+from tests.reconnecting_clients import Guest, all_in, staying
 from tests.rest import call, create_session, eventually
 from tests.services import Services
 

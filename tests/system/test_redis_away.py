@@ -12,8 +12,8 @@ from typing import Any
 from redis.asyncio import Redis as Client
 from websockets.asyncio.client import ClientConnection, connect
 
-from cluster.services import Service, prepare_redis, wait_until_answering
-from cluster.spawn import start
+from cluster.embedded.services import Service, prepare_redis, wait_until_answering
+from cluster.process.launch import start
 from tests.gateways import running_gateways
 from tests.rest import call, create_session, eventually
 from tests.services import Services

@@ -8,11 +8,11 @@ from redis.asyncio import Redis as Client
 
 from broker import keys
 from tests.gateways import running_gateways
-from tests.hot import now_ms
 from tests.raw_client import connected
 from tests.redis_server import cut
 from tests.rest import call, create_session, eventually, users
 from tests.services import Services
+from tests.session_state import now_ms
 from tests.system.test_redis_away import redis_in
 
 

@@ -29,23 +29,22 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "persistence.marks",
         "persistence.messages",
         "persistence.sessions",
-        "persistence.users",
     ),
     ("persistence", "broker"): (
-        "broker.client",
-        "broker.epochs",
+        "broker.redis.client",
+        "broker.sessions.epochs",
         "broker.errors",
         "broker.events",
         "broker.keys",
-        "broker.ownership",
-        "broker.stream",
+        "broker.streams.ownership",
+        "broker.streams.partition_streams",
     ),
     ("migrations", "persistence"): ("persistence.tables", "persistence.engine"),
 }
 # Inside the gateway: the wings don't know the composition root, and the codec and the state machine know no I/O.
 PURE = {
-    "gateway/sockets/frames.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "broker"),
-    "gateway/sockets/participant.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "time"),
+    "gateway/protocol/frames.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "broker"),
+    "gateway/protocol/state_machine.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "time"),
     "persistence/writer.py": ("redis",),
     **{
         f"clients/python/seance_client/{name}.py": ("asyncio", "socket", "time", "websockets", "httpx", "random")
@@ -114,8 +113,8 @@ def test_settings_are_read_once() -> None:
     allowed = {
         "cluster/commands/context.py",
         "cluster/commands/lifecycle.py",
-        "cluster/detach.py",
-        "cluster/postgres.py",
+        "cluster/process/detach.py",
+        "cluster/embedded/postgres.py",
         "migrations/env.py",
         # What servers that are measured need of the environment: PATH and the like, no setting.
         "bench/peers/catalogue.py",

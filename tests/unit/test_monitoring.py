@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from metrics import dashboard
-from tests.queries import DASHBOARD, DEPLOY, queries, rules
+from tests.promql import DASHBOARD, DEPLOY, queries, rules
 
 ROOT = DEPLOY.parent
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from cluster import example
-from cluster.home import checkout
+from cluster.state.home import checkout
 from gateway.settings import Settings, load
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cluster import environment
-from cluster.home import checkout
+from cluster.state.home import checkout
 
 
 def make(*arguments: str) -> str:

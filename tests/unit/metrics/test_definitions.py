@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gateway.sockets import closes
+from gateway.protocol import close_codes
 from metrics import page
 from metrics.definitions import CLOSE_REASON, DEFINITIONS, REFUSAL, Definition
 
@@ -34,7 +34,7 @@ def test_names_are_given_once() -> None:
 
 def test_reasons_are_the_contracts() -> None:
     """The reasons of closes are the names in the table of close codes, and three of ours; refusals are among them."""
-    assert set(CLOSE_REASON.values) - {"client", "lost", "violation"} == {ending.name for ending in closes.ALL}
+    assert set(CLOSE_REASON.values) - {"client", "lost", "violation"} == {ending.name for ending in close_codes.ALL}
     assert set(REFUSAL.values) < set(CLOSE_REASON.values)
 
 

@@ -8,7 +8,7 @@ import pytest
 from broker.events import Empty, SessionClosed
 from persistence.errors import DataError
 from persistence.rows import Record, UserChange, rows_of
-from tests.stored import joined, left, message
+from tests.stream_fixtures import joined, left, message
 
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
 OTHER = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a02"

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.checks import settings as checks
 from cluster.checks.finding import Finding
-from cluster.ports import free_port
+from cluster.process.ports import free_port
 from gateway.settings import Settings
 
 

@@ -6,30 +6,30 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from broker.canary import Canary
 from broker.errors import BrokerUnavailableError
-from broker.link import Link
-from broker.log import Log
-from broker.publisher import Publisher
-from broker.scripts import Scripts
-from broker.sessions import Sessions as LiveSessions
-from broker.subscriber import Subscriber
+from broker.pubsub.publisher import Publisher
+from broker.pubsub.relay_probe import Canary
+from broker.pubsub.subscriber import Subscriber
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions.event_log import Log
+from broker.sessions.live_sessions import Sessions as LiveSessions
 from gateway.access.admission import Door
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Claims, Tokens
-from gateway.canary import Hearing
-from gateway.drain import Drain
-from gateway.hub import Hub
-from gateway.lag import Lag
-from gateway.metrics import Readings
+from gateway.counters import Tally
+from gateway.lifecycle.drain import Drain
+from gateway.lifecycle.relay_probe import Hearing
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
-from gateway.services import Counters, Readiness, Services
+from gateway.rest.services import Counters, Readiness, Services
+from gateway.rooms.hub import Hub
 from gateway.settings import Settings
-from gateway.tally import Tally
-from gateway.vitals import Vitals
+from gateway.telemetry.collector import Readings
+from gateway.telemetry.dependency_probe import Vitals
+from gateway.telemetry.loop_lag import Lag
 from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.messages import Messages

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.services import Readiness, Services
+from gateway.rest.services import Readiness, Services
 from metrics.definitions import of
 from persistence.errors import DatabaseUnavailableError
 from tests.unit.gateway.rest.conftest import application, reachable

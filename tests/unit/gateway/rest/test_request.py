@@ -9,7 +9,7 @@ import pytest
 
 from gateway.access.tokens import Claims
 from gateway.rest.routes import OPERATIONS
-from gateway.services import Services
+from gateway.rest.services import Services
 from tests.unit.gateway.rest.conftest import SECRET, SESSION
 
 OTHER = "22222222-2222-4222-8222-222222222222"

@@ -13,7 +13,7 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from broker.errors import BrokerError
-from gateway.services import Services
+from gateway.rest.services import Services
 from tests.unit.gateway.rest.conftest import SESSION, application
 
 JSON = {"Content-Type": "application/json"}

@@ -1,0 +1,1 @@
+"""Publishing events to session channels, and subscribing to the channels."""

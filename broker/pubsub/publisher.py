@@ -1,0 +1,136 @@
+"""Publish: a message gets its seq, is kept and sent in one script; ephemeral events are only sent."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+
+from broker import keys
+from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
+from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
+from broker.pubsub.message_ids import Ids
+from broker.redis.connection import Reply
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions.epochs import SEQ_LEAP
+
+KEY_SECONDS = 300
+
+EphemeralKind = Literal["spirit_thinking", "user_typing"]
+
+
+class Published(msgspec.Struct, frozen=True):
+    """Where a message stands in its session; for a repeated key, where the first one does.
+
+    Of a first one it may be known already that Postgres has it (`is_persisted`), or never will (`is_refused`).
+    """
+
+    seq: int
+    message_id: str
+    is_persisted: bool = False
+    is_refused: bool = False
+
+
+_ERRORS: dict[bytes, Callable[[], Exception]] = {
+    b"unknown": SessionUnknownError,
+    b"closed": SessionClosedError,
+    b"backlog": BacklogFullError,
+}
+
+
+class Publisher:
+    """Publishes to sessions; errors as for `Link.call`, and those of `published`."""
+
+    def __init__(self, link: Link, scripts: Scripts, *, partitions: int, max_backlog: int) -> None:
+        self._link = link
+        self._scripts = scripts
+        self._partitions = partitions
+        self._max_backlog = max_backlog
+        self._ids = Ids()
+        self.sent_total = 0
+
+    def send(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None,
+        user_name: str,
+        text: str,
+        is_spirit: bool = False,
+        key: str | None = None,
+        is_awaited: bool = False,
+        settle: Callable[[str, Reply | BrokerError], None],
+    ) -> str:
+        """Send a message now and return its id; `settle` is called with it and what came, as for `Link.send_script`.
+
+        `published` reads the outcome from these two. `is_awaited` says that somebody waits until it is committed: the
+        channel will be told.
+        """
+        partition = keys.partition_of(session_id, self._partitions)
+        message_id = self._ids.next()
+        self.sent_total += 1
+        ts = instant()
+        body = tail(ts, Message(message_id, session_id, user_id, user_name, text, ts, is_spirit))
+        # Only what a person wrote sets the spirit thinking.
+        kind = "e" if is_spirit or user_id is None else "m"
+        self._scripts.send(
+            partial(settle, message_id),
+            "publish",
+            (keys.session(partition, session_id), keys.prefix(partition)),
+            body,
+            kind,
+            user_id or "-",
+            message_id,
+            self._max_backlog,
+            f"{user_id or '-'} {key}" if key else "",
+            KEY_SECONDS,
+            int(is_awaited),
+        )
+        return message_id
+
+    async def message(self, session_id: str, **fields: Any) -> Published:
+        """Publish a message (fields as for `send`) and wait until it is ordered and on its way."""
+        outcome: asyncio.Future[tuple[str, Reply]] = asyncio.get_running_loop().create_future()
+
+        def settle(message_id: str, reply: Reply | BrokerError) -> None:
+            if not outcome.done():
+                outcome.set_result((message_id, reply))
+
+        self.send(session_id, **fields, settle=settle)
+        return published(*await outcome)
+
+    async def ephemeral(self, session_id: str, event: EphemeralKind, user: User | None = None) -> None:
+        """Tell whoever is connected now; `user_typing` does not go back to the user it names."""
+        await self.send_ephemeral(session_id, event, user)
+
+    def send_ephemeral(
+        self, session_id: str, event: EphemeralKind, user: User | None = None
+    ) -> "asyncio.Future[Reply]":
+        """`ephemeral` without waiting."""
+        channel = keys.session(keys.partition_of(session_id, self._partitions), session_id)
+        subject = user.id if user is not None and user.id is not None else "-"
+        kind = "a" if subject == "-" else "t"
+        body = ephemeral(event, instant(), Empty() if user is None else UserTypingData(user))
+        return self._link.call("PUBLISH", channel, f"0 {kind} {subject}\n".encode() + body)
+
+
+def published(message_id: str, reply: Reply | BrokerError) -> Published:
+    """Read the reply of the publish script.
+
+    Raises SessionUnknownError, SessionClosedError or BacklogFullError; nothing was stored then. Raises the error that
+    came instead of a reply.
+    """
+    if type(reply) is int:
+        return Published(reply, message_id)
+    if isinstance(reply, BrokerError):
+        raise reply
+    error = _ERRORS.get(reply)
+    if error is not None:
+        raise error()
+    seq, first_id, persisted = reply.split(b" ")
+    if persisted == b"refused":
+        return Published(int(seq), first_id.decode(), is_refused=True)
+    # A watermark of a later epoch says nothing about this message.
+    return Published(int(seq), first_id.decode(), is_persisted=0 <= int(persisted) - int(seq) < SEQ_LEAP)

@@ -1,0 +1,114 @@
+"""Subscriptions to session channels: every message goes to one listener, nothing is missed without its being told."""
+
+import asyncio
+from functools import partial
+from typing import Protocol
+
+from broker.errors import BrokerError, BrokerUnavailableError
+from broker.redis.connection import Reply
+from broker.redis.link import Link
+
+
+class Listener(Protocol):
+    """Who hears the messages."""
+
+    def heard(self, channel: bytes, payload: bytes) -> None:
+        """A message arrived."""
+
+    def resubscribed(self, channel: bytes) -> None:
+        """The channel is heard again after the connection broke: what was published meanwhile must be fetched."""
+
+    def start_of_read(self) -> None:
+        """Something arrived: replies and messages follow."""
+
+    def end_of_read(self) -> None:
+        """Everything that arrived at once was handed out."""
+
+
+Confirmation = asyncio.Future[Reply]
+
+# How soon a channel that Redis refused is asked for again.
+RETRY_SECONDS = 1.0
+
+
+class Subscriber:
+    """The channels that one link listens to."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.listener: Listener | None = None
+        # What was asked for last, for each channel that is wanted.
+        self._subscriptions: dict[bytes, Confirmation] = {}
+        link.messages = self
+        link.on_up.append(self._resubscribe)
+
+    async def subscribe(self, channel: bytes) -> None:
+        """Return once every later message of the channel will be heard. Raises BrokerUnavailableError."""
+        if not self._link.is_up:
+            raise BrokerUnavailableError("Redis is not reachable")
+        confirmation = self._subscriptions.get(channel)
+        if confirmation is None:
+            confirmation = self._ask(channel)
+            confirmation.add_done_callback(partial(self._answered, channel))
+        try:
+            await asyncio.shield(confirmation)
+        except BrokerUnavailableError:
+            raise
+        except BrokerError as error:  # not allowed, which is mended there
+            raise BrokerUnavailableError(f"Redis refuses to work: {error}") from error
+
+    def unsubscribe(self, channel: bytes) -> None:
+        """Hear the channel no more."""
+        if self._subscriptions.pop(channel, None) is not None and self._link.is_up:
+            self._link.call("UNSUBSCRIBE", channel).add_done_callback(_retrieve)
+
+    def _ask(self, channel: bytes) -> Confirmation:
+        confirmation = self._subscriptions[channel] = self._link.call("SUBSCRIBE", channel)
+        return confirmation
+
+    def _answered(self, channel: bytes, confirmation: Confirmation) -> None:
+        # Whoever waits is told, and asks again if it still wants to.
+        if confirmation.exception() is not None and self._subscriptions.get(channel) is confirmation:
+            del self._subscriptions[channel]
+
+    def _resubscribe(self) -> None:
+        for channel in list(self._subscriptions):
+            self._ask_again(channel)
+
+    def _ask_again(self, channel: bytes) -> None:
+        self._ask(channel).add_done_callback(partial(self._answered_again, channel))
+
+    def _answered_again(self, channel: bytes, confirmation: Confirmation) -> None:
+        error = confirmation.exception()
+        if self._subscriptions.get(channel) is not confirmation:
+            return
+        if error is None:
+            assert self.listener is not None
+            self.listener.resubscribed(channel)
+        else:  # somebody relies on it: never forget it
+            confirmation.get_loop().call_later(RETRY_SECONDS, self._retry, channel, confirmation)
+
+    def _retry(self, channel: bytes, refused: Confirmation) -> None:
+        if self._subscriptions.get(channel) is refused and self._link.is_up:
+            self._ask_again(channel)
+
+    # What the link tells
+
+    def message(self, channel: bytes, payload: bytes) -> None:
+        """A message came."""
+        assert self.listener is not None
+        self.listener.heard(channel, payload)
+
+    def start_of_read(self) -> None:
+        """Something arrived: replies and messages follow."""
+        if self.listener is not None:
+            self.listener.start_of_read()
+
+    def end_of_read(self) -> None:
+        """Everything that arrived at once was handed out."""
+        if self.listener is not None:
+            self.listener.end_of_read()
+
+
+def _retrieve(confirmation: Confirmation) -> None:
+    confirmation.exception()

@@ -1,0 +1,52 @@
+"""What must hold for the Redis of an installation: one number of partitions, nothing evicted, everything on disk."""
+
+import msgspec
+
+from broker import keys
+from broker.errors import BrokerError, PartitionsMismatchError
+from broker.redis.link import Link
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something about Redis that will lose data sooner or later, and how to mend it."""
+
+    what: str
+    mend: str
+
+
+async def claim(link: Link, partitions: int) -> None:
+    """Note the number of partitions with the first data; raises PartitionsMismatchError when it was another one."""
+    check_partitions(await link.call("SET", keys.PARTITIONS, partitions, "NX", "GET"), partitions)
+
+
+def check_partitions(first: bytes | None, partitions: int) -> None:
+    """Raises PartitionsMismatchError when the number noted with the first data is not `partitions`."""
+    if first is not None and int(first) != partitions:
+        raise PartitionsMismatchError(
+            f"Redis holds data in {int(first)} partitions, PARTITIONS is {partitions}; set PARTITIONS={int(first)}"
+        )
+
+
+async def problems(link: Link) -> list[Problem]:
+    """What is wrong with Redis' configuration; empty when all is well."""
+    found: list[Problem] = []
+    try:
+        policy = await _configured(link, "maxmemory-policy")
+        appendonly = await _configured(link, "appendonly")
+    except BrokerError as error:
+        if "unknown command" in str(error) or "NOPERM" in str(error):
+            return [Problem("its configuration can't be read (CONFIG is not allowed)", "check it by hand")]
+        raise
+    if policy != "noeviction":
+        found.append(
+            Problem(f"maxmemory-policy is {policy}: Redis may drop events", "set `maxmemory-policy noeviction`")
+        )
+    if appendonly != "yes":
+        found.append(Problem("appendonly is off: a restart loses events", "set `appendonly yes`"))
+    return found
+
+
+async def _configured(link: Link, parameter: str) -> str:
+    """One parameter of Redis; empty when this Redis has none of that name."""
+    values: dict[bytes, bytes] = await link.call("CONFIG", "GET", parameter)
+    return values.get(parameter.encode(), b"").decode()

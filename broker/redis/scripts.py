@@ -1,0 +1,65 @@
+"""The Lua scripts: loaded on every connection, called by digest, sent whole again should Redis have forgotten them."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from hashlib import sha1
+from importlib.resources import files
+
+from broker.errors import BrokerUnavailableError
+from broker.redis.connection import Reply
+from broker.redis.link import Link, Settle, settle_future
+
+NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
+# Whatever stands in front of a script runs at each call: `publish`, the one that counts, stands alone.
+SEAT_SCRIPTS = ("join", "leave", "remove", "close", "reap", "fence")
+_SHARED = {"publish": (), **dict.fromkeys(SEAT_SCRIPTS, ("lib", "seats"))}
+
+# These give nothing a seq, so they run even while it is not known whether Redis holds what it handed out.
+ALWAYS = frozenset({"fence", "canary"})
+
+
+class Script:
+    """One script with the shared functions that it needs in front."""
+
+    __slots__ = ("digest", "name", "source")
+
+    def __init__(self, name: str) -> None:
+        folder = files("broker") / "lua"
+        self.name = name
+        parts = (*_SHARED.get(name, ("lib",)), name)
+        self.source = "".join((folder / f"{part}.lua").read_text() for part in parts)
+        self.digest = sha1(self.source.encode()).hexdigest()  # noqa: S324 - EVALSHA is made of SHA-1
+
+
+class Scripts:
+    """Calls scripts over one link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._scripts = {name: Script(name) for name in NAMES}
+        # While this is so, whatever could give a seq is refused as if Redis were away.
+        self.is_shut = False
+        link.on_up.append(self._load)
+
+    def call(self, name: str, keys: Sequence[str], *args: str | bytes | int) -> "asyncio.Future[Reply]":
+        """Run script `name`; errors as for `Link.call`, and BrokerUnavailableError while they are shut."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.send(partial(settle_future, answer), name, keys, *args)
+        return answer
+
+    def send(self, settle: Settle, name: str, keys: Sequence[str], *args: str | bytes | int) -> None:
+        """The same without a future, as `Link.send_script`."""
+        if self.is_shut and name not in ALWAYS:
+            settle(BrokerUnavailableError("what Redis holds is being checked"))
+            return
+        script = self._scripts[name]
+        self._link.send_script(settle, script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
+
+    def _load(self) -> None:
+        for script in self._scripts.values():
+            self._link.call("SCRIPT", "LOAD", script.source).add_done_callback(_retrieve)
+
+
+def _retrieve(future: "asyncio.Future[Reply]") -> None:
+    future.exception()  # what matters will show at the first call

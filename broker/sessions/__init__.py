@@ -1,0 +1,1 @@
+"""The state of sessions in Redis: seats, event log, epochs, fence, gateway leases."""

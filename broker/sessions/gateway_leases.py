@@ -1,0 +1,75 @@
+"""Gateway leases: a gateway proves that it lives; any gateway frees the seats of those that do not."""
+
+import asyncio
+from collections.abc import Sequence
+
+from broker import keys
+from broker.events import instant
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+
+BEAT_SECONDS = 3.0
+LEASE_MS = 10_000
+REAP_SECONDS = 1.0
+REAP_AT_ONCE = 100
+
+
+class Leases:
+    """The leases of one gateway process (`lease` is unique to the process, not to the replica's name)."""
+
+    def __init__(self, link: Link, scripts: Scripts, *, partitions: int, lease: str) -> None:
+        self._link = link
+        self._scripts = scripts
+        self._partitions = partitions
+        self.lease = lease
+
+    async def renew(self) -> set[int]:
+        """Take or prolong the leases; returns the partitions where there was none (any more).
+
+        After the first time that means: it had expired, and others have freed the seats that were held under it.
+        """
+        expiry = await self._now_ms() + LEASE_MS
+        answers = [
+            self._link.call("ZADD", keys.gateways(partition), "XX", "CH", expiry, self.lease)
+            for partition in range(self._partitions)
+        ]
+        lost = {partition for partition, changed in enumerate(await asyncio.gather(*answers)) if changed == 0}
+        if lost:
+            await self._set()
+        return lost
+
+    async def _set(self) -> None:
+        expiry = await self._now_ms() + LEASE_MS
+        await asyncio.gather(
+            *(
+                self._link.call("ZADD", keys.gateways(partition), expiry, self.lease)
+                for partition in range(self._partitions)
+            )
+        )
+
+    async def _now_ms(self) -> int:
+        # Redis' clock: a gateway whose own runs ahead would free the seats of all others, again and again.
+        seconds, microseconds = await self._link.call("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def give_up(self) -> None:
+        """Let the leases end now; seats that are still held are freed by whoever reaps next."""
+        await asyncio.gather(
+            *(
+                self._link.call("ZADD", keys.gateways(partition), "XX", 0, self.lease)
+                for partition in range(self._partitions)
+            )
+        )
+
+    async def reap(self) -> int:
+        """Free the seats that nobody holds any more, in every partition; returns how many were looked at."""
+        total = 0
+        left: Sequence[int] = range(self._partitions)
+        while left:  # all at once: one by one, this was most of what an idle gateway cost
+            answers = [
+                self._scripts.call("reap", (keys.prefix(partition),), instant(), REAP_AT_ONCE) for partition in left
+            ]
+            seen = await asyncio.gather(*answers)
+            total += sum(seen)
+            left = [partition for partition, count in zip(left, seen, strict=True) if count >= REAP_AT_ONCE]
+        return total

@@ -1,0 +1,290 @@
+"""The hot state of sessions: open, seats, close. Everything that decides about a seat happens inside one script."""
+
+import asyncio
+import unicodedata
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+import structlog
+
+from broker import keys
+from broker.errors import (
+    LeaseMissingError,
+    NameTakenError,
+    NotSeatedError,
+    SessionClosedError,
+    SessionFullError,
+    SessionUnknownError,
+    UserRemovedError,
+)
+from broker.events import User, instant
+from broker.redis.connection import Reply
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions.epochs import new_epoch, seq_above
+
+IDEMPOTENCY_SECONDS = 86_400
+
+log = structlog.get_logger()
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """What never changes about a session; `created_at` is an instant, `password_hash` is argon2id.
+
+    `slow_consumers` says what happens to who reads too slowly, `multiple_connections` whether one user may be connected
+    several times (else the newest connection replaces the older one).
+    """
+
+    id: str
+    name: str
+    created_at: str
+    max_users: int
+    presence: Literal["full", "summary"]
+    spirit: bool
+    password_hash: str | None = None
+    slow_consumers: Literal["resync", "disconnect"] = "resync"
+    multiple_connections: bool = False
+
+
+class SessionState(msgspec.Struct, frozen=True):
+    """What changes about a session."""
+
+    is_active: bool
+    user_count: int
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """A seat taken (`is_new`) or come back to.
+
+    `seq` is the session's last event so far, a new user's own `user_joined` included. `users` holds one JSON object per
+    user, and is empty under `summary` presence.
+    """
+
+    is_new: bool
+    seq: int
+    epoch: str
+    user_count: int
+    users: tuple[msgspec.Raw, ...]
+
+
+class _StoredSeat(msgspec.Struct):
+    u: str
+    c: str
+    m: tuple[tuple[str, str], ...] = ()
+
+
+_decode_seat = msgspec.json.Decoder(_StoredSeat).decode
+_decode_user = msgspec.json.Decoder(User).decode
+_encode = msgspec.json.encode
+
+_REFUSALS: dict[bytes, type[Exception]] = {
+    b"unleased": LeaseMissingError,
+    b"unknown": SessionUnknownError,
+    b"closed": SessionClosedError,
+    b"removed": UserRemovedError,
+    b"taken": NameTakenError,
+    b"full": SessionFullError,
+    b"absent": NotSeatedError,
+}
+_INFO_FIELDS = ("name", "created_at", "max_users", "presence", "spirit", "password_hash")
+_OPTION_FIELDS = ("slow_consumers", "multiple_connections")
+
+
+def fold(name: str) -> str:
+    """The form in which names are compared: compatibility-normalised, without case (Unicode UAX #15 and 3.13)."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def connections_of(seat: bytes | None) -> tuple[str, ...]:
+    """The connections of a seat as it is stored, the oldest first."""
+    if seat is None:
+        return ()
+    stored = _decode_seat(seat)
+    return *(connection for connection, _lease in stored.m), stored.c
+
+
+class Sessions:
+    """Hot state in Redis. Every method raises BrokerUnavailableError when Redis can't be reached."""
+
+    def __init__(
+        self,
+        link: Link,
+        scripts: Scripts,
+        *,
+        partitions: int,
+        log_events: int = 512,
+        idle_seconds: int = 86_400,
+        grace_seconds: int = 15,
+    ) -> None:
+        self._link = link
+        self._scripts = scripts
+        self._partitions = partitions
+        self._log_events = log_events
+        self._idle_seconds = idle_seconds
+        self._grace_ms = grace_seconds * 1000
+
+    def key(self, session_id: str) -> str:
+        """The session's hash and channel."""
+        return keys.session(keys.partition_of(session_id, self._partitions), session_id)
+
+    def _keys(self, session_id: str) -> tuple[str, str]:
+        partition = keys.partition_of(session_id, self._partitions)
+        return keys.session(partition, session_id), keys.prefix(partition)
+
+    async def info(self, session_id: str) -> SessionInfo | None:
+        """The session, when Redis holds its hot state."""
+        values = await self._link.call("HMGET", self.key(session_id), *_INFO_FIELDS, *_OPTION_FIELDS)
+        if values[0] is None:
+            return None
+        name, created_at, max_users, presence, spirit, password_hash = (value.decode() for value in values[:6])
+        slow_consumers, multiple_connections = values[6:]  # absent in hot state that an older version opened
+        return SessionInfo(
+            session_id,
+            name,
+            created_at,
+            int(max_users),
+            presence,
+            spirit == "1",
+            password_hash or None,
+            "resync" if slow_consumers is None else slow_consumers.decode(),
+            multiple_connections == b"1",
+        )
+
+    async def open(
+        self,
+        info: SessionInfo,
+        *,
+        is_active: bool = True,
+        max_seq: int | None = None,
+        removed_user_ids: Sequence[str] = (),
+    ) -> None:
+        """Load a session from Postgres as hot state with a new epoch; nothing happens when it is hot already.
+
+        `max_seq` None says that the session is brand new. Otherwise Redis held it once, and messages that Postgres has
+        not seen yet may still lie in the stream or in a worker's hands: the new epoch starts at a multiple of a million
+        that is more than a million above `max_seq`, so that no seq is ever given twice.
+        """
+        seq = 0 if max_seq is None else seq_above(max_seq)
+        fields: dict[str, str | int] = {
+            "name": info.name,
+            "created_at": info.created_at,
+            "max_users": info.max_users,
+            "presence": info.presence,
+            "spirit": int(info.spirit),
+            "password_hash": info.password_hash or "",
+            "slow_consumers": info.slow_consumers,
+            "multiple_connections": int(info.multiple_connections),
+            "is_active": int(is_active),
+            "log_events": self._log_events,
+        }
+        flat = [item for pair in fields.items() for item in pair]
+        await self._scripts.call(
+            "open", (self.key(info.id),), new_epoch(), seq, self._idle_seconds, *removed_user_ids, "--", *flat
+        )
+
+    async def join(self, session_id: str, user: User, *, gateway: str, connection: str) -> Seat:
+        """Take a seat, or come back to the one that the same user id holds.
+
+        Whoever had it is replaced, unless the session allows several connections of one user (16; the oldest one beyond
+        that is replaced).
+
+        Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError or
+        SessionFullError.
+        """
+        assert user.id is not None
+        reply = await self._scripts.call(
+            "join",
+            self._keys(session_id),
+            user.id,
+            _encode(user),
+            fold(user.name),
+            gateway,
+            connection,
+            instant(),
+        )
+        outcome = reply[0]
+        if outcome in _REFUSALS:
+            raise _REFUSALS[outcome]
+        users = tuple(msgspec.Raw(_decode_seat(raw).u.encode()) for raw in reply[4:])
+        return Seat(outcome == b"joined", reply[1], reply[2].decode(), reply[3], users)
+
+    def send_position(self, session_id: str) -> "asyncio.Future[Reply]":
+        """Ask for epoch, last seq and persisted watermark of the hot state: bytes each, or None when there is none."""
+        return self._link.call("HMGET", self.key(session_id), "epoch", "seq", "persisted")
+
+    def send_fence(
+        self, session_id: str, *, epoch: str, seen: int, is_rewritten: bool = False
+    ) -> "asyncio.Future[Reply]":
+        """Give the session another epoch when Redis, still in `epoch`, has not come to the seq that was handed out.
+
+        With `is_rewritten` also when it has come as far, because it holds other events. However many ask, it is done
+        once; the reply is 1 for whoever did it.
+        """
+
+        def note(answer: "asyncio.Future[Reply]") -> None:
+            if not answer.cancelled() and answer.exception() is None and answer.result() == 1:
+                log.warning("session.fenced", session_id=session_id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
+
+        fenced = self._scripts.call("fence", self._keys(session_id), epoch, seen, new_epoch(), int(is_rewritten))
+        fenced.add_done_callback(note)
+        return fenced
+
+    def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
+        """End a connection of a seat; the last one gives it up: at once, or after the grace time when it `is_lost`."""
+        return self._scripts.call(
+            "leave",
+            self._keys(session_id),
+            user_id,
+            connection,
+            "lost" if is_lost else "left",
+            instant(),
+            self._grace_ms,
+        )
+
+    async def remove(self, session_id: str, user_id: str) -> User:
+        """Remove a user for the host. Raises NotSeatedError, SessionUnknownError or SessionClosedError."""
+        reply = await self._scripts.call("remove", self._keys(session_id), user_id, instant())
+        if reply[0] in _REFUSALS and reply[0] != b"removed":
+            raise _REFUSALS[reply[0]]
+        return _decode_user(reply[1])
+
+    async def close(self, session_id: str) -> int:
+        """Close the session and return its last seq. Closing twice is fine. Raises SessionUnknownError."""
+        reply = await self._scripts.call("close", self._keys(session_id), instant())
+        if reply == b"unknown":
+            raise SessionUnknownError
+        return int(reply)
+
+    async def state(self, session_id: str) -> SessionState:
+        """Whether it is open, and how many seats are taken. Raises SessionUnknownError."""
+        key = self.key(session_id)
+        active = self._link.call("HGET", key, "is_active")
+        count = self._link.call("HLEN", key + ":users")
+        is_active, user_count = await asyncio.gather(active, count)
+        if is_active is None:
+            raise SessionUnknownError
+        return SessionState(is_active == b"1", user_count)
+
+    async def users(self, session_id: str) -> list[User]:
+        """Everyone who holds a seat now, on any gateway."""
+        seats = await self._link.call("HVALS", self.key(session_id) + ":users")
+        return [_decode_user(_decode_seat(raw).u) for raw in seats]
+
+    async def holders(self, session_id: str, user_id: str) -> tuple[str, ...]:
+        """The connections that hold the user's seat now, the oldest first, or the one that did when it was lost."""
+        return connections_of((await self.send_seats(session_id, [user_id]))[0])
+
+    def send_seats(self, session_id: str, user_ids: Sequence[str]) -> "asyncio.Future[Reply]":
+        """Ask for users' seats, one reply for each; `connections_of` reads it."""
+        return self._link.call("HMGET", self.key(session_id) + ":users", *user_ids)
+
+    async def remember(self, digest: str, fingerprint: str, session_id: str) -> tuple[str, str]:
+        """Keep what an Idempotency-Key stands for, for 24 h; returns what was kept first: (fingerprint, session id)."""
+        key = keys.idempotency(digest)
+        stored = self._link.call("SET", key, f"{fingerprint} {session_id}", "NX", "GET", "EX", IDEMPOTENCY_SECONDS)
+        first = await stored
+        if first is None:
+            return fingerprint, session_id
+        kept_fingerprint, kept_id = first.decode().split(" ")
+        return kept_fingerprint, kept_id

@@ -1,0 +1,1 @@
+"""The partition streams that the worker drains into Postgres."""

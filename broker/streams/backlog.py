@@ -1,0 +1,27 @@
+"""How much waits for Postgres, and how much never can be written."""
+
+import asyncio
+
+import msgspec
+
+from broker import keys
+from broker.redis.link import Link
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """Entries in the streams of all partitions, in that of the fullest one, and in the dead streams of all."""
+
+    entries: int = 0
+    fullest: int = 0
+    dead: int = 0
+
+
+async def measure(link: Link, partitions: int) -> Backlog:
+    """Look at every partition; entries that a worker has written stay until it trims, within a second or so.
+
+    Raises BrokerUnavailableError.
+    """
+    numbers = range(partitions)
+    waiting = await asyncio.gather(*(link.call("XLEN", keys.events(number)) for number in numbers))
+    dead = await asyncio.gather(*(link.call("XLEN", keys.dead(number)) for number in numbers))
+    return Backlog(sum(waiting), max(waiting), sum(dead))

@@ -1,0 +1,1 @@
+"""What `seance up` and `seance status` print."""

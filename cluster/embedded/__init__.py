@@ -1,0 +1,1 @@
+"""The embedded servers of the local cluster: Redis, PostgreSQL and HAProxy."""

@@ -1,0 +1,1 @@
+"""Child processes: launching, supervising one, free ports, detaching."""

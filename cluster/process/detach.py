@@ -1,0 +1,67 @@
+"""`seance up --detach`: the supervisor in the background, and its first words in the foreground."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster.state import cluster_state
+from cluster.state.home import Home, checkout
+
+_POLL_SECONDS = 0.05
+
+
+def start_detached(home: Home, options: tuple[str, ...] = ()) -> int:
+    """Start the supervisor in a session of its own and pass its lines on until all is ready; the exit code.
+
+    Ctrl-C meanwhile stops it again.
+    """
+    home.make()
+    log = home.log("supervisor")
+    log.touch(mode=0o600)
+    said = log.stat().st_size
+    process = _start(home, log, options)
+    is_interrupted = False
+    while True:
+        try:
+            ended = process.poll()
+            said = _pass_on(log, said)
+            if ended is not None:
+                return ended or int(is_interrupted)
+            if _is_ready(home, process.pid):
+                return 0
+            time.sleep(_POLL_SECONDS)
+        except KeyboardInterrupt:
+            is_interrupted = True
+            process.terminate()
+
+
+def _start(home: Home, log: Path, options: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    argv = (sys.executable, "-m", "cluster", "up", "--no-detach", "--home", str(home.root), *options)
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            argv,
+            cwd=checkout(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=dict(os.environ),
+        )
+
+
+def _pass_on(log: Path, said: int) -> int:
+    """Print what the log has beyond `said` bytes, whole lines only; how far that is."""
+    with log.open("rb") as file:
+        file.seek(said)
+        new = file.read()
+    whole = new[: new.rfind(b"\n") + 1]
+    sys.stdout.write(whole.decode(errors="replace"))
+    sys.stdout.flush()
+    return said + len(whole)
+
+
+def _is_ready(home: Home, pid: int) -> bool:
+    record = cluster_state.read(home.state)
+    return record is not None and record.supervisor.pid == pid and record.is_ready

@@ -1,0 +1,1 @@
+"""The files of a local cluster: its folder, the record of its processes."""

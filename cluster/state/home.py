@@ -1,0 +1,104 @@
+"""Where a local cluster keeps its data, logs and state: one folder per checkout, by default `.seance`."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+# Whoever only looks whether the lock is free holds it for a moment.
+_PATIENCE_SECONDS = 0.2
+
+
+def checkout() -> Path:
+    """The folder that holds the project; `.env` is read from here, whatever the working folder."""
+    return Path(__file__).resolve().parent.parent.parent
+
+
+class AlreadyRunningError(Exception):
+    """Another supervisor holds the lock of this home."""
+
+
+class Home(msgspec.Struct, frozen=True):
+    """The folders and files of one cluster."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """What the embedded servers store; survives `down`."""
+        return self.root / "data"
+
+    @property
+    def logs(self) -> Path:
+        """One log file per process."""
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Files of the running cluster: the balancer's configuration and its socket."""
+        return self.root / "run"
+
+    @property
+    def state(self) -> Path:
+        """The running cluster's record (state.py)."""
+        return self.root / "state.json"
+
+    def log(self, name: str) -> Path:
+        """The log file of one process."""
+        return self.logs / f"{name}.log"
+
+    def make(self) -> None:
+        """Make the folders; only the owner may look into them, except to pass through."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        # Passing through is allowed: as root, PostgreSQL may have to run as another user below it.
+        self.root.chmod(0o711)
+        self.data.mkdir(exist_ok=True)
+        self.data.chmod(0o711)
+        for folder in (self.logs, self.run):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+
+
+class Lock:
+    """Held by the supervisor of a home as long as it lives; the system releases it, however the process ends."""
+
+    def __init__(self, home: Home) -> None:
+        self._path = home.root / "lock"
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """Take the lock. Raises AlreadyRunningError."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+        while not _try_lock(self._descriptor):
+            if time.monotonic() > deadline:
+                os.close(self._descriptor)
+                raise AlreadyRunningError(str(self._path.parent))
+            time.sleep(_PATIENCE_SECONDS / 20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def is_running(home: Home) -> bool:
+    """Whether a supervisor holds the lock of this home."""
+    try:
+        descriptor = os.open(home.root / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

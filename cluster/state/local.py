@@ -1,0 +1,41 @@
+"""The servers of the running local cluster, for commands that look into them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cluster.state import cluster_state
+from cluster.state.cluster_state import Status
+from cluster.state.home import Home, is_running
+from cluster.supervisor.control import ControlError, Done, GetStatus, ask
+from gateway.settings import Settings, Source
+
+ORIGIN = "running cluster"
+_ANSWER_SECONDS = 15.0
+
+
+def status_of(home: Home) -> Status | None:
+    """How the cluster of this home is, or None when none runs. Raises ControlError when it does not answer."""
+    record = cluster_state.read(home.state)
+    if record is None or not is_running(home):
+        return None
+    for reply in ask(record, GetStatus(record.token), _ANSWER_SECONDS):
+        if isinstance(reply, Done) and reply.status is not None:
+            return reply.status
+    raise ControlError("the cluster's supervisor gave no status")
+
+
+def adopt(settings: Settings, sources: Sequence[Source], home: Home) -> tuple[Settings, dict[str, str]]:
+    """The settings and each variable's origin; a server that nobody set is that of the running cluster, if one runs."""
+    origins = {source.variable: str(source.origin) for source in sources}
+    unset = {name for name in ("redis_url", "database_url") if origins[name.upper()] == "default"}
+    if not unset:
+        return settings, origins
+    try:
+        status = status_of(home)
+    except ControlError:
+        status = None
+    known = {} if status is None else {"redis_url": status.redis_url, "database_url": status.database_url}
+    adopted = {name: url for name, url in known.items() if name in unset and url is not None}
+    origins |= {name.upper(): ORIGIN for name in adopted}
+    return msgspec.structs.replace(settings, **adopted), origins

@@ -1,0 +1,1 @@
+"""The supervisor of a local cluster: plan, replicas, probes, health loop, operations."""

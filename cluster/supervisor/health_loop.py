@@ -1,0 +1,110 @@
+"""Looks at the replicas again and again, keeps the balancer in step, and lets others wait until replicas are ready."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from broker.redis.client import raise_if_cancelled
+from cluster.embedded.haproxy import Balancer
+from cluster.process.child import Child
+from cluster.supervisor.probes import GatewayMonitor, WorkerMonitor
+from cluster.supervisor.replicas import Gateway, Replicas, Worker
+
+_READY_SECONDS = 60.0
+_STARTING_POLL_SECONDS = 0.1
+_POLL_SECONDS = 1.0
+
+
+class StartError(Exception):
+    """The cluster can't be started or changed; the message says why and what to do."""
+
+
+class Watch:
+    """`run` is its task; `changed` wakes it early."""
+
+    def __init__(self, changed: asyncio.Event, workers: WorkerMonitor, report: Callable[[str], None]) -> None:
+        self.replicas: Replicas | None = None
+        self.balancer: Balancer | None = None
+        self._changed = changed
+        self._workers = workers
+        self._gateways = GatewayMonitor()
+        self._report = report
+        self._looking = asyncio.Lock()
+        self._looked = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Look until cancelled: often while something starts, else once a second and whenever a process changed."""
+        while True:
+            await self.look()
+            raise_if_cancelled()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval()):
+                    await self._changed.wait()
+            self._changed.clear()
+
+    async def look(self) -> None:
+        """Poll every replica once and tell the balancer what follows."""
+        async with self._looking:
+            if self.replicas is not None:
+                await asyncio.gather(self._look_at_gateways(self.replicas), self._look_at_workers(self.replicas))
+            await self.sync()
+        async with self._looked:
+            self._looked.notify_all()
+
+    async def sync(self) -> None:
+        """Tell the balancer about changed slots."""
+        if self.balancer is not None:
+            await self.balancer.sync()
+
+    async def settle(self, children: list[Child]) -> None:
+        """Return when all these are ready. Raises StartError when one ends again and again, or the time is over."""
+        deadline = time.monotonic() + _READY_SECONDS
+        for child in children:
+            while child.state != "ready":
+                if child.is_hopeless:
+                    raise StartError(
+                        f"{child.name} does not start; its log {child.log} ends with\n{child.last_lines()}"
+                    )
+                if time.monotonic() > deadline:
+                    raise StartError(f"{child.name} is not ready after {_READY_SECONDS:g} s; see {child.log}")
+                async with self._looked:
+                    await self._looked.wait()
+
+    async def close(self) -> None:
+        """Close the monitors' connections."""
+        await self._gateways.close()
+        await self._workers.close()
+
+    async def _look_at_gateways(self, replicas: Replicas) -> None:
+        running = [gateway for gateway in replicas.gateways.values() if gateway.child.is_running]
+        pulses = await asyncio.gather(*(self._gateways.poll(gateway.url) for gateway in running))
+        for gateway, pulse in zip(running, pulses, strict=True):
+            if gateway.observe(pulse):
+                self._say(gateway, f" ({gateway.url})")
+
+    async def _look_at_workers(self, replicas: Replicas) -> None:
+        workers = list(replicas.workers.values())
+        running = {worker.id: worker.child.started_at for worker in workers if worker.child.is_running}
+        lags = await self._workers.poll(running)
+        for worker in workers:
+            if worker.observe(lags):
+                self._say(worker, "")
+        await asyncio.gather(*(self._count_missing(worker) for worker in workers if worker.child.is_running))
+
+    async def _count_missing(self, worker: Worker) -> None:
+        missing = await self._gateways.missing(worker.url)
+        if missing is not None:
+            worker.missing = missing
+
+    def _say(self, replica: Gateway | Worker, more: str) -> None:
+        self._report(f"{replica.id}: {replica.child.state}{more}")
+
+    def _interval(self) -> float:
+        replicas = self.replicas
+        if replicas is None:
+            return _POLL_SECONDS
+        children = [gateway.child for gateway in replicas.gateways.values()]
+        children += [worker.child for worker in replicas.workers.values()]
+        is_starting = any(child.state == "starting" for child in children)
+        return _STARTING_POLL_SECONDS if is_starting else _POLL_SECONDS

@@ -1,0 +1,1 @@
+"""One WebSocket: route, upgrade, transport, heartbeat, join."""

@@ -1,0 +1,256 @@
+"""uvicorn's HTTP protocol, subclassed: upgrades with the scope that its parser made, and lets the socket detach.
+
+The application sees an ordinary ASGI WebSocket until it accepts. Then it calls `scope["extensions"]["seance.detach"]`
+with a factory; the transport changes hands, the ASGI task returns, and scope, headers and parser are freed.
+"""
+
+import asyncio
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import get_client_addr
+
+from gateway.protocol import handshake
+
+HEAD_SECONDS = 10.0
+# A body that somebody waits for is answered with 408 before (gateway/rest/body.py); this ends those nobody reads.
+BODY_SECONDS = 12.0
+MAX_HEAD_BYTES = 65_536
+_WITH_BODY = frozenset((b"content-length", b"transfer-encoding"))
+
+log = structlog.get_logger()
+
+Message = dict[str, Any]
+Detach = Callable[[Callable[[set[Any]], asyncio.Protocol]], None]
+
+
+class UpgradeProtocol(HttpToolsProtocol):
+    """HTTP by uvicorn; WebSocket by `_Opening`. A request's head and time are bounded, which uvicorn's are not."""
+
+    opening: "_Opening | None" = None
+    _head_timer: asyncio.TimerHandle | None = None  # set while a head is awaited, or an upgrade's body
+    _body_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """A client connected; its first request must come in time."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._head_is_here()
+                self._end_with(431, (), b"")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request came."""
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is here."""
+        super().on_headers_complete()
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self._head_is_here()
+            if any(name in _WITH_BODY for name, _ in self.headers):
+                self._body_timer = self.loop.call_later(BODY_SECONDS, self.transport.close)
+
+    def on_message_complete(self) -> None:
+        """The request is here as a whole."""
+        super().on_message_complete()
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _head_is_here(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _should_upgrade(self) -> bool:
+        return bool(self._get_upgrade() == b"websocket")
+
+    def handle_websocket_upgrade(self) -> None:
+        """The request's head is complete, and asks for a WebSocket."""
+        self._head_is_here()
+        ahead: Any = self.cycle  # None before the first request, whatever uvicorn's annotation says
+        if ahead is not None and not ahead.response_complete:
+            # Sent before the answer to the request ahead of it, which must not end up behind a 101.
+            self.transport.close()
+            return
+        refusal = handshake.check_request(self.scope["method"], self.scope["http_version"], self.headers)
+        if refusal is None and self._is_full():
+            refusal = handshake.Refusal(503, "Service Unavailable")
+        if refusal is not None:
+            self.answer(refusal.status, refusal.headers, refusal.reason.encode())
+            return
+        try:
+            scope = self._websocket_scope()
+        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+            self.answer(400, (), b"Bad Request")
+            return
+        # Nothing may be read between the upgrade and the detach: it is for the protocol to come.
+        self.transport.pause_reading()
+        self.opening = _Opening(self, scope)
+        task = self.loop.create_task(self.opening.run())
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client went, before the upgrade was done."""
+        self._head_is_here()
+        if self.opening is not None:
+            self.opening.gone.set()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server is going down: an upgrade under way is refused, not cut."""
+        if self.opening is not None:
+            self.opening.refuse(503, b"Service Unavailable")
+        super().shutdown()
+
+    def answer(self, status: int, headers: handshake.Headers, body: bytes) -> None:
+        """Answer an upgrade with plain HTTP, and close."""
+        self._end_with(status, headers, body)
+        self.answered(status)
+
+    def _end_with(self, status: int, headers: handshake.Headers, body: bytes) -> None:
+        given = [*self.server_state.default_headers, *headers]
+        if not any(name.lower() == b"content-length" for name, _ in given):
+            given.append((b"content-length", str(len(body)).encode()))
+        lines = [STATUS_LINE[status], *(name + b": " + value + b"\r\n" for name, value in given)]
+        self.transport.write(b"".join((*lines, b"connection: close\r\n\r\n", body)))
+        self.transport.close()
+
+    def answered(self, status: int) -> None:
+        """Count the request and write its line in the access log, as uvicorn does for HTTP."""
+        self.server_state.total_requests += 1
+        if self.access_log:
+            scope: Any = self.scope if self.opening is None else self.opening.scope
+            target = self.url.decode("ascii", "backslashreplace")
+            version = self.scope["http_version"]
+            line = '%s - "%s %s HTTP/%s" %d'
+            self.access_logger.info(line, get_client_addr(scope), self.scope["method"], target, version, status)
+
+    def _is_full(self) -> bool:
+        limit = self.limit_concurrency
+        return limit is not None and (len(self.connections) >= limit or len(self.tasks) >= limit)
+
+    def _websocket_scope(self) -> dict[str, Any]:
+        url = httptools.parse_url(self.url)
+        raw_path = url.path or b"/"  # an absolute form may end with its host
+        path = urllib.parse.unquote(raw_path.decode("ascii"))
+        offered = [value for name, value in self.headers if name == b"sec-websocket-protocol"]
+        return {
+            **self.scope,
+            "type": "websocket",
+            "scheme": "wss" if self.scheme == "https" else "ws",
+            "path": self.root_path + path,
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": url.query or b"",
+            "subprotocols": [name.strip().decode("latin-1") for value in offered for name in value.split(b",")],
+        }
+
+
+class _Opening:
+    """One upgrade, from the request to the detached socket, as an ASGI WebSocket connection."""
+
+    def __init__(self, http: UpgradeProtocol, scope: dict[str, Any]) -> None:
+        self._http = http
+        self.scope = scope  # middleware writes the client's address into it
+        self.scope["extensions"] = {"websocket.http.response": {}, "seance.detach": self._detach}
+        self._response: Message | None = None
+        self._has_connected = False
+        self._is_answered = False
+        self._is_accepted = False
+        self._is_detached = False
+        self.gone = asyncio.Event()
+
+    async def run(self) -> None:
+        """Call the application; whatever it does, the socket is detached or closed afterwards."""
+        try:
+            await self._http.config.loaded_app(self.scope, self._receive, self._send)
+        except Exception:
+            if self.gone.is_set():  # without its client the application can but fail
+                log.info("upgrade.abandoned", path=self.scope["path"])
+            else:
+                log.exception("upgrade.failed", path=self.scope["path"])
+                self.refuse(500, b"Internal Server Error")
+        else:
+            self.refuse(500, b"Internal Server Error")
+        finally:
+            self._http.opening = None
+            if not self._is_detached:
+                self._http.transport.close()
+
+    def refuse(self, status: int, body: bytes) -> None:
+        """Answer for the application, unless it has; it hears that its client is gone."""
+        if not self._is_answered:
+            self._is_answered = True
+            self._http.answer(status, (), body)
+            self.gone.set()
+
+    async def _receive(self) -> Message:
+        if not self._has_connected:
+            self._has_connected = True
+            return {"type": "websocket.connect"}
+        await self.gone.wait()
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def _send(self, message: Message) -> None:
+        if self.gone.is_set():
+            raise OSError("the client is gone")
+        match message["type"]:
+            case "websocket.accept":
+                self._accept(message)
+            case "websocket.http.response.start":
+                self._response = message
+            case "websocket.http.response.body":
+                self._respond(message)
+            case "websocket.close":
+                self._is_answered = True
+                self._http.answer(403, (), b"")
+            case other:
+                raise RuntimeError(f"{other} is not for a socket that must be detached once it is accepted")
+
+    def _accept(self, message: Message) -> None:
+        key = next(value for name, value in self._http.headers if name == b"sec-websocket-key")
+        subprotocol = message.get("subprotocol")
+        extra = [*self._http.server_state.default_headers, *message.get("headers", ())]
+        answer = handshake.response(key, subprotocol.encode() if subprotocol else None, extra)
+        self._is_answered = self._is_accepted = True
+        self._http.transport.write(answer)
+        self._http.answered(101)
+
+    def _respond(self, message: Message) -> None:
+        if self._response is None or message.get("more_body", False):
+            raise RuntimeError("a refusal is one start and one body")
+        self._is_answered = True
+        self._http.answer(self._response["status"], self._response["headers"], message.get("body", b""))
+
+    def _detach(self, make: Callable[[set[Any]], asyncio.Protocol]) -> None:
+        """Hand the accepted socket to the protocol that `make` builds from uvicorn's registry of connections."""
+        if not self._is_accepted:
+            raise RuntimeError("accept the WebSocket first")
+        http = self._http
+        if http.transport.is_closing() or self.gone.is_set():
+            return
+        protocol = make(http.connections)
+        http.connections.discard(http)
+        http.transport.set_protocol(protocol)
+        protocol.connection_made(http.transport)
+        http.transport.resume_reading()
+        self._is_detached = True

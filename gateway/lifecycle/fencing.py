@@ -1,0 +1,125 @@
+"""Before a Redis process that is new may give out seqs: does it hold what was given out? See docs/decisions/0005."""
+
+import asyncio
+import time
+
+import structlog
+
+from broker.errors import BrokerError, BrokerUnavailableError
+from broker.redis.connection import Reply
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions.epochs import Mark
+from broker.sessions.fence import Fence, Standing, standing
+from persistence.errors import PersistenceError
+from persistence.marks import Marks
+
+PAGE_SESSIONS = 500
+POLL_SECONDS = 0.05
+RETRY_SECONDS = 0.5
+# A Postgres that is away must not keep live sessions waiting; what is found afterwards is fenced then.
+PATIENCE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Fencing:
+    """Shuts the scripts whenever the link comes up, until the Redis at its other end is known to hold everything."""
+
+    def __init__(self, link: Link, scripts: Scripts, fence: Fence, marks: Marks) -> None:
+        self._link = link
+        self._scripts = scripts
+        self._fence = fence
+        self._marks = marks
+        self._linked = asyncio.Event()
+        self._asked: asyncio.Future[tuple[Reply, Reply, Reply]] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        link.on_up.append(self._up)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events may get seqs."""
+        return not self._scripts.is_shut
+
+    def _up(self) -> None:
+        # Nothing that gives a seq may leave before the answer, and nothing else may make an empty Redis look used.
+        self._shut()
+        self._asked = self._fence.ask()
+        self._asked.add_done_callback(_retrieve)
+        self._linked.set()
+
+    async def run(self) -> None:
+        """Check each connection until cancelled."""
+        while True:
+            await self._linked.wait()
+            self._linked.clear()
+            try:
+                await self._check()
+            except BrokerUnavailableError as error:
+                # Away again, or there and still loading its data.
+                log.info("fencing.interrupted", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                if self._link.is_up:
+                    self._shut()
+                    self._linked.set()
+            except (BrokerError, ValueError) as error:
+                log.warning("fencing.impossible", reason=str(error), mend="allow INFO and GET")
+                self._open()
+
+    async def _check(self) -> None:
+        asked, self._asked = self._asked or self._fence.ask(), None
+        found = standing(await asked)
+        if not found.is_checked:
+            await self._compare(found)
+        if not self._linked.is_set():
+            self._open()
+
+    async def _compare(self, found: Standing) -> None:
+        """Compare every session with its mark, unless another gateway does."""
+        if found.is_empty:
+            await self._fence.checked(found.run_id)
+            return
+        while not await self._fence.claim():
+            await asyncio.sleep(POLL_SECONDS)
+            if await self._fence.is_checked(found.run_id):
+                return
+        began_at = time.monotonic()
+        compared = fenced = 0
+        after: str | None = None
+        while marks := await self._page(after):
+            fenced += await self._fence.compare(marks)
+            compared += len(marks)
+            after = marks[-1].session_id
+        await self._fence.checked(found.run_id)
+        seconds = round(time.monotonic() - began_at, 3)
+        log.info("fencing.compared", run_id=found.run_id, sessions=compared, fenced=fenced, seconds=seconds)
+
+    async def _page(self, after: str | None) -> list[Mark]:
+        while True:
+            try:
+                return await self._marks.page(after, PAGE_SESSIONS)
+            except PersistenceError as error:
+                log.warning("fencing.waits", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _shut(self) -> None:
+        self._scripts.is_shut = True
+        self._forget_patience()
+        self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        log.warning("fencing.unchecked", seconds=PATIENCE_SECONDS)
+        self._open()
+
+    def _open(self) -> None:
+        self._scripts.is_shut = False
+        self._forget_patience()
+
+    def _forget_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
+
+def _retrieve(asked: "asyncio.Future[tuple[Reply, Reply, Reply]]") -> None:
+    if not asked.cancelled():
+        asked.exception()

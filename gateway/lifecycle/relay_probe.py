@@ -1,0 +1,99 @@
+"""Finds out when this gateway is deaf: canaries that don't come back make it unready and have Redis dialled anew."""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from broker.errors import BrokerError
+from broker.pubsub.relay_probe import Canary
+from broker.redis.link import Link
+from metrics.definitions import SECONDS
+from metrics.histogram import Histogram
+
+INTERVAL_SECONDS = 2.0
+DEAF_AFTER = 3
+# In canaries: a Redis that refuses everything for an hour is not dialled anew every six seconds.
+LONGEST_REDIAL = 24
+
+log = structlog.get_logger()
+
+
+class Hearing:
+    """Sends a canary every two seconds, while there is a connection to send it over; `run` is its task.
+
+    `sent_total`, `lost_total` and `round_trips` (of those that came in time) are for metrics.
+    """
+
+    def __init__(self, canary: Canary, link: Link) -> None:
+        self.sent_total = 0
+        self.lost_total = 0
+        self.round_trips = Histogram(SECONDS)
+        self._canary = canary
+        self._keeper = link.keeper
+        self._lost_in_a_row = 0
+        self._redial_at = DEAF_AFTER
+        self._is_proven = False
+        self._problem = ""
+        self._is_new = asyncio.Event()
+        link.on_up.append(self._connected)
+
+    @property
+    def problem(self) -> str | None:
+        """Why events may not arrive here; None when they do."""
+        is_up = self._keeper.is_up
+        if self._lost_in_a_row >= DEAF_AFTER:
+            return self._problem if is_up else f"{self._problem}; dialling anew"
+        if not is_up:
+            return "Redis can't be reached"
+        return None if self._is_proven else "no event has come back from Redis yet"
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._keeper.wait_up()
+            self._is_new.clear()
+            next_at = loop.time() + INTERVAL_SECONDS
+            await self._send()
+            await self._rest(next_at - loop.time())
+
+    def heard(self, payload: bytes) -> None:
+        """One came back, be it late: events arrive."""
+        del payload  # an old one proves as much
+        self._canary.heard()
+        if self._lost_in_a_row >= DEAF_AFTER:
+            log.info("canary.heard", lost=self._lost_in_a_row)
+        self._lost_in_a_row = 0
+        self._redial_at = DEAF_AFTER
+        self._is_proven = True
+
+    async def _send(self) -> None:
+        now = asyncio.get_running_loop().time
+        sent_at = now()
+        self.sent_total += 1
+        try:
+            await self._canary.fly(self.sent_total, INTERVAL_SECONDS)
+        except BrokerError as error:
+            self._lost(str(error))
+        else:
+            self.round_trips.observe(now() - sent_at)
+
+    def _lost(self, problem: str) -> None:
+        self.lost_total += 1
+        self._lost_in_a_row += 1
+        self._problem = problem
+        log.warning("canary.lost", reason=problem, lost=self._lost_in_a_row)
+        if self._lost_in_a_row >= self._redial_at:
+            self._redial_at += min(self._redial_at, LONGEST_REDIAL)
+            self._keeper.redial()
+
+    def _connected(self) -> None:
+        """A new connection: what is behind it may be another Redis, or one that still loads its data."""
+        self._is_proven = False
+        self._is_new.set()
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_new.wait()

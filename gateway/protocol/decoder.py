@@ -1,0 +1,281 @@
+"""RFC 6455 frames, server side and sans-I/O: a client's bytes in, events out. No socket, no clock, no await.
+
+A decoder holds nothing while no frame is under way. Its fast path, whole unfragmented text frames, is a loop of a few
+comparisons (0.4 µs for 150 bytes); everything else goes through `_Assembly` (3-6 µs), which exists only from a frame's
+first byte to its message's last.
+"""
+
+from codecs import IncrementalDecoder, getincrementaldecoder
+from typing import Final
+
+from websockets.speedups import apply_mask
+
+from gateway.protocol.frames import (
+    MAX_CONTROL_BYTES,
+    Binary,
+    Close,
+    CloseCode,
+    Event,
+    Opcode,
+    Ping,
+    Pong,
+    Text,
+    Violation,
+    is_close_code,
+)
+
+_SHORT_HEAD_BYTES: Final = 6  # two bytes and the mask
+_MEDIUM_HEAD_BYTES: Final = 8  # the same with a length of 16 bits
+_LONG_HEAD_BYTES: Final = 14  # the same with a length of 64 bits
+_FINAL_TEXT: Final = 0x81
+_FINAL: Final = 0x80
+_MASKED: Final = 0x80
+_RESERVED_BITS: Final = 0x70
+_SHORT: Final = 126  # lengths below stand in the second byte; this one announces 16 bits, the next 64
+_LONG: Final = 127
+_MAX_16_BITS: Final = 0xFFFF
+_MAX_63_BITS: Final = 0x7FFF_FFFF_FFFF_FFFF
+_KNOWN: Final = frozenset(int(opcode) for opcode in Opcode)
+_UTF8: Final = getincrementaldecoder("utf-8")
+
+
+class Decoder:
+    """Turns what one client sends into events. `max_message_bytes` bounds a message over all its fragments."""
+
+    __slots__ = ("_assembly", "_has_ended", "_limit")
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._limit = max_message_bytes
+        self._assembly: _Assembly | None = None
+        self._has_ended = False
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
+        """The events that these bytes complete, in order; any split of the stream gives the same events.
+
+        Never raises: a broken rule is a `Violation`, the last event, after all that were complete before it. After a
+        `Violation` or a `Close` further bytes are ignored.
+        """
+        events: list[Event] = []
+        if self._has_ended:
+            return events
+        try:
+            start = 0 if self._assembly is not None else self._feed_whole(data, events)
+            if start < len(data):
+                self._feed_rest(memoryview(data)[start:], events)
+        except _ViolationError as error:
+            self._end()
+            events.append(Violation(error.code, error.reason))
+        return events
+
+    def _feed_whole(self, data: bytes | bytearray | memoryview, events: list[Event]) -> int:
+        """Take the whole unfragmented text frames that stand first; returns where the first other one begins."""
+        start, end, limit = 0, len(data), self._limit
+        while end - start >= _SHORT_HEAD_BYTES and data[start] == _FINAL_TEXT:
+            length = data[start + 1] - _MASKED  # negative, and left to the slow path to refuse, when not masked
+            body = start + _SHORT_HEAD_BYTES
+            if length >= _SHORT:
+                if length == _LONG or end - start < _MEDIUM_HEAD_BYTES:
+                    break
+                length = data[start + 2] << 8 | data[start + 3]
+                body = start + _MEDIUM_HEAD_BYTES
+                if length < _SHORT:
+                    break
+            stop = body + length
+            if length < 0 or length > limit or stop > end:
+                break
+            payload = apply_mask(data[body:stop], data[body - 4 : body])  # type: ignore[arg-type] # takes any buffer
+            # isascii: 20 ns for 150 bytes, decode: 60 ns.
+            if not payload.isascii():
+                _check_utf8(payload)
+            events.append(Text(payload))
+            start = stop
+        return start
+
+    def _feed_rest(self, data: memoryview, events: list[Event]) -> None:
+        if self._assembly is None:
+            self._assembly = _Assembly(self._limit)
+        self._assembly.feed(data, events)
+        if events and isinstance(events[-1], Close):
+            self._end()
+        elif self._assembly.is_idle:
+            self._assembly = None
+
+    def _end(self) -> None:
+        self._has_ended = True
+        self._assembly = None
+
+
+class _ViolationError(Exception):
+    """Carries a violation from where it is found to `Decoder.feed`."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class _Frame:
+    """A frame whose head is complete; `left` bytes of its payload have still to come."""
+
+    __slots__ = ("is_final", "left", "mask", "opcode", "payload")
+
+    def __init__(self, opcode: int, *, is_final: bool, left: int, mask: bytes) -> None:
+        self.opcode = opcode
+        self.is_final = is_final
+        self.left = left
+        self.mask = mask
+        self.payload = b""  # of a control frame; a data frame's goes to the message
+
+    def unmask(self, data: memoryview) -> bytes:
+        """The next bytes of the payload, unmasked; turns the mask to where they end."""
+        self.left -= len(data)
+        plain = apply_mask(data, self.mask)
+        turn = len(data) & 3
+        self.mask = self.mask[turn:] + self.mask[:turn]
+        return plain
+
+
+class _Assembly:
+    """The frame and the message that are under way."""
+
+    __slots__ = ("_frame", "_head", "_kind", "_limit", "_message", "_utf8")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._head = b""
+        self._frame: _Frame | None = None
+        self._kind: int = Opcode.CONTINUATION  # of the message; CONTINUATION: none is under way
+        self._message = bytearray()
+        self._utf8: IncrementalDecoder | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether neither a frame nor a message is under way."""
+        return not self._head and self._frame is None and self._kind == Opcode.CONTINUATION
+
+    def feed(self, data: memoryview, events: list[Event]) -> None:
+        """Take all bytes, or those up to a close frame; raises _ViolationError."""
+        while data:
+            if self._frame is None:
+                data = self._take_head(data)
+            if self._frame is not None:
+                data, event = self._take_payload(self._frame, data)
+                if event is not None:
+                    events.append(event)
+                    if isinstance(event, Close):
+                        return
+
+    def _take_head(self, data: memoryview) -> memoryview:
+        held = len(self._head)
+        head = self._head + data[: _LONG_HEAD_BYTES - held]
+        size = self._head_size(head)
+        if len(head) < size:
+            self._head = head
+            return data[len(head) - held :]
+        self._head = b""
+        opcode, length = head[0] & 0x0F, _payload_length(head)
+        if opcode < Opcode.CLOSE:
+            self._open_message(opcode, length)
+        self._frame = _Frame(opcode, is_final=head[0] >= _FINAL, left=length, mask=head[size - 4 : size])
+        return data[size - held :]
+
+    def _head_size(self, head: bytes) -> int:
+        """How many bytes the head has, as far as the first ones tell; they are checked as soon as they are here."""
+        self._check_first(head[0])
+        if len(head) == 1:
+            return 2
+        _check_second(head[0], head[1])
+        length = head[1] & 0x7F
+        if length < _SHORT:
+            return _SHORT_HEAD_BYTES
+        return _MEDIUM_HEAD_BYTES if length == _SHORT else _LONG_HEAD_BYTES
+
+    def _check_first(self, first: int) -> None:
+        opcode = first & 0x0F
+        if first & _RESERVED_BITS:
+            raise _ViolationError(CloseCode.PROTOCOL_ERROR, "reserved bits are set")
+        if opcode not in _KNOWN:
+            raise _ViolationError(CloseCode.PROTOCOL_ERROR, "reserved opcode")
+        if opcode >= Opcode.CLOSE:
+            if first < _FINAL:
+                raise _ViolationError(CloseCode.PROTOCOL_ERROR, "fragmented control frame")
+        elif (opcode == Opcode.CONTINUATION) != (self._kind != Opcode.CONTINUATION):
+            expected = "nothing to continue" if opcode == Opcode.CONTINUATION else "expected a continuation"
+            raise _ViolationError(CloseCode.PROTOCOL_ERROR, expected)
+
+    def _open_message(self, opcode: int, length: int) -> None:
+        if len(self._message) + length > self._limit:
+            raise _ViolationError(CloseCode.TOO_BIG, f"message over {self._limit} bytes")
+        if opcode != Opcode.CONTINUATION:
+            self._kind = opcode
+            self._utf8 = _UTF8() if opcode == Opcode.TEXT else None
+
+    def _take_payload(self, frame: _Frame, data: memoryview) -> tuple[memoryview, Event | None]:
+        taken = min(frame.left, len(data))
+        plain = frame.unmask(data[:taken])
+        if frame.opcode >= Opcode.CLOSE:
+            frame.payload += plain
+        else:
+            self._extend(plain, is_final=frame.is_final and not frame.left)
+        if frame.left:
+            return data[taken:], None
+        self._frame = None
+        if frame.opcode >= Opcode.CLOSE:
+            return data[taken:], _control_event(frame.opcode, frame.payload)
+        return data[taken:], self._message_event() if frame.is_final else None
+
+    def _extend(self, plain: bytes, *, is_final: bool) -> None:
+        """Append to the message; text is checked at once, so that a bad byte is answered before the rest arrives."""
+        if self._utf8 is not None:
+            try:
+                self._utf8.decode(plain, is_final)
+            except UnicodeDecodeError as error:
+                raise _ViolationError(CloseCode.INVALID_DATA, "invalid UTF-8") from error
+        self._message += plain
+
+    def _message_event(self) -> Event:
+        payload = bytes(self._message)
+        event: Event = Text(payload) if self._kind == Opcode.TEXT else Binary(payload)
+        self._kind = Opcode.CONTINUATION
+        self._message = bytearray()
+        self._utf8 = None
+        return event
+
+
+def _check_utf8(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise _ViolationError(CloseCode.INVALID_DATA, "invalid UTF-8") from error
+
+
+def _check_second(first: int, second: int) -> None:
+    if second < _MASKED:
+        raise _ViolationError(CloseCode.PROTOCOL_ERROR, "frame is not masked")
+    if first & 0x0F >= Opcode.CLOSE and second & 0x7F > MAX_CONTROL_BYTES:
+        raise _ViolationError(CloseCode.PROTOCOL_ERROR, f"control frame over {MAX_CONTROL_BYTES} bytes")
+
+
+def _payload_length(head: bytes) -> int:
+    announced = head[1] & 0x7F
+    if announced < _SHORT:
+        return announced
+    length = int.from_bytes(head[2 : 4 if announced == _SHORT else 10])
+    if length > _MAX_63_BITS:
+        raise _ViolationError(CloseCode.PROTOCOL_ERROR, "length over 63 bits")
+    if length < (_SHORT if announced == _SHORT else _MAX_16_BITS + 1):
+        raise _ViolationError(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+    return length
+
+
+def _control_event(opcode: int, payload: bytes) -> Event:
+    if opcode == Opcode.PING:
+        return Ping(payload)
+    if opcode == Opcode.PONG:
+        return Pong(payload)
+    if not payload:
+        return Close(None, "")
+    code = int.from_bytes(payload[:2])
+    if len(payload) == 1 or not is_close_code(code):
+        raise _ViolationError(CloseCode.PROTOCOL_ERROR, "invalid close code")
+    return Close(code, _check_utf8(payload[2:]))

@@ -1,0 +1,210 @@
+"""What a gateway says to one client: the server objects without seq, as JSON."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from broker.events import Empty, User
+from broker.sessions.live_sessions import SessionInfo
+from gateway.protocol import close_codes
+from gateway.protocol.commands import CommandId
+
+RETRY_MS = 1000
+# Errors that answer a command and keep the connection.
+ERRORS: dict[str, str] = {
+    "malformed": "The frame is not one JSON object in a text frame; too many in a row end the connection.",
+    "unknown_command": "There is no such `type` of command.",
+    "validation_error": "A field is missing or not as it must be; `field` names it.",
+    "not_joined": "Wait for `welcome` first.",
+    "session_closed": "The session is closed; nothing was stored.",
+    "unavailable": "Redis can't be reached, or too much waits for Postgres: repeat it, with the same `key`, after "
+    "`retry_after_ms`. When it is not retryable, Postgres refuses the message for good.",
+}
+
+Level = Literal["accepted", "persisted"]
+
+_encode = msgspec.json.Encoder().encode
+# Before a close from 4000 on comes an error with its name.
+_CODES = {"enum": list(dict.fromkeys((*ERRORS, *(ending.name for ending in close_codes.ALL if ending.has_error))))}
+# Redis holds users as JSON, which goes out as it is.
+_USER = {
+    "type": "object",
+    "required": ["id", "name"],
+    "properties": {"id": {"type": "string"}, "name": {"type": "string"}},
+}
+
+
+class WelcomeSession(msgspec.Struct, frozen=True):
+    """The session that was joined."""
+
+    id: str
+    name: str
+    created_at: str
+    max_users: int
+    presence: Literal["full", "summary"]
+    spirit: bool
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """Whether what was missed follows, from where, and how many events."""
+
+    recovered: bool = False
+    source: Literal["log", "history", "none"] = "none"
+    missed: int = 0
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The answer to `join`."""
+
+    session: WelcomeSession
+    you: User
+    users: tuple[Annotated[msgspec.Raw, Meta(extra_json_schema=_USER)], ...]
+    user_count: int
+    seq: int
+    epoch: str
+    token: str
+    resumed: Resumed
+    heartbeat_seconds: int
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """The answer to `message`."""
+
+    seq: int
+    message_id: str
+    level: Level
+
+
+class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is wrong; `field` names the field of the command when one is to blame."""
+
+    code: Annotated[str, Meta(extra_json_schema=_CODES)]
+    message: str
+    retryable: bool = msgspec.field(default_factory=bool)  # a factory, so that false is not omitted
+    field: str | None = None
+    retry_after_ms: int | None = None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """The first and the last event that can't be delivered here; history over REST may have them."""
+
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
+
+
+class Persisted(msgspec.Struct, frozen=True):
+    """Every event up to `seq` is committed in Postgres."""
+
+    seq: int
+
+
+class PresenceChanged(msgspec.Struct, frozen=True):
+    """How many users are there now."""
+
+    user_count: int
+
+
+class Reconnect(msgspec.Struct, frozen=True):
+    """Why to go elsewhere, and after how many milliseconds."""
+
+    reason: Literal["restart"]
+    after_ms: int
+
+
+class WelcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="welcome"):
+    """The answer to `join`: the seat is taken, and events follow."""
+
+    id: CommandId = None
+    data: Welcome
+
+
+class AckEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ack"):
+    """The answer to `message`: it is ordered and on its way (`accepted`), or committed in Postgres (`persisted`)."""
+
+    id: CommandId = None
+    data: Ack
+
+
+class PongEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="pong"):
+    """The answer to `ping`."""
+
+    id: CommandId = None
+    data: Empty
+
+
+class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="error"):
+    """A command was not carried out, or the connection is about to be closed (then `code` is the close's name)."""
+
+    id: CommandId = None
+    data: ErrorData
+
+
+class GapEvent(msgspec.Struct, frozen=True, tag="gap"):
+    """Events that are no longer in Redis could not be delivered here."""
+
+    data: Gap
+
+
+class PersistedEvent(msgspec.Struct, frozen=True, tag="persisted"):
+    """How far the session is committed, to those who asked for such an `ack`."""
+
+    data: Persisted
+
+
+class PresenceChangedEvent(msgspec.Struct, frozen=True, tag="presence_changed"):
+    """At most one a second, in `summary` sessions instead of joins and leaves; ephemeral."""
+
+    ts: str
+    data: PresenceChanged
+
+
+class ReconnectEvent(msgspec.Struct, frozen=True, tag="reconnect"):
+    """Go elsewhere: a close with 1012 follows."""
+
+    data: Reconnect
+
+
+def welcome(command_id: CommandId, data: Welcome) -> bytes:
+    """`welcome`."""
+    return _encode(WelcomeEvent(id=command_id, data=data))
+
+
+def session_of(info: SessionInfo) -> WelcomeSession:
+    """What a client learns about the session."""
+    return WelcomeSession(info.id, info.name, info.created_at, info.max_users, info.presence, info.spirit)
+
+
+def ack(command_id: CommandId, seq: int, message_id: str, level: Level = "accepted") -> bytes:
+    """`ack` of a message that is ordered and on its way, or committed."""
+    return _encode(AckEvent(id=command_id, data=Ack(seq, message_id, level)))
+
+
+def pong(command_id: CommandId) -> bytes:
+    """`pong`."""
+    return _encode(PongEvent(id=command_id, data=Empty()))
+
+
+def error(command_id: CommandId, data: ErrorData) -> bytes:
+    """`error`."""
+    return _encode(ErrorEvent(id=command_id, data=data))
+
+
+def gap(first: int, last: int) -> bytes:
+    """`gap`: events `first` to `last` could not be delivered here."""
+    return _encode(GapEvent(Gap(first, last)))
+
+
+def persisted(seq: int) -> bytes:
+    """`persisted`: every event up to `seq` is committed in Postgres."""
+    return _encode(PersistedEvent(Persisted(seq)))
+
+
+def presence_changed(ts: str, user_count: int) -> bytes:
+    """`presence_changed`."""
+    return _encode(PresenceChangedEvent(ts, PresenceChanged(user_count)))
+
+
+def reconnect(reason: Literal["restart"], after_ms: int) -> bytes:
+    """`reconnect`: go elsewhere, the connection is about to be closed."""
+    return _encode(ReconnectEvent(Reconnect(reason, after_ms)))

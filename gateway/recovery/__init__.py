@@ -1,0 +1,1 @@
+"""Brings clients that lack events up to the live ones."""

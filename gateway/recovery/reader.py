@@ -1,0 +1,108 @@
+"""Reads what clients missed, page by page: from the session's log, or from Postgres when that reaches back no more."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from broker.events import Message, instant, message_received
+from broker.sessions.event_log import Log, Payload, read
+from broker.sessions.live_sessions import Seat, SessionInfo, Sessions
+from gateway.protocol.commands import Resume
+from gateway.protocol.server_events import Resumed
+from gateway.recovery.cursor import UNBOUNDED, Cursor
+from persistence.messages import MessageRecord, Messages
+
+PAGE_EVENTS = 256
+# However many come back at once, so many of them are read for at a time: this bounds what their pages take in memory,
+# and leaves most of the database's connections to others. A Postgres that hangs does not hold up the log's readers.
+LOG_READS = 16
+HISTORY_READS = 4
+
+
+class NotCommittedError(Exception):
+    """Events that the log lacks are not in Postgres yet; they will be when the worker has caught up."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a client that joins is told about what it missed, the first of these events, and where to read on."""
+
+    resumed: Resumed
+    cursor: Cursor
+    events: Sequence[Payload] = ()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a store had to be asked."""
+        return bool(self.events) or self.resumed.source == "history"
+
+
+def cursor_after(info: SessionInfo, seq: int, roster_seq: int = 0) -> Cursor:
+    """Where a client that has everything up to `seq` reads on, and whose roster is as of `roster_seq`."""
+    # Under `summary` presence every sequenced event is a message, but for the close, which is the last one.
+    return Cursor(seq, messages_until=UNBOUNDED if info.presence == "summary" else roster_seq)
+
+
+class Past:
+    """Both stores. Every method raises BrokerUnavailableError or DatabaseUnavailableError when it can't be told."""
+
+    def __init__(self, log: Log, sessions: Sessions, messages: Messages) -> None:
+        self._log = log
+        self._sessions = sessions
+        self._messages = messages
+        self._log_reads = asyncio.Semaphore(LOG_READS)
+        self._history_reads = asyncio.Semaphore(HISTORY_READS)
+
+    async def plan(self, info: SessionInfo, seat: Seat, resume: Resume | None) -> Plan:
+        """How a client that has this seat now goes on. Raises NotCommittedError."""
+        if resume is None or resume.epoch != seat.epoch or not 0 <= resume.seq <= seat.seq:
+            return Plan(Resumed(), cursor_after(info, seat.seq))
+        if resume.seq == seat.seq:
+            return Plan(Resumed(recovered=True, source="log"), cursor_after(info, seat.seq))
+        page = await self._read_log(info.id, resume.seq, seat.seq)
+        cursor = cursor_after(info, resume.seq, seat.seq)
+        events = cursor.took_log(page, PAGE_EVENTS, known_seq=seat.seq)
+        if events:
+            resumed = Resumed(recovered=True, source="log", missed=seat.seq - resume.seq)
+            return Plan(resumed, cursor_after(info, cursor.seq), events)
+        missed = await self._count(info.id, cursor, seat.seq)
+        return Plan(Resumed(recovered=True, source="history", missed=missed), cursor)
+
+    async def next(self, session_id: str, cursor: Cursor, known_seq: int) -> Sequence[Payload]:
+        """The next page, and the cursor moved past it; it may be empty. Raises OutrunError."""
+        if cursor.history is None:
+            page = await self._read_log(session_id, cursor.seq)
+            return cursor.took_log(page, PAGE_EVENTS, known_seq=known_seq)
+        after, before = cursor.history
+        async with self._history_reads:
+            records = await self._messages.between(session_id, after, before, limit=PAGE_EVENTS)
+        cursor.took_history([record.seq for record in records], PAGE_EVENTS)
+        return [_payload(record) for record in records]
+
+    async def _read_log(self, session_id: str, after: int, last: int | None = None) -> list[Payload]:
+        async with self._log_reads:
+            return read(await self._log.send_range(session_id, after + 1, last, limit=PAGE_EVENTS))
+
+    async def _count(self, session_id: str, cursor: Cursor, last: int) -> int:
+        """How many events up to `last` the cursor will find."""
+        assert cursor.history is not None
+        after, before = cursor.history
+        _, _, persisted = await self._sessions.send_position(session_id)
+        # The log is never trimmed further than that; but it may have been lost.
+        if persisted is None or int(persisted) < before - 1:
+            raise NotCommittedError
+        async with self._history_reads:
+            return await self._messages.count(session_id, after, before) + last - before + 1
+
+
+def _payload(record: MessageRecord) -> Payload:
+    message = Message(
+        id=record.id,
+        session_id=record.session_id,
+        user_id=record.user_id,
+        user_name=record.user_name,
+        text=record.text,
+        timestamp=instant(record.timestamp),
+        is_spirit=record.is_spirit,
+    )
+    return Payload(record.seq, b"m", (record.user_id or "-").encode(), message_received(record.seq, message))

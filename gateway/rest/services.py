@@ -1,0 +1,65 @@
+"""What request handlers may use, composed once by gateway/serve.py."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from broker.pubsub.publisher import Publisher
+from broker.sessions.live_sessions import Sessions as LiveSessions
+from gateway.access.directory import Directory
+from gateway.access.passwords import Passwords
+from gateway.access.tokens import Tokens
+from gateway.rooms.hub import Hub
+from gateway.settings import Settings
+from metrics.exposition import Exposition
+from persistence.messages import Messages
+from persistence.sessions import Sessions as StoredSessions
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether this gateway may get traffic, and why not."""
+
+    is_ready: bool
+    reason: str | None = None
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """What this gateway holds now and what it has done since it started."""
+
+    gateway_id: str
+    sockets: int
+    sessions: int
+    events_total: int
+    deliveries_total: int
+    uptime_seconds: float
+    loop_lag_seconds: float
+    """How late the event loop ran at worst in the last 5 seconds."""
+    backlog: int
+    """Entries that wait for Postgres in the partition that has most, up to `backlog_limit`."""
+    backlog_limit: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One gateway's parts.
+
+    `ping_database` and `ping_redis` return when the server answered, and raise PersistenceError or BrokerError when it
+    can't be reached; their caller sets the time limit.
+    """
+
+    settings: Settings
+    tokens: Tokens
+    passwords: Passwords
+    directory: Directory
+    stored_sessions: StoredSessions
+    messages: Messages
+    live_sessions: LiveSessions
+    publisher: Publisher
+    hub: Hub
+    readiness: Callable[[], Readiness]
+    counters: Callable[[], Counters]
+    metrics: Exposition
+    ping_database: Callable[[], Awaitable[None]]
+    ping_redis: Callable[[], Awaitable[None]]

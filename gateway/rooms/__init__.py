@@ -1,0 +1,1 @@
+"""The sessions that have users on this gateway: hub, room, sequencer, outbox, members."""

@@ -1,0 +1,102 @@
+"""Where each of a gateway's metrics comes from; what they are called and mean stands in metrics/definitions.py."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from broker.pubsub.publisher import Publisher
+from broker.redis.link import Link
+from gateway.access.admission import Door
+from gateway.counters import Tally
+from gateway.lifecycle.drain import Drain
+from gateway.lifecycle.relay_probe import Hearing
+from gateway.rest.services import Counters
+from gateway.rooms.hub import Hub
+from gateway.telemetry.dependency_probe import Vitals
+from gateway.telemetry.loop_lag import Lag
+from metrics.exposition import Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """Reads the parts of a gateway when somebody asks."""
+
+    gateway_id: str
+    door: Door
+    drain: Drain
+    hub: Hub
+    link: Link
+    publisher: Publisher
+    tally: Tally
+    vitals: Vitals
+    hearing: Hearing
+    lag: Lag
+    is_ready: Callable[[], bool]
+    max_backlog: int
+    started_at: float = field(default_factory=time.monotonic)
+
+    def __call__(self) -> Mapping[str, Value]:
+        """Every metric's value now."""
+        return {**self._people(), **self._passing(), **self._servers()}
+
+    def counters(self) -> Counters:
+        """The few numbers that `/health` shows."""
+        return Counters(
+            gateway_id=self.gateway_id,
+            sockets=self.door.sockets,
+            sessions=self.hub.room_count,
+            events_total=self.hub.events_total,
+            deliveries_total=self.hub.deliveries_total,
+            uptime_seconds=round(time.monotonic() - self.started_at, 1),
+            loop_lag_seconds=round(self.lag.seconds, 4),
+            backlog=self.vitals.backlog.fullest,
+            backlog_limit=self.max_backlog,
+            dead_letters=self.vitals.backlog.dead,
+        )
+
+    def _people(self) -> dict[str, Value]:
+        return {
+            "seance_connections": self.door.sockets,
+            "seance_sessions": self.hub.room_count,
+            "seance_ready": self.is_ready(),
+            "seance_draining": self.door.is_draining,
+            "seance_drained_connections_total": self.drain.drained_total,
+            "seance_joins_total": self.tally.joins,
+            "seance_joins_refused_total": self.tally.joins_refused,
+            "seance_upgrades_refused_total": self.tally.upgrades_refused,
+            "seance_connections_closed_total": self.tally.closed,
+        }
+
+    def _passing(self) -> dict[str, Value]:
+        return {
+            "seance_publishes_total": self.publisher.sent_total,
+            "seance_publishes_failed_total": self.tally.publishes_failed,
+            "seance_events_total": self.hub.events_total,
+            "seance_deliveries_total": self.hub.deliveries_total,
+            "seance_delivered_bytes_total": self.hub.delivered_bytes_total,
+            "seance_publish_to_deliver_seconds": self.tally.stopwatch.seconds,
+            "seance_log_reads_total": self.tally.log_reads,
+            "seance_gap_events_total": self.tally.gap_events,
+            "seance_replays_total": self.tally.replays,
+            "seance_replayed_events_total": self.tally.replayed_events,
+            "seance_slow_consumers_total": self.tally.slow_consumers,
+            "seance_resyncs_total": self.tally.resyncs,
+        }
+
+    def _servers(self) -> dict[str, Value]:
+        vitals = self.vitals
+        return {
+            "seance_redis_up": vitals.is_redis_up,
+            "seance_postgres_up": vitals.is_postgres_up,
+            "seance_canaries_total": self.hearing.sent_total,
+            "seance_canaries_lost_total": self.hearing.lost_total,
+            "seance_canary_round_trip_seconds": self.hearing.round_trips,
+            "seance_loop_lag_seconds": self.lag.seconds,
+            "seance_redis_round_trip_seconds": vitals.redis_seconds,
+            "seance_postgres_round_trip_seconds": vitals.postgres_seconds,
+            "seance_redis_reconnects_total": self.link.keeper.reconnects_total,
+            "seance_backlog_entries": vitals.backlog.entries,
+            "seance_backlog_fullest_entries": vitals.backlog.fullest,
+            "seance_backlog_limit_entries": self.max_backlog,
+            "seance_dead_letters": vitals.backlog.dead,
+        }

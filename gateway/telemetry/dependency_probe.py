@@ -1,0 +1,73 @@
+"""Looks at the servers behind the gateway every few seconds, for the metrics: round trips, and what waits."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from broker.errors import BrokerError
+from broker.redis.link import Link
+from broker.streams.backlog import Backlog, measure
+from metrics.definitions import SECONDS
+from metrics.histogram import Histogram
+from persistence.errors import PersistenceError
+
+LOOK_SECONDS = 5.0
+# While a server is away, so that its return shows soon.
+LOOK_AGAIN_SECONDS = 0.5
+
+
+class Vitals:
+    """What the last look found; before the first one nothing is up."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        ping_redis: Callable[[], Awaitable[None]],
+        ping_database: Callable[[], Awaitable[None]],
+        partitions: int,
+    ) -> None:
+        self.is_redis_up = False
+        self.is_postgres_up = False
+        self.redis_seconds = Histogram(SECONDS)
+        self.postgres_seconds = Histogram(SECONDS)
+        self.backlog = Backlog()
+        self._link = link
+        self._ping_redis = ping_redis
+        self._ping_database = ping_database
+        self._partitions = partitions
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            is_well = self.is_redis_up and self.is_postgres_up
+            await asyncio.sleep(LOOK_SECONDS if is_well else LOOK_AGAIN_SECONDS)
+
+    async def look(self) -> None:
+        """Look once, at most LOOK_SECONDS long."""
+        self.is_redis_up, self.is_postgres_up = await asyncio.gather(
+            _succeeds(self._look_at_redis), _succeeds(self._look_at_postgres)
+        )
+
+    async def _look_at_redis(self) -> None:
+        await _timed(self._ping_redis, self.redis_seconds)
+        self.backlog = await measure(self._link, self._partitions)
+
+    async def _look_at_postgres(self) -> None:
+        await _timed(self._ping_database, self.postgres_seconds)
+
+
+async def _timed(work: Callable[[], Awaitable[None]], seconds: Histogram) -> None:
+    began_at = time.perf_counter()
+    await work()
+    seconds.observe(time.perf_counter() - began_at)
+
+
+async def _succeeds(look: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            await look()
+    except (BrokerError, PersistenceError, TimeoutError):
+        return False
+    return True

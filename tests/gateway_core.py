@@ -1,0 +1,264 @@
+"""The part of a gateway between Redis and its sockets, for tests: real connections, sockets that only remember."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from broker import keys
+from broker.events import User
+from broker.pubsub.publisher import Publisher
+from broker.pubsub.subscriber import Subscriber
+from broker.redis.link import Link
+from broker.redis.reconnect import Keeper
+from broker.redis.scripts import Scripts
+from broker.sessions.event_log import Log
+from broker.sessions.live_sessions import Seat, SessionInfo, Sessions
+from gateway.counters import Tally
+from gateway.protocol.close_codes import Ending
+from gateway.rooms.hub import Hub
+from gateway.rooms.leave_queue import Departures
+from gateway.rooms.room import Room
+from tests.frames import server_frames
+from tests.session_state import NAMES, SESSION, eventually, kept, take_lease
+
+PARTITIONS = 4
+INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 50, "full", spirit=False)
+MARK = "the mark"
+
+
+class Recorder:
+    """A socket that remembers what is written; it ends as a connection does, also when it is told to at a write."""
+
+    def __init__(self, hub: Hub, room: Room, user_id: str, name: str, *, wants_batches: bool = False) -> None:
+        self.id = name
+        self.wants_batches = wants_batches
+        self.wants_persisted = False
+        self.writes: list[list[Any]] = []
+        self.ending: Ending | None = None
+        self.ends_at_write: Ending | None = None
+        self._hub = hub
+        self.room = room
+        self._user_id = user_id
+
+    @property
+    def user_id(self) -> str:
+        """Whose connection it is."""
+        return self._user_id
+
+    def write(self, data: bytes) -> None:
+        """Remember the frames of one write."""
+        assert self.ending is None, "nothing is written to a socket that has ended"
+        frames = list(server_frames(data))
+        assert frames[-1][2] == len(data), "whole frames only"
+        self.writes.append([json.loads(payload) for _, payload, _ in frames])
+        if self.ends_at_write is not None:
+            self.end(self.ends_at_write)
+
+    def end(self, ending: Ending) -> None:
+        """Leave the room."""
+        if self.ending is None:
+            self.ending = ending
+            self.room.detach(self)
+            self._hub.drop_if_empty(self.room)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Every event so far, those of batches too, marks left out."""
+        frames = [frame for write in self.writes for frame in write]
+        events = [event for frame in frames for event in (frame if isinstance(frame, list) else [frame])]
+        return [event for event in events if event["data"].get("user", {}).get("name") != MARK]
+
+    @property
+    def marks(self) -> int:
+        """How many marks came."""
+        return sum(MARK in json.dumps(frame) for write in self.writes for frame in write)
+
+    @property
+    def seqs(self) -> list[int]:
+        """The seq of every sequenced event so far."""
+        return [event["seq"] for event in self.events if "seq" in event]
+
+    @property
+    def types(self) -> list[str]:
+        """The type of every event so far."""
+        return [event["type"] for event in self.events]
+
+    async def sees(self, last_seq: int) -> None:
+        """Return once this event is the last sequenced one."""
+        await eventually(lambda: self.seqs[-1:] == [last_seq], what=f"event {last_seq} after {self.seqs[-3:]}")
+
+    async def ends(self) -> Ending:
+        """How it ended, once it has."""
+        return await eventually(lambda: self.ending, what="the end")
+
+
+class Gate:
+    """Stands between the subscriber and the hub: what Redis sent waits while the gate is shut."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.is_shut = False
+        self.waiting: list[tuple[bytes, bytes]] = []
+        self._hub = hub
+
+    def heard(self, channel: bytes, payload: bytes) -> None:
+        """A message came."""
+        if self.is_shut:
+            self.waiting.append((channel, payload))
+        else:
+            self._hub.heard(channel, payload)
+
+    def resubscribed(self, channel: bytes) -> None:
+        """The channel is heard again."""
+        self._hub.resubscribed(channel)
+
+    def start_of_read(self) -> None:
+        """Something comes."""
+        self._hub.start_of_read()
+
+    def end_of_read(self) -> None:
+        """Everything of one read came."""
+        self._hub.end_of_read()
+
+    def shut(self) -> None:
+        """Keep what comes from now on."""
+        self.is_shut = True
+
+    async def holds(self, count: int) -> None:
+        """Return once so many messages wait."""
+        await eventually(lambda: len(self.waiting) >= count, what=f"{count} messages at the gate")
+
+    def let(self, count: int | None = None, *, again: bool = False) -> None:
+        """Let the first messages through, and keep them for another time when they shall come `again`."""
+        count = len(self.waiting) if count is None else count
+        through = self.waiting[:count]
+        if not again:
+            del self.waiting[:count]
+        for channel, payload in through:
+            self._hub.heard(channel, payload)
+
+    def lose(self, count: int) -> None:
+        """The first messages never come."""
+        del self.waiting[:count]
+
+    def open(self) -> None:
+        """Let everything through."""
+        self.is_shut = False
+        self.let()
+
+
+class House:
+    """Everything between Redis and the sockets of one gateway."""
+
+    def __init__(
+        self, url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0, is_apart: bool = True
+    ) -> None:
+        self.info = info
+        self.link = Link(url, timeout_seconds=timeout_seconds)
+        # A gateway has one link for both; apart, a test can take the one away and use the other.
+        self.listening = self.link
+        if is_apart:
+            self.listening = Link(url, timeout_seconds=timeout_seconds, name="seance-listening")
+        self.subscriber = Subscriber(self.listening)
+        self.scripts = Scripts(self.link)
+        self.sessions = Sessions(self.link, self.scripts, partitions=PARTITIONS)
+        self.publisher = Publisher(self.link, self.scripts, partitions=PARTITIONS, max_backlog=100_000)
+        self.hub = Hub(self.subscriber, self.sessions, Log(self.link, partitions=PARTITIONS), Tally())
+        self.departures = Departures(self.sessions)
+        self.gate = Gate(self.hub)
+        self.subscriber.listener = self.gate
+        self.key = self.sessions.key(info.id)
+        self.log_key = keys.log(keys.partition_of(info.id, PARTITIONS), info.id)
+
+    async def seat(self, user_id: str, name: str | None = None, *, connection: str | None = None) -> Seat:
+        """A seat for the user, as a gateway takes it."""
+        name = name or NAMES[user_id]
+        user = User(user_id, name)
+        await take_lease(self.link, self.info.id, PARTITIONS)
+        return await self.sessions.join(self.info.id, user, gateway="gw-1", connection=connection or name)
+
+    def recorder(self, room: Room, user_id: str, name: str | None = None, *, wants_batches: bool = False) -> Recorder:
+        """A socket of the user, not attached yet."""
+        return Recorder(self.hub, room, user_id, name or NAMES[user_id], wants_batches=wants_batches)
+
+    async def join(
+        self, user_id: str, name: str | None = None, *, connection: str | None = None, wants_batches: bool = False
+    ) -> Recorder:
+        """A user who has joined; `connection` is the name of the socket, by default the user's own."""
+        room = await self.hub.enter(self.info)
+        seat = await self.seat(user_id, name, connection=connection)
+        member = self.recorder(room, user_id, connection or name, wants_batches=wants_batches)
+        self.attach(member, seat)
+        self.hub.left(room)
+        return member
+
+    def attach(self, member: Recorder, seat: Seat) -> None:
+        """The seat is taken: the member gets what comes after it."""
+        member.room.seat(member, seat.seq, seat.epoch)
+        assert member.room.attach(member, seat.seq)
+
+    async def say(self, text: str = "hi", *, user_id: str | None = None) -> int:
+        """A message from elsewhere; its seq."""
+        done = await self.publisher.message(self.info.id, user_id=user_id, user_name="Elsewhere", text=text)
+        return done.seq
+
+    async def mark(self, *members: Recorder) -> None:
+        """Return once everything that was published before has reached these members."""
+        before = [member.marks for member in members]
+        await self.publisher.ephemeral(self.info.id, "user_typing", User(None, MARK))
+        await eventually(
+            lambda: all(member.marks > count for member, count in zip(members, before, strict=True)), what="the mark"
+        )
+
+    async def shut(self, *members: Recorder) -> None:
+        """Shut the gate, once everything from before has come through to these members."""
+        await self.mark(*members)
+        self.gate.shut()
+
+    async def snapshot(self) -> dict[str, bytes]:
+        """All that Redis holds of the session now."""
+        names = [name.decode() for name in await self.link.call("KEYS", f"{self.key}*")]
+        return {name: await self.link.call("DUMP", name) for name in names}
+
+    async def go_back(self, snapshot: dict[str, bytes]) -> None:
+        """Let Redis hold of the session what it held then, and nothing else."""
+        for name in await self.link.call("KEYS", f"{self.key}*"):
+            await self.link.call("DEL", name)
+        for name, dumped in snapshot.items():
+            await self.link.call("RESTORE", name, 0, dumped)
+
+    async def position(self) -> tuple[str, int]:
+        """Epoch and last seq of the session's hot state."""
+        epoch, seq, _ = await self.sessions.send_position(self.info.id)
+        return epoch.decode(), int(seq)
+
+    async def hears(self, *channels: str) -> None:
+        """Return once these are the channels that anybody hears; the wishes go over another connection."""
+        heard: set[str] | None = None
+        async with asyncio.timeout(10):
+            while heard != set(channels):
+                heard = {channel.decode() for channel in await self.link.call("PUBSUB", "CHANNELS")}
+
+
+@contextlib.asynccontextmanager
+async def house(
+    url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0, is_apart: bool = True
+) -> AsyncIterator[House]:
+    """A house whose session is open, connected meanwhile."""
+    house = House(url, info, timeout_seconds=timeout_seconds, is_apart=is_apart)
+    async with kept(house.link.keeper), kept(house.listening.keeper) if is_apart else contextlib.nullcontext():
+        await house.sessions.open(info)
+        yield house
+
+
+@contextlib.asynccontextmanager
+async def without(keeper: Keeper) -> AsyncIterator[None]:
+    """Without this connection; it is back at the end."""
+    url, keeper._url = keeper._url, "redis://127.0.0.1:1/0"
+    assert keeper._wire is not None
+    keeper._wire.abort()
+    await eventually(lambda: not keeper.is_up)
+    yield
+    keeper._url = url
+    await asyncio.wait_for(keeper.wait_up(), 10)

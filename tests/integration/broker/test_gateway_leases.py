@@ -1,0 +1,148 @@
+"""Gateway leases: proof of life, and the end of whoever gives none."""
+
+import asyncio
+import time
+
+import pytest
+
+from broker import keys
+from broker.events import User
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions import gateway_leases as leases_module
+from broker.sessions.gateway_leases import LEASE_MS, Leases
+from broker.sessions.live_sessions import SessionInfo, Sessions
+from tests.session_state import eventually, now_ms, take_lease
+
+PARTITIONS = 4
+
+
+def leases(link: Link, scripts: Scripts, lease: str = "gw-1") -> Leases:
+    """The leases of a gateway."""
+    return Leases(link, scripts, partitions=PARTITIONS, lease=lease)
+
+
+async def expiries(link: Link, lease: str = "gw-1") -> list[int | None]:
+    """When the gateway's lease ends, in each partition."""
+    scores = [await link.call("ZSCORE", keys.gateways(partition), lease) for partition in range(PARTITIONS)]
+    return [None if score is None else int(score) for score in scores]
+
+
+async def a_millisecond() -> None:
+    """Return in the next millisecond: a lease prolonged twice in the same one has not changed."""
+    now = now_ms()
+    await eventually(lambda: now_ms() > now)
+
+
+async def seated(sessions: Sessions, number: int, lease: str) -> str:
+    """A session of its own with one user on that gateway; its id."""
+    session_id = f"00000000-0000-4000-8000-{number:012}"
+    await sessions.open(SessionInfo(session_id, "Evening", "2026-11-22T21:05:00.123Z", 200, "full", spirit=False))
+    await take_lease(sessions._link, session_id, PARTITIONS, lease)
+    await sessions.join(session_id, User(f"u{number}", f"Guest {number}"), gateway=lease, connection="c-1")
+    return session_id
+
+
+async def test_taken_and_prolonged(link: Link, scripts: Scripts) -> None:
+    """The first time the lease is taken in every partition; after that it is prolonged, and was never lost."""
+    ours = leases(link, scripts)
+    before = now_ms()
+    assert await ours.renew() == set(range(PARTITIONS))
+    first = await expiries(link)
+    assert all(expiry and before + LEASE_MS <= expiry <= now_ms() + LEASE_MS for expiry in first)
+    await a_millisecond()
+    assert await ours.renew() == set()
+    second = await expiries(link)
+    assert all(later > earlier for earlier, later in zip(first, second, strict=True) if earlier and later)
+    assert None not in second
+
+
+async def test_lost(link: Link, scripts: Scripts) -> None:
+    """A partition whose lease others have ended is told, and taken again."""
+    ours = leases(link, scripts)
+    await ours.renew()
+    await link.call("ZREM", keys.gateways(2), "gw-1")
+    await a_millisecond()
+    assert await ours.renew() == {2}
+    assert None not in await expiries(link)
+    await a_millisecond()
+    assert await ours.renew() == set()
+
+
+async def test_an_expired_lease_that_nobody_ended(link: Link, scripts: Scripts) -> None:
+    """A gateway that slept, but was not reaped, has lost nothing."""
+    ours = leases(link, scripts)
+    await ours.renew()
+    await link.call("ZADD", keys.gateways(1), 1, "gw-1")
+    await a_millisecond()
+    assert await ours.renew() == set()
+    assert min(expiry or 0 for expiry in await expiries(link)) > now_ms()
+
+
+async def test_reap(link: Link, scripts: Scripts) -> None:
+    """Seats of a gateway whose lease has passed are freed in every partition; those of the living stay."""
+    dead, alive = leases(link, scripts, "dead"), leases(link, scripts, "alive")
+    sessions = Sessions(link, scripts, partitions=PARTITIONS)
+    await dead.renew()
+    await alive.renew()
+    held = [await seated(sessions, number, ("dead", "alive")[number % 2]) for number in range(20)]
+    assert await alive.reap() == 0
+    for partition in range(PARTITIONS):
+        await link.call("ZADD", keys.gateways(partition), now_ms() - 1, "dead")
+    assert await alive.reap() == 10
+    assert [(await sessions.state(session_id)).user_count for session_id in held] == [0, 1] * 10
+    assert await expiries(link, "dead") == [None] * PARTITIONS
+    assert await alive.reap() == 0
+
+
+async def test_reap_many(link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many seats a dead gateway held, one round frees them all, some at a time."""
+    monkeypatch.setattr(leases_module, "REAP_AT_ONCE", 3)
+    sessions = Sessions(link, scripts, partitions=PARTITIONS)
+    dead = leases(link, scripts, "dead")
+    held = await asyncio.gather(*(seated(sessions, number, "dead") for number in range(50)))
+    await dead.renew()
+    await dead.give_up()
+    assert await leases(link, scripts).reap() == 50
+    assert {(await sessions.state(session_id)).user_count for session_id in held} == {0}
+    assert await link.call("KEYS", "*gateway*") == []
+
+
+async def test_grace_passed(link: Link, scripts: Scripts) -> None:
+    """A seat that was kept for nobody is freed once its grace has passed."""
+    sessions = Sessions(link, scripts, partitions=PARTITIONS, grace_seconds=15)
+    session_id = await seated(sessions, 1, "gw-1")
+    await sessions.send_leave(session_id, "u1", connection="c-1", is_lost=True)
+    assert await leases(link, scripts).reap() == 0
+    away = f"{keys.prefix(keys.partition_of(session_id, PARTITIONS))}away"
+    await link.call("ZADD", away, now_ms() - 1, f"{session_id} u1")
+    assert await leases(link, scripts).reap() == 1
+    assert await sessions.users(session_id) == []
+
+
+async def test_given_up(link: Link, scripts: Scripts) -> None:
+    """A gateway that ends lets its leases end at once; one that never had any makes none."""
+    ours = leases(link, scripts)
+    await ours.give_up()
+    assert await expiries(link) == [None] * PARTITIONS
+    await ours.renew()
+    await ours.give_up()
+    assert await expiries(link) == [0] * PARTITIONS
+    await leases(link, scripts, "another").reap()
+    assert await expiries(link) == [None] * PARTITIONS
+
+
+async def test_own_clock_does_not_matter(link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway whose clock is wrong frees no seat of a gateway that lives, and lives itself."""
+    sessions = Sessions(link, scripts, partitions=PARTITIONS)
+    ours, theirs = leases(link, scripts), leases(link, scripts, "gw-2")
+    await theirs.renew()
+    session_id = await seated(sessions, 1, "gw-2")
+    for skew_seconds in (60, -60):
+        skewed_ns = time.time_ns() + skew_seconds * 1_000_000_000
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time_ns", lambda skewed_ns=skewed_ns: skewed_ns)
+            await ours.renew()
+            await ours.reap()
+        assert (await sessions.state(session_id)).user_count == 1
+        assert min(expiry or 0 for expiry in await expiries(link)) > now_ms()

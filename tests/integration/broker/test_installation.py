@@ -1,0 +1,82 @@
+"""What must hold for the Redis of an installation."""
+
+import asyncio
+
+import pytest
+
+from broker import keys
+from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
+from broker.redis import installation
+from broker.redis.link import Link
+from tests.redis_server import RedisServer
+from tests.session_state import kept
+
+
+async def test_the_first_claim_decides(link: Link) -> None:
+    """The number of partitions is noted with the first data; another number is refused and changes nothing."""
+    await installation.claim(link, 16)
+    await installation.claim(link, 16)
+    with pytest.raises(PartitionsMismatchError, match="in 16 partitions, PARTITIONS is 8; set PARTITIONS=16"):
+        await installation.claim(link, 8)
+    assert await link.call("GET", keys.PARTITIONS) == b"16"
+
+
+async def test_claims_at_once(link: Link) -> None:
+    """Of gateways that start at the same time with different numbers one is refused."""
+    claims = [installation.claim(link, number) for number in (16, 8)]
+    first, second = await asyncio.gather(*claims, return_exceptions=True)
+    assert first is None
+    assert isinstance(second, PartitionsMismatchError)
+
+
+async def test_all_is_well(link: Link) -> None:
+    """A Redis that evicts nothing and keeps an append-only file has no problems."""
+    assert await installation.problems(link) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "what"),
+    [("maxmemory-policy", "allkeys-lru", "may drop events"), ("appendonly", "no", "a restart loses events")],
+)
+async def test_a_problem(server: RedisServer, setting: str, value: str, what: str) -> None:
+    """Each wrong setting is named, with how to mend it."""
+    link = Link(server.url)
+    async with kept(link.keeper):
+        await link.call("CONFIG", "SET", setting, value)
+        (problem,) = await installation.problems(link)
+    assert what in problem.what
+    assert setting in problem.mend
+
+
+async def test_two_problems(server: RedisServer) -> None:
+    """Both wrong settings are told at once."""
+    link = Link(server.url)
+    async with kept(link.keeper):
+        await link.call("CONFIG", "SET", "maxmemory-policy", "volatile-ttl", "appendonly", "no")
+        assert len(await installation.problems(link)) == 2
+
+
+@pytest.mark.parametrize("right", ["-config", "-config|get"])
+async def test_the_settings_can_not_be_read(server: RedisServer, right: str) -> None:
+    """A provider may forbid CONFIG; that is told, and no error."""
+    link = Link(server.url)
+    async with kept(link.keeper):
+        await link.call("ACL", "SETUSER", "default", right)
+        (problem,) = await installation.problems(link)
+    assert "CONFIG is not allowed" in problem.what
+
+
+async def test_without_a_connection(redis_url: str) -> None:
+    """That Redis can't be reached is an error, not a problem of its settings."""
+    link = Link(redis_url)
+    with pytest.raises(BrokerUnavailableError):
+        await installation.problems(link)
+    with pytest.raises(BrokerUnavailableError):
+        await installation.claim(link, 16)
+
+
+async def test_something_else_under_the_key(link: Link) -> None:
+    """What is no number of partitions is not overwritten."""
+    await link.call("RPUSH", keys.PARTITIONS, "text")
+    with pytest.raises(BrokerError, match="WRONGTYPE"):
+        await installation.claim(link, 16)

@@ -1,0 +1,123 @@
+"""Publishing and the log of recent events, through their typed calls."""
+
+import asyncio
+import json
+
+import pytest
+
+from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
+from broker.events import MessageReceived, User, decode_stored, message_received
+from broker.pubsub.publisher import Published, Publisher
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions.event_log import PAGE, Log, parse, read
+from broker.sessions.live_sessions import SessionInfo, Sessions
+from tests.session_state import ANA, SESSION, Ear
+
+PARTITIONS = 4
+INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 3, "full", spirit=True)
+
+
+@pytest.fixture
+def sessions(link: Link, scripts: Scripts) -> Sessions:
+    """The hot state."""
+    return Sessions(link, scripts, partitions=PARTITIONS)
+
+
+@pytest.fixture
+def publisher(link: Link, scripts: Scripts) -> Publisher:
+    """Publishes while fewer than 2000 entries wait."""
+    return Publisher(link, scripts, partitions=PARTITIONS, max_backlog=2000)
+
+
+@pytest.fixture
+def log(link: Link) -> Log:
+    """Reads recent events."""
+    return Log(link, partitions=PARTITIONS)
+
+
+@pytest.mark.parametrize(
+    ("author", "kind"),
+    [((ANA, False), b"m"), ((ANA, True), b"e"), ((None, False), b"e"), ((None, True), b"e")],
+)
+async def test_message(
+    sessions: Sessions, publisher: Publisher, log: Log, author: tuple[str | None, bool], kind: bytes
+) -> None:
+    """A message stands in the log as the contract has it; only a person's sets the spirit thinking."""
+    await sessions.open(INFO)
+    user_id, is_spirit = author
+    text = 'quotes " backslash \\ newline \n {} \N{GHOST}'
+    done = await publisher.message(SESSION, user_id=user_id, user_name="Ana", text=text, is_spirit=is_spirit)
+    (payload,) = read(await log.send_range(SESSION, 1))
+    assert (payload.seq, payload.kind, payload.subject) == (1, kind, (user_id or "-").encode())
+    event = decode_stored(payload.body)
+    assert isinstance(event, MessageReceived)
+    assert done == Published(event.seq, event.data.id) == Published(1, event.data.id)
+    assert (event.data.session_id, event.data.user_id, event.data.user_name) == (SESSION, user_id, "Ana")
+    assert (event.data.text, event.data.is_spirit, event.data.timestamp) == (text, is_spirit, event.ts)
+    assert message_received(1, event.data) == payload.body
+
+
+async def test_key(sessions: Sessions, publisher: Publisher, log: Log) -> None:
+    """A repeated key gives the first message's place; the same key of another user, or of no user, is another."""
+    await sessions.open(INFO)
+    first = await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="one", key="k")
+    assert await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="two", key="k") == first
+    server = await publisher.message(SESSION, user_id=None, user_name="Server", text="three", key="k")
+    assert await publisher.message(SESSION, user_id=None, user_name="Server", text="four", key="k") == server
+    assert (first.seq, server.seq) == (1, 2)
+    assert len(read(await log.send_range(SESSION, 1))) == 2
+
+
+async def test_refused(sessions: Sessions, publisher: Publisher, link: Link, scripts: Scripts) -> None:
+    """What can't be published says why, and nothing is stored."""
+    with pytest.raises(SessionUnknownError):
+        await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
+    await sessions.open(INFO)
+    full = Publisher(link, scripts, partitions=PARTITIONS, max_backlog=0)
+    with pytest.raises(BacklogFullError):
+        await full.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
+    last = await sessions.close(SESSION)
+    with pytest.raises(SessionClosedError):
+        await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
+    assert last == 1
+
+
+async def test_ephemeral(sessions: Sessions, publisher: Publisher, ear: Ear) -> None:
+    """Ephemeral events are heard by whoever listens now, and kept nowhere."""
+    await sessions.open(INFO)
+    await ear.listen(sessions.key(SESSION))
+    await publisher.ephemeral(SESSION, "spirit_thinking")
+    await publisher.ephemeral(SESSION, "user_typing", User(ANA, "Ana"))
+    await publisher.ephemeral(SESSION, "user_typing", User(None, "Server"))
+    payloads = [parse(raw) for raw in await ear.latest(sessions.key(SESSION))]
+    assert [(payload.seq, payload.kind, payload.subject) for payload in payloads] == [
+        (0, b"a", b"-"),
+        (0, b"t", ANA.encode()),
+        (0, b"a", b"-"),
+    ]
+    events = [json.loads(payload.body) for payload in payloads]
+    assert [event["type"] for event in events] == ["spirit_thinking", "user_typing", "user_typing"]
+    assert [event["data"] for event in events] == [
+        {},
+        {"user": {"id": ANA, "name": "Ana"}},
+        {"user": {"id": None, "name": "Server"}},
+    ]
+    assert all(event.keys() == {"type", "ts", "data"} for event in events)
+
+
+async def test_ranges(sessions: Sessions, publisher: Publisher, log: Log) -> None:
+    """A range of the log comes in order, from its first event on, and no longer than asked for."""
+    await sessions.open(INFO)
+    total = PAGE + 1
+    said = (publisher.message(SESSION, user_id=None, user_name="Server", text="hi") for _ in range(total))
+    assert max(one.seq for one in await asyncio.gather(*said)) == total
+    for first, until, limit, expected in (
+        (1, None, PAGE, range(1, PAGE + 1)),
+        (3, None, 2 * PAGE, range(3, total + 1)),
+        (7, 8, PAGE, range(7, 9)),
+        (7, 20, 5, range(7, 12)),
+        (total + 1, None, PAGE, range(0)),
+    ):
+        events = read(await log.send_range(SESSION, first, until, limit=limit))
+        assert [event.seq for event in events] == list(expected)

@@ -1,0 +1,88 @@
+"""Calling scripts: by digest, whole when Redis has forgotten them, and their errors."""
+
+import pytest
+
+from broker.errors import BrokerError, BrokerUnavailableError
+from broker.redis.link import Link
+from broker.redis.scripts import NAMES, Script, Scripts
+from tests.redis_server import redial
+from tests.session_state import PART, Hot
+
+
+async def loaded(link: Link, names: tuple[str, ...] = NAMES) -> list[int]:
+    """For each script, 1 when Redis knows it."""
+    answer: list[int] = await link.call("SCRIPT", "EXISTS", *(Script(name).digest for name in names))
+    return answer
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_says_what_it_is_for(name: str) -> None:
+    """Every script, with what it has in front, tells its keys, its arguments and what it returns."""
+    source = Script(name).source
+    assert source.startswith("-- Publish a message" if name == "publish" else "-- Shared by every script")
+    assert source.count("\n-- KEYS  1 ") == source.count("\n-- ARGV  1 ") == source.count("\n-- Returns ") == 1
+
+
+async def test_loaded_on_every_connection(link: Link, redis_url: str) -> None:
+    """A new connection loads every script, since the server behind it may be another one."""
+    Scripts(link)
+    assert await loaded(link) == [0] * len(NAMES)
+    await redial(redis_url, link.keeper)
+    assert await loaded(link) == [1] * len(NAMES)
+
+
+async def test_forgotten_scripts_are_sent_whole(hot: Hot) -> None:
+    """When Redis has forgotten its scripts nobody notices: the call is repeated with the source."""
+    await hot.open()
+    assert await hot.publish("one") == 1
+    await hot.redis("SCRIPT", "FLUSH")
+    assert await hot.publish("two") == 2
+    assert await hot.publish("three") == 3
+    assert [event["data"]["text"] for event in await hot.recorded()] == ["one", "two", "three"]
+
+
+async def test_many_calls_of_a_forgotten_script(hot: Hot, scripts: Scripts) -> None:
+    """Calls that were under way together are all carried out, in the order made."""
+    await hot.open()
+    await hot.redis("SCRIPT", "FLUSH")
+    calls = [scripts.call("close", (hot.key, PART), "now"), scripts.call("close", (hot.key, PART), "later")]
+    assert [await call for call in calls] == [1, 1]
+    assert (await hot.recorded())[0]["ts"] == "now"
+
+
+async def test_a_script_that_fails(link: Link, scripts: Scripts) -> None:
+    """What goes wrong inside a script raises, whether it was called by its digest or had to be sent."""
+    await link.call("SCRIPT", "FLUSH")
+    await link.call("SET", f"{PART}gateways", "no zset")
+    for _ in range(2):
+        with pytest.raises(BrokerError, match="WRONGTYPE"):
+            await scripts.call("reap", (PART,), 1, "now", 1)
+
+
+async def test_without_a_connection(redis_url: str) -> None:
+    """A call fails at once when Redis can't be reached."""
+    answer = Scripts(Link(redis_url)).call("reap", (PART,), 1, "now", 1)
+    assert answer.done()
+    with pytest.raises(BrokerUnavailableError):
+        await answer
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_whoever_goes_away_is_not_answered(link: Link, hot: Hot, scripts: Scripts, is_known: bool) -> None:
+    """A cancelled call disturbs no other; a script that Redis knows was carried out by then."""
+    await hot.open()
+    if is_known:
+        await link.call("SCRIPT", "LOAD", Script("close").source)
+    scripts.call("close", (hot.key, PART), "now").cancel()
+    assert (await hot.hash())["is_active"] == ("0" if is_known else "1")
+    assert await hot.close() == 1
+
+
+async def test_going_away_while_the_script_is_sent(link: Link, hot: Hot, scripts: Scripts) -> None:
+    """The same while the source is on its way."""
+    await hot.open()
+    await link.call("SCRIPT", "FLUSH")
+    answer = scripts.call("close", (hot.key, PART), "now")
+    assert await link.call("PING") == b"PONG"  # by then EVALSHA was answered
+    answer.cancel()
+    assert (await hot.hash())["is_active"] == "0"

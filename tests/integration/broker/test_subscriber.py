@@ -1,0 +1,313 @@
+"""The subscriber: what is confirmed is heard, whatever was asked for in between; nothing is lost silently."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from broker.errors import BrokerUnavailableError
+from broker.pubsub import subscriber as subscriber_module
+from broker.pubsub.subscriber import Subscriber
+from broker.redis import reconnect
+from broker.redis.link import Link
+from tests.redis_server import RedisServer, cut
+from tests.session_state import Ear, eventually, kept
+
+
+async def channels(link: Link) -> set[bytes]:
+    """The channels that somebody subscribes to, as Redis sees it."""
+    return set(await link.call("PUBSUB", "CHANNELS"))
+
+
+async def test_hears_its_channels_in_order(link: Link, ear: Ear) -> None:
+    """Every message of a subscribed channel is heard as it is, in order; others are not."""
+    await ear.listen("one")
+    await ear.listen("two")
+    for number in range(1000):
+        link.call("PUBLISH", f"{('one', 'two', 'three')[number % 3]}", number)
+    assert await ear.latest("two") == [str(number).encode() for number in range(1, 1000, 3)]
+    assert await ear.latest("one") == [str(number).encode() for number in range(0, 1000, 3)]
+
+
+async def test_any_bytes(link: Link, ear: Ear) -> None:
+    """A payload is not looked into."""
+    await ear.listen("one")
+    await link.call("PUBLISH", "one", bytes(range(256)))
+    await link.call("PUBLISH", "one", b"")
+    assert await ear.latest("one") == [bytes(range(256)), b""]
+
+
+async def test_before_it_is_up(redis_url: str) -> None:
+    """Without a connection nothing can be subscribed to; to unsubscribe is fine."""
+    subscriber = Subscriber(Link(redis_url))
+    with pytest.raises(BrokerUnavailableError):
+        await subscriber.subscribe(b"one")
+    subscriber.unsubscribe(b"one")
+
+
+async def test_three_first_subscribers_at_once(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+    """Each of them hears what is published right after its own confirmation, once."""
+
+    async def subscribe_and_say(text: str) -> None:
+        await subscriber.subscribe(b"one")
+        await link.call("PUBLISH", "one", text)
+
+    await asyncio.gather(*(subscribe_and_say(text) for text in "abc"))
+    assert sorted(await ear.latest("one")) == [b"a", b"b", b"c"]
+    assert await link.call("PUBSUB", "NUMSUB", "one") == [b"one", 1]
+
+
+async def test_one_of_the_first_subscribers_goes_away(subscriber: Subscriber, ear: Ear) -> None:
+    """Its going harms neither the other nor the subscription."""
+    first = asyncio.create_task(subscriber.subscribe(b"one"))
+    second = asyncio.create_task(subscriber.subscribe(b"one"))
+    await asyncio.sleep(0)  # both wait now
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert await ear.latest("one") == []
+
+
+async def test_unsubscribed(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+    """A dropped channel is heard no more, and Redis sends it no more."""
+    await ear.listen("one")
+    await ear.listen("two")
+    subscriber.unsubscribe(b"one")
+    subscriber.unsubscribe(b"one")
+    await link.call("PUBLISH", "one", "unheard")
+    assert await ear.latest("two") == []
+    assert await channels(link) == {b"two"}
+
+
+async def test_dropped_and_wanted_again(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+    """Who subscribes right after an unsubscription waits for a confirmation of its own."""
+    await ear.listen("one")
+    for number in range(50):
+        subscriber.unsubscribe(b"one")
+        await subscriber.subscribe(b"one")
+        await link.call("PUBLISH", "one", number)
+    assert await ear.latest("one") == [str(number).encode() for number in range(50)]
+
+
+async def test_dropped_and_wanted_again_before_the_first_answer(
+    link: Link, subscriber: Subscriber, ear: Ear, redis_url: str
+) -> None:
+    """The confirmation of the subscription that was dropped is not taken for the one of the next."""
+    for number in range(50):
+        gone = asyncio.create_task(subscriber.subscribe(b"one"))
+        await asyncio.sleep(0)  # it waits now
+        gone.cancel()
+        subscriber.unsubscribe(b"one")
+        await subscriber.subscribe(b"one")
+        await link.call("PUBLISH", "one", number)
+    assert await ear.latest("one") == [str(number).encode() for number in range(50)]
+    assert cut(redis_url, "pubsub") == 1
+    await eventually(lambda: ear.resubscriptions)
+    assert ear.resubscriptions == [b"one"]
+
+
+async def test_dropped_before_the_first_answer(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+    """Dropped before it was confirmed, a channel is forgotten altogether."""
+    gone = asyncio.create_task(subscriber.subscribe(b"one"))
+    await asyncio.sleep(0)  # it waits now
+    gone.cancel()
+    subscriber.unsubscribe(b"one")
+    await ear.listen("two")
+    assert await ear.latest("two") == []
+    assert await channels(link) == {b"two"}
+    assert list(subscriber._subscriptions) == [b"two"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_any_order_of_wishes(link: Link, subscriber: Subscriber, ear: Ear, seed: int) -> None:
+    """However users come and go, Redis sends exactly what is wanted in the end."""
+    choose = random.Random(seed)  # noqa: S311 - the same at every run
+    wanted: set[str] = set()
+    waiting: list[asyncio.Task[None]] = []
+    for _ in range(300):
+        name = choose.choice("abcde")
+        if name in wanted and choose.random() < 0.6:
+            await asyncio.gather(*waiting)
+            subscriber.unsubscribe(name.encode())
+            wanted.discard(name)
+        else:
+            waiting.append(asyncio.create_task(subscriber.subscribe(name.encode())))
+            wanted.add(name)
+    await asyncio.gather(*waiting)
+    for name in wanted:
+        await link.call("PUBLISH", name, "text")
+        assert await ear.latest(name) == [b"text"]
+    assert await channels(link) == {name.encode() for name in wanted}
+    assert {channel.decode() for channel in subscriber._subscriptions} == wanted
+
+
+async def test_heard_again_after_the_connection_broke(
+    link: Link, subscriber: Subscriber, ear: Ear, redis_url: str
+) -> None:
+    """Every channel is asked for again and its listener told once, however many there are; dropped ones are not."""
+    names = [f"channel-{number}" for number in range(1001)]
+    await asyncio.gather(*(ear.listen(name) for name in names))
+    subscriber.unsubscribe(b"channel-0")
+    assert cut(redis_url, "pubsub") == 1
+    await eventually(lambda: len(ear.resubscriptions) >= len(names) - 1)
+    await link.call("PUBLISH", names[-1], "text")
+    assert await ear.latest(names[-1]) == [b"text"]
+    assert sorted(ear.resubscriptions) == sorted(name.encode() for name in names[1:])
+    assert await channels(link) == {name.encode() for name in names[1:]}
+
+
+async def test_broken_twice(subscriber: Subscriber, ear: Ear, redis_url: str) -> None:
+    """The listener is told after each break."""
+    await ear.listen("one")
+    for count in (1, 2):
+        cut(redis_url, "pubsub")
+        await eventually(lambda count=count: len(ear.resubscriptions) == count)  # type: ignore[misc]
+    assert subscriber._link.is_up
+
+
+@pytest.fixture
+async def own(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subscriber]:
+    """A subscriber to a server of its own, that waits shortly."""
+    monkeypatch.setattr(reconnect, "WATCH_SECONDS", 0.05)
+    async with _link(server) as listening:
+        yield Subscriber(listening)
+
+
+async def test_the_connection_breaks_before_the_confirmation(server: RedisServer, own: Subscriber) -> None:
+    """Whoever waits is told, and nothing is asked for again that nobody was promised."""
+    async with _link(server) as link:
+        ear = Ear(link, own)
+        await ear.listen("before")
+        server.pause()
+        waiting = asyncio.create_task(own.subscribe(b"one"))
+        dropped = asyncio.create_task(own.subscribe(b"two"))
+        await asyncio.sleep(0)  # both wait now
+        dropped.cancel()
+        own.unsubscribe(b"two")
+        with pytest.raises(BrokerUnavailableError, match="broke"):
+            await waiting
+        own.unsubscribe(b"one")
+        server.resume()
+        await asyncio.wait_for(own._link.keeper.wait_up(), 5)
+        await eventually(lambda: ear.resubscriptions)
+        await asyncio.wait_for(link.keeper.wait_up(), 5)
+        assert await channels(link) == {b"before"}
+    assert ear.resubscriptions == [b"before"]
+
+
+async def test_dropped_while_the_connection_is_away(server: RedisServer, own: Subscriber) -> None:
+    """What nobody wants any more when the connection is back is not asked for."""
+    async with _link(server) as link:
+        ear = Ear(link, own)
+        await ear.listen("one")
+        await ear.listen("two")
+        server.kill()
+        await eventually(lambda: not own._link.is_up)
+        own.unsubscribe(b"one")
+        with pytest.raises(BrokerUnavailableError, match="not reachable"):
+            await own.subscribe(b"two")
+        await server.start()
+        await eventually(lambda: ear.resubscriptions)
+        await asyncio.wait_for(link.keeper.wait_up(), 5)
+        assert await channels(link) == {b"two"}
+    assert ear.resubscriptions == [b"two"]
+
+
+async def test_dropped_while_it_is_asked_for_again(
+    subscriber: Subscriber, link: Link, ear: Ear, redis_url: str
+) -> None:
+    """A channel that is dropped before its second confirmation is forgotten; one wanted again is heard."""
+    await ear.listen("one")
+    await ear.listen("two")
+    old, wire = subscriber._link.keeper._wire, None
+    cut(redis_url, "pubsub")
+    while wire in (None, old):
+        await asyncio.sleep(0)  # one loop tick after the other, so that no confirmation has come yet
+        wire = subscriber._link.keeper._wire
+    assert ear.resubscriptions == []
+    subscriber.unsubscribe(b"one")
+    subscriber.unsubscribe(b"two")
+    await subscriber.subscribe(b"two")
+    await link.call("PUBLISH", "two", "text")
+    assert await ear.latest("two") == [b"text"]
+    assert await channels(link) == {b"two"}
+    assert list(subscriber._subscriptions) == [b"two"]
+
+
+async def test_not_allowed(server: RedisServer) -> None:
+    """Redis may refuse a channel: whoever waits for it is told, and what was confirmed before is still heard."""
+    async with _link(server) as link:
+        await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "resetchannels", "&mine*")
+        url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
+        listening = Link(url)
+        subscriber = Subscriber(listening)
+        ear = Ear(link, subscriber)
+        async with kept(listening.keeper):
+            await ear.listen("mine")
+            with pytest.raises(BrokerUnavailableError, match="refuses to work: NOPERM"):
+                await subscriber.subscribe(b"another")
+            both = (subscriber.subscribe(name) for name in (b"another", b"mine too"))
+            answers = await asyncio.gather(*both, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [BrokerUnavailableError, type(None)]
+            await ear.listen("mine too")
+            assert await ear.latest("mine too") == []
+            subscriber.unsubscribe(b"mine too")
+            assert await ear.latest("mine") == []
+            assert list(subscriber._subscriptions) == [b"mine"]
+
+
+async def test_an_idle_subscriber_stays(own: Subscriber) -> None:
+    """A connection on which nothing is published is asked for a sign of life, and kept."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 0.6  # longer than the time limit
+    wire = own._link.keeper._wire
+    await own.subscribe(b"one")
+    await eventually(lambda: loop.time() > until)
+    assert own._link.keeper._wire is wire
+
+
+async def test_refused_when_it_is_asked_for_again(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel that somebody relies on is asked for until Redis allows it again, and then its listener is told."""
+    monkeypatch.setattr(subscriber_module, "RETRY_SECONDS", 0.02)
+    async with _link(server) as link:
+        await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "allchannels")
+        url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
+        listening = Link(url)
+        subscriber = Subscriber(listening)
+        ear = Ear(link, subscriber)
+        async with kept(listening.keeper):
+            await ear.listen("one")
+            await link.call("ACL", "SETUSER", "limited", "resetchannels")  # ends connections that hear such channels
+            await eventually(lambda: listening.keeper.reconnects_total)
+            refused = asyncio.create_task(subscriber.subscribe(b"one"))
+            with pytest.raises(BrokerUnavailableError, match="refuses to work: NOPERM"):
+                await refused
+            assert ear.resubscriptions == []
+            await link.call("ACL", "SETUSER", "limited", "allchannels")
+            await eventually(lambda: ear.resubscriptions)
+            await link.call("PUBLISH", "one", "text")
+            assert await ear.latest("one") == [b"text"]
+
+
+async def test_events_and_replies_over_one_connection(server: RedisServer) -> None:
+    """Over one link replies settle the calls that asked, and messages are heard, however they are mixed."""
+    async with _link(server) as link:
+        ear = Ear(link, Subscriber(link))
+        await ear.listen("one")
+        answers = []
+        for number in range(500):
+            answers.append(link.call("PUBLISH", "one", number))
+            answers.append(link.call("ECHO", f"echo {number}"))
+        assert await asyncio.gather(*answers) == [
+            reply for number in range(500) for reply in (1, f"echo {number}".encode())
+        ]
+        assert await ear.latest("one") == [str(number).encode() for number in range(500)]
+
+
+@contextlib.asynccontextmanager
+async def _link(server: RedisServer) -> AsyncIterator[Link]:
+    link = Link(server.url, timeout_seconds=0.3)
+    async with kept(link.keeper):
+        yield link

@@ -1,0 +1,195 @@
+"""A real HAProxy before small HTTP servers: who gets which request, and what it answers itself."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cluster.embedded.haproxy import Balancer, BalancerError, Slot, apply, find_haproxy
+from cluster.process.launch import start_async
+from cluster.process.ports import free_port, is_listening
+
+
+class Upstream:
+    """A server that answers every request with its name and the headers it got; `/ready` as it is told."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_ready = True
+        self.is_dying = False
+        self.left_unanswered = 0
+        self.checks = 0
+
+    async def listen(self) -> Slot:
+        """Start serving; the slot that leads here."""
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return Slot(self.server.sockets[0].getsockname()[1], "ready")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        is_check = head.startswith("GET /ready")
+        self.checks += is_check
+        if self.is_dying and not is_check:
+            self.left_unanswered += 1
+            writer.close()
+            return
+        status = "503 Not Ready" if is_check and not self.is_ready else "200 OK"
+        body = f"{self.name}\n{head}"
+        writer.write(f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        writer.close()
+
+
+class Balanced:
+    """HAProxy before three such servers, and a client."""
+
+    def __init__(self, folder: Path) -> None:
+        self.upstreams = {number: Upstream(f"gw-{number}") for number in (1, 2, 3)}
+        self.slots: dict[int, Slot] = {}
+        self.port = free_port()
+        haproxy = find_haproxy()
+        assert haproxy is not None
+        self.balancer = Balancer(
+            haproxy, folder, f"127.0.0.1:{self.port}", lambda: self.slots, open_files=1024, drain_seconds=5
+        )
+        self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
+
+    async def start(self, log: Path) -> None:
+        """Start the servers and HAProxy; returns when it listens."""
+        for number, upstream in self.upstreams.items():
+            self.slots[number] = await upstream.listen()
+        self.process = await start_async(self.balancer.launch(), log)
+        async with asyncio.timeout(10):
+            while not await asyncio.to_thread(is_listening, "127.0.0.1", self.port):  # noqa: ASYNC110 - a process
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """End everything."""
+        await self.client.aclose()
+        self.process.kill()
+        await self.process.wait()
+        for upstream in self.upstreams.values():
+            upstream.server.close()
+
+    async def served_by(self, path: str) -> str:
+        """The name of the server that answered."""
+        response = await self.client.get(path)
+        assert response.status_code == 200, response.text
+        return response.text.splitlines()[0]
+
+
+@pytest.fixture
+async def balanced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Balanced]:
+    # As the supervisor does, so that the path of the socket stays short.
+    monkeypatch.chdir(tmp_path)
+    running = Balanced(Path())
+    await running.start(tmp_path / "log")
+    yield running
+    await running.stop()
+
+
+async def test_a_session_stays_with_its_gateway(balanced: Balanced) -> None:
+    """Every path that names a session leads to one gateway, and sessions are spread over all of them."""
+    names = set()
+    for session_id in (str(uuid.uuid4()) for _ in range(40)):
+        paths = (f"/ws/{session_id}", f"/api/sessions/{session_id}", f"/api/sessions/{session_id}/messages?limit=1")
+        served = {await balanced.served_by(path) for path in paths}
+        assert len(served) == 1
+        names |= served
+    assert names == {"gw-1", "gw-2", "gw-3"}
+
+
+async def test_other_requests_go_round(balanced: Balanced) -> None:
+    """Requests that name no session are dealt to all gateways."""
+    assert {await balanced.served_by("/health") for _ in range(6)} == {"gw-1", "gw-2", "gw-3"}
+
+
+async def test_the_gateway_learns_the_clients_address(balanced: Balanced) -> None:
+    """X-Forwarded-For names the client, and a request id is passed on as it came."""
+    response = await balanced.client.get("/health", headers={"X-Request-ID": "mine"})
+    assert "x-forwarded-for: 127.0.0.1" in response.text
+    assert "x-request-id: mine" in response.text
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 502), ("DELETE", 502)])
+async def test_what_a_gateway_left_unanswered(balanced: Balanced, method: str, status: int) -> None:
+    """When a gateway dies with a request, another one is asked, unless that could do something twice."""
+    dying = balanced.upstreams[1]
+    dying.is_dying = True
+    for _ in range(6):
+        before = dying.left_unanswered
+        response = await balanced.client.request(method, "/health")
+        assert response.status_code == (status if dying.left_unanswered > before else 200)
+    assert dying.left_unanswered > 0
+
+
+async def test_draining_moves_new_requests_away(balanced: Balanced) -> None:
+    """A slot that drains gets nothing new; back in service, it gets its sessions again."""
+    paths = [f"/ws/{uuid.uuid4()}" for _ in range(30)]
+    before = [await balanced.served_by(path) for path in paths]
+    ready = balanced.slots[2]
+    balanced.slots[2] = Slot(ready.port, "drain")
+    await balanced.balancer.sync()
+    during = [await balanced.served_by(path) for path in paths]
+    assert "gw-2" not in during
+    assert [now for now, was in zip(during, before, strict=True) if was != "gw-2"] == [
+        was for was in before if was != "gw-2"
+    ]
+    balanced.slots[2] = ready
+    await balanced.balancer.sync()
+    assert [await balanced.served_by(path) for path in paths] == before
+
+
+async def test_a_gateway_that_is_not_ready_gets_nothing(balanced: Balanced) -> None:
+    """The checks ask `/ready`: a gateway that says no is left out until it says yes."""
+    balanced.upstreams[1].is_ready = False
+    async with asyncio.timeout(10):
+        while "gw-1" in {await balanced.served_by("/health") for _ in range(6)}:
+            pass
+        balanced.upstreams[1].is_ready = True
+        while "gw-1" not in {await balanced.served_by("/health") for _ in range(6)}:
+            pass
+
+
+async def test_without_a_gateway_it_answers_in_the_envelope(balanced: Balanced) -> None:
+    """When no gateway is there, the answer is the API's 503, with the request's own id or a new one."""
+    balanced.slots.clear()
+    await balanced.balancer.sync()
+    response = await balanced.client.get("/api/sessions", headers={"X-Request-ID": 'mine "quoted"'})
+    assert response.status_code == 503
+    body = response.json()
+    assert (body["success"], body["data"], body["error"]["code"]) == (False, None, "unavailable")
+    assert body["meta"]["request_id"] == response.headers["X-Request-ID"] == 'mine "quoted"'
+    assert datetime.fromisoformat(body["meta"]["timestamp"]).tzinfo is not None
+    assert uuid.UUID((await balanced.client.get("/")).json()["meta"]["request_id"]).version == 4
+
+
+async def test_a_restarted_haproxy_knows_the_slots(balanced: Balanced, tmp_path: Path) -> None:
+    """Killed and started anew, it serves with the slots of now, and is told only what changes after that."""
+    balanced.slots[3] = Slot()
+    balanced.process.kill()
+    await balanced.process.wait()
+    await balanced.balancer.sync()
+    balanced.process = await start_async(balanced.balancer.launch(), tmp_path / "log")
+    async with asyncio.timeout(10):
+        while not await asyncio.to_thread(is_listening, "127.0.0.1", balanced.port):  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0.01)
+    assert {await balanced.served_by("/health") for _ in range(6)} == {"gw-1", "gw-2"}
+    await balanced.balancer.sync()
+
+
+@pytest.mark.parametrize(("number", "slot"), [(99, Slot(1, "ready")), (99, Slot())])
+async def test_complaints_are_errors(balanced: Balanced, number: int, slot: Slot) -> None:
+    """What HAProxy refuses is an error with its words."""
+    assert balanced.process.returncode is None
+    with pytest.raises(BalancerError, match="No such"):
+        await apply(Path("haproxy.sock"), number, slot)
+
+
+async def test_a_socket_that_is_not_there_is_an_error() -> None:
+    """When HAProxy does not run, the error says that it does not answer."""
+    with pytest.raises(BalancerError, match="does not answer"):
+        await apply(Path("nothing.sock"), 1, Slot())

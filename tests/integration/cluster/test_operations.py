@@ -1,0 +1,58 @@
+"""What may be asked of a supervisor, with the supervisor's own task group."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from cluster.state.cluster_state import Status
+from cluster.supervisor.control import Done, GetStatus, Line, Reply, Restart, Scale, Stop
+from cluster.supervisor.operations import Operations
+
+
+async def answer(status: Status) -> Status:
+    return status
+
+
+def operations(tasks: asyncio.TaskGroup, stop: asyncio.Event) -> Operations:
+    """Those of a supervisor that is still starting."""
+    return Operations(
+        tasks,
+        status=lambda: answer(Status(url="here")),
+        stop=stop.set,
+        replicas=lambda: None,
+        has_balancer=True,
+    )
+
+
+async def everything(replies: AsyncIterator[Reply]) -> list[Reply]:
+    return [reply async for reply in replies]
+
+
+async def test_status_is_answered_at_once() -> None:
+    """The status comes with the end of the answer."""
+    async with asyncio.TaskGroup() as tasks:
+        asked = operations(tasks, asyncio.Event())
+        assert await everything(asked.handle(GetStatus("t"))) == [Done(status=Status(url="here"))]
+
+
+async def test_changes_have_to_wait_for_the_start() -> None:
+    """Before the replicas are there, a change is refused in words."""
+    async with asyncio.TaskGroup() as tasks:
+        asked = operations(tasks, asyncio.Event())
+        for request in (Scale("t", gateways=2), Restart("t")):
+            (done,) = await everything(asked.handle(request))
+            assert isinstance(done, Done)
+            assert "still starting" in str(done.problem)
+
+
+async def test_stop_streams_until_the_end() -> None:
+    """Whoever asks for the stop hears every line until everything is over."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        asked = operations(tasks, stop)
+        replies = tasks.create_task(everything(asked.handle(Stop("t"))))
+        await stop.wait()
+        asked.publish("one")
+        asked.publish("two")
+        await asked.finish()
+        await asked.dismiss()
+        assert await replies == [Line("one"), Line("two"), Done()]

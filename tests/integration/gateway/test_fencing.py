@@ -1,0 +1,246 @@
+"""A gateway and a Redis process that is new to it: what it holds is compared before anything gets a seq."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from broker import keys
+from broker.errors import BrokerUnavailableError
+from broker.sessions.fence import Fence
+from gateway.lifecycle import fencing as fencing_module
+from gateway.lifecycle.fencing import Fencing
+from gateway.protocol import close_codes
+from persistence.engine import create_engine
+from persistence.marks import Marks
+from persistence.rows import Record
+from persistence.writer import Writer
+from tests.gateway_core import INFO, House
+from tests.redis_server import RedisServer, redial
+from tests.session_state import ANA, eventually, kept
+from tests.stream_fixtures import engine_on, message
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on a database that knows the session."""
+    async with engine_on(database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def away() -> AsyncIterator[AsyncEngine]:
+    """An engine whose Postgres can't be reached."""
+    engine = create_engine(NOWHERE, pool_size=1, max_overflow=0, timeout_seconds=1)
+    yield engine
+    await engine.dispose()
+
+
+class Checked(House):
+    """A house that checks what Redis holds."""
+
+    def __init__(self, url: str, engine: AsyncEngine) -> None:
+        super().__init__(url, is_apart=False)
+        fence = Fence(self.link, self.sessions, name="gw-1")
+        self.fencing = Fencing(self.link, self.scripts, fence, Marks(engine))
+
+    async def opens(self) -> None:
+        """Return once events may get seqs."""
+        await eventually(lambda: self.fencing.is_open, what="an open gate")
+
+
+@contextlib.asynccontextmanager
+async def checked(url: str, engine: AsyncEngine) -> AsyncIterator[Checked]:
+    """A house that is connected meanwhile."""
+    house = Checked(url, engine)
+    task = asyncio.create_task(house.fencing.run(), name="fencing")
+    try:
+        async with kept(house.link.keeper):
+            yield house
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def mark(engine: AsyncEngine, seq: int, epoch: str) -> None:
+    """Let Postgres have seen the session up to that seq."""
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO sessions (id, name, created_at) VALUES ($1, 'Evening', now()) ON CONFLICT DO NOTHING",
+            (INFO.id,),
+        )
+    await Writer(engine).write([Record(INFO.id, message(INFO.id, seq), epoch)])
+
+
+async def renew_process(home: House) -> None:
+    """Let the Redis process be one whose data nobody has compared, and the link find it."""
+    await home.link.call("SET", keys.PARTITIONS, 4)
+    await home.link.call("SET", keys.FENCED, "another")
+
+
+async def test_the_first_start(redis_url: str, away: AsyncEngine) -> None:
+    """A Redis without any data is ready at once, and Postgres is not asked."""
+    async with checked(redis_url, away) as home:
+        await home.opens()
+        run_id = await home.link.call("GET", keys.FENCED)
+        assert run_id in await home.link.call("INFO", "server")
+
+
+async def test_nothing_is_lost(redis_url: str, engine: AsyncEngine) -> None:
+    """A process that has all that Postgres has seen goes on: the same epoch, nobody is told anything."""
+    async with checked(redis_url, engine) as home:
+        await home.opens()
+        await home.sessions.open(INFO)
+        ana = await home.join(ANA)
+        await ana.sees(await home.say())
+        before = await home.position()
+        await mark(engine, before[1], before[0])
+        await renew_process(home)
+        with capture_logs() as lines:
+            await redial(redis_url, home.link.keeper, "pubsub")
+            await home.opens()
+        assert await home.position() == before
+        await ana.sees(await home.say())
+        [line] = [line for line in lines if line["event"] == "fencing.compared"]
+        assert (line["sessions"], line["fenced"], ana.ending) == (1, 0, None)
+        assert await home.link.call("EXISTS", keys.FENCING) == 0
+
+
+@pytest.mark.parametrize("is_same_epoch", [True, False])
+async def test_redis_is_behind(redis_url: str, engine: AsyncEngine, is_same_epoch: bool) -> None:
+    """What Postgres has seen further, in whichever epoch, goes on in another one before anything gets a seq."""
+    async with checked(redis_url, engine) as home:
+        await home.opens()
+        await home.sessions.open(INFO)
+        epoch, _ = await home.position()
+        await mark(engine, 7, epoch if is_same_epoch else "later")
+        await renew_process(home)
+        async with engine.begin() as holder:
+            await holder.exec_driver_sql("LOCK TABLE session_marks IN ACCESS EXCLUSIVE MODE")
+            await redial(redis_url, home.link.keeper)
+            with pytest.raises(BrokerUnavailableError, match="being checked"):
+                await home.say("too early")
+        await home.opens()
+        assert (await home.position())[1] == 2_000_000
+        assert await home.say() == 2_000_001
+
+
+async def test_many_sessions_are_compared_in_pages(
+    redis_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every page is looked at; sessions that Redis does not hold are left to be loaded."""
+    monkeypatch.setattr(fencing_module, "PAGE_SESSIONS", 3)
+    await mark(engine, 7, "a")
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "WITH made AS (INSERT INTO sessions (id, name, created_at)"
+            " SELECT gen_random_uuid(), 'Other', now() FROM generate_series(1, 10) RETURNING id)"
+            " INSERT INTO session_marks SELECT id, 'a', 5 FROM made"
+        )
+    async with checked(redis_url, engine) as home:
+        await home.opens()
+        await home.sessions.open(INFO)
+        await renew_process(home)
+        with capture_logs() as lines:
+            await redial(redis_url, home.link.keeper)
+            await home.opens()
+        [line] = [line for line in lines if line["event"] == "fencing.compared"]
+        assert (line["sessions"], line["fenced"]) == (11, 1)
+
+
+async def test_another_gateway_compares(redis_url: str, engine: AsyncEngine) -> None:
+    """Whoever comes second waits until the first is done, and does not compare again."""
+    async with checked(redis_url, engine) as home:
+        await home.opens()
+        run_id = await home.link.call("GET", keys.FENCED)
+        await renew_process(home)
+        await home.link.call("SET", keys.FENCING, "gw-2")
+        with capture_logs() as lines:
+            await redial(redis_url, home.link.keeper)
+            with pytest.raises(BrokerUnavailableError):
+                await home.say()
+            await home.link.call("SET", keys.FENCED, run_id)
+            await home.opens()
+        assert "fencing.compared" not in str(lines)
+
+
+async def test_a_gateway_that_died_while_it_compared(redis_url: str, engine: AsyncEngine) -> None:
+    """Its claim ends, and another one compares."""
+    async with checked(redis_url, engine) as home:
+        await home.opens()
+        await renew_process(home)
+        await home.link.call("SET", keys.FENCING, "gw-2", "PX", 200)
+        await redial(redis_url, home.link.keeper)
+        await home.opens()
+        assert await home.link.call("GET", keys.FENCED) != b"another"
+
+
+async def test_postgres_is_away(redis_url: str, away: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live sessions do not wait for it for ever; that nothing was compared is told, and it is tried on."""
+    monkeypatch.setattr(fencing_module, "PATIENCE_SECONDS", 0.3)
+    async with checked(redis_url, away) as home:
+        await home.opens()
+        await home.sessions.open(INFO)
+        await renew_process(home)
+        with capture_logs() as lines:
+            await redial(redis_url, home.link.keeper)
+            assert not home.fencing.is_open
+            await home.opens()
+            assert await home.say() == 1
+        assert [line["event"] for line in lines if line["event"] == "fencing.unchecked"] == ["fencing.unchecked"]
+        assert await home.link.call("GET", keys.FENCED) == b"another"
+
+
+async def test_redis_does_not_tell_who_it_is(server: RedisServer, engine: AsyncEngine) -> None:
+    """A provider may forbid INFO: then nothing can be compared, which is told, and nothing waits for it."""
+    async with checked(server.url, engine) as home:
+        await home.opens()
+        await home.link.call("ACL", "SETUSER", "default", "-info")
+        with capture_logs() as lines:
+            await redial(server.url, home.link.keeper)
+            await home.opens()
+        assert "fencing.impossible" in str(lines)
+
+
+async def test_rooms_are_told_by_the_link(server: RedisServer, engine: AsyncEngine) -> None:
+    """Whoever is connected when an older state comes back is sent to come back, and goes on in another epoch."""
+    async with checked(server.url, engine) as home:
+        await home.opens()
+        await home.sessions.open(INFO)
+        await mark(engine, 1, (await home.position())[0])
+        ana = await home.join(ANA)
+        earlier = await home.snapshot()
+        await ana.sees(await home.say("lost"))
+        await home.go_back(earlier)
+        await renew_process(home)
+        await redial(server.url, home.link.keeper, "pubsub")
+        assert await ana.ends() == close_codes.RESYNC
+        await home.opens()
+        assert (await home.position())[1] == 2_000_000
+
+
+async def test_redis_killed_and_back(server: RedisServer, engine: AsyncEngine) -> None:
+    """A process that was killed and has kept everything is another one, is compared, and changes nothing."""
+    async with checked(server.url, engine) as home:
+        await home.opens()
+        await home.link.call("SET", keys.PARTITIONS, 4)
+        await home.sessions.open(INFO)
+        ana = await home.join(ANA)
+        await ana.sees(await home.say())
+        before = await home.position()
+        await mark(engine, before[1], before[0])
+        first = await home.link.call("GET", keys.FENCED)
+        server.kill()
+        await eventually(lambda: not home.link.is_up)
+        await server.start()
+        await asyncio.wait_for(home.link.keeper.wait_up(), 10)
+        await home.opens()
+        assert await home.link.call("GET", keys.FENCED) != first
+        assert await home.position() == before
+        await ana.sees(await home.say())
+        assert ana.ending is None

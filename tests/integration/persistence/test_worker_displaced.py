@@ -1,0 +1,106 @@
+"""Messages whose seq was given twice, because Redis lost data: they get another one, and nothing is lost."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from broker import keys
+from broker.events import decode_stored
+from broker.streams import dead_letters
+from persistence.rows import Record
+from persistence.worker import WorkerConfig
+from persistence.writer import Writer
+from tests.stream_fixtures import EPOCH, add_sessions, message, publish, rows
+from tests.working import PARTITIONS, config, drained, working
+
+
+@pytest.fixture
+def settings(stream_url: str, database_url: str) -> WorkerConfig:
+    """The configuration of the workers."""
+    return config(stream_url, database_url)
+
+
+@pytest.fixture
+async def session_id(engine: AsyncEngine) -> str:
+    """A session of which Postgres holds five messages."""
+    (one,) = await add_sessions(engine, 1)
+    await Writer(engine).write([Record(one, message(one, seq, text="first"), EPOCH) for seq in range(1, 6)])
+    return one
+
+
+async def make_hot(redis: Redis, session_id: str, seq: int, epoch: str = EPOCH) -> str:
+    """Let Redis know the session as it was at that seq; returns its key."""
+    hot = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
+    fields: dict[Any, Any] = {
+        "epoch": epoch,
+        "seq": seq,
+        "persisted": 0,
+        "log_events": 512,
+        "idle_seconds": 600,
+        "presence": "full",
+    }
+    await redis.hset(hot, mapping=fields)
+    return hot
+
+
+async def stored(engine: AsyncEngine) -> list[tuple[int, str]]:
+    """The messages, as (seq, text)."""
+    return [(seq, text) for seq, text in await rows(engine, "SELECT seq, text FROM messages ORDER BY seq")]
+
+
+FIRST = [(seq, "first") for seq in range(1, 6)]
+
+
+async def test_they_are_published_again(
+    redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str
+) -> None:
+    """The session goes on in another epoch, above everything written; both messages of a seq are rows in the end."""
+    hot = await make_hot(redis, session_id, 4)
+    again = [message(session_id, seq, text=f"second {seq}") for seq in (3, 4)]
+    await publish(redis, PARTITIONS, session_id, *again)
+    with capture_logs() as lines:
+        async with working(settings):
+            await drained(redis)
+    assert await stored(engine) == [*FIRST, (2_000_001, "second 3"), (2_000_002, "second 4")]
+    ids = await rows(engine, "SELECT id::text FROM messages WHERE seq > 2000000 ORDER BY seq")
+    assert [one for (one,) in ids] == [event.data.id for event in again]
+    assert (await redis.hget(hot, "epoch") != EPOCH.encode(), await redis.hget(hot, "seq")) == (True, b"2000002")
+    assert await redis.hget(hot, "persisted") == b"2000002"
+    assert await dead_letters.listed(redis, PARTITIONS) == []
+    told = [(line["seq"], line["new_seq"]) for line in lines if line["event"] == "worker.message_restored"]
+    assert told == [(3, 2_000_001), (4, 2_000_002)]
+    assert "worker.seq_missing" not in str(lines)
+    log: Any = await redis.xrange(f"{hot}:log")
+    header, _, body = log[0][1][b"p"].partition(b"\n")
+    assert header == b"2000001 e -"
+    assert decode_stored(body) == msgspec.structs.replace(again[0], seq=2_000_001)
+
+
+async def test_an_epoch_that_is_over_already(
+    redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str
+) -> None:
+    """When a gateway was faster the message goes into the epoch that has begun."""
+    hot = await make_hot(redis, session_id, 2_000_000, epoch="new")
+    await publish(redis, PARTITIONS, session_id, message(session_id, 4, text="second"))
+    async with working(settings):
+        await drained(redis)
+    assert await stored(engine) == [*FIRST, (2_000_001, "second")]
+    assert await redis.hget(hot, "epoch") == b"new"
+
+
+async def test_no_hot_state(redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str) -> None:
+    """Without hot state the message is kept aside; once there is one, it can be put back and is published again."""
+    await publish(redis, PARTITIONS, session_id, message(session_id, 4, text="second"))
+    async with working(settings):
+        await drained(redis)
+        [one] = await dead_letters.listed(redis, PARTITIONS)
+        assert one.reason == "another message has this seq"
+        await make_hot(redis, session_id, 4)
+        assert await dead_letters.retry(redis, PARTITIONS) == 1
+        await drained(redis)
+    assert await stored(engine) == [*FIRST, (2_000_001, "second")]
+    assert await dead_letters.listed(redis, PARTITIONS) == []

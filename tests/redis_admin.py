@@ -1,0 +1,102 @@
+"""Works on a session behind the gateways' backs, straight in Redis: publishes much, and looks how far it has come."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from broker import keys
+from broker.pubsub.publisher import Publisher
+from broker.redis.connection import Reply
+from broker.redis.link import Link
+from broker.redis.scripts import Scripts
+from broker.sessions.event_log import read
+from tests.gateways import Process
+from tests.rest import eventually
+from tests.services import Services
+from tests.session_state import kept
+
+PARTITIONS = 16
+AT_ONCE = 500
+_TRIM_EVERY = 64  # seqs between two trims of a log
+_NODE = 100  # entries that Redis drops together
+
+
+class Backstage:
+    """One session."""
+
+    def __init__(self, link: Link, session_id: str) -> None:
+        self.session_id = session_id
+        self._link = link
+        self._publisher = Publisher(link, Scripts(link), partitions=PARTITIONS, max_backlog=200_000)
+        self._key = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
+
+    async def publish(self, count: int, text: str = "hi") -> int:
+        """So many messages from a server; returns the last seq."""
+        seq = 0
+        while count > 0:
+            sent = [self._send(text) for _ in range(min(count, AT_ONCE))]
+            for answer in sent:
+                seq = int(await answer)
+            count -= len(sent)
+        return seq
+
+    async def committed(self) -> int:
+        """Return the session's last seq, once Postgres has everything."""
+        positions: list[int] = [0]
+
+        async def is_committed() -> bool:
+            seq, persisted = await self._link.call("HMGET", self._key, "seq", "persisted")
+            positions.append(int(seq))
+            return bool(seq == persisted)
+
+        await eventually(is_committed, 60)
+        return positions[-1]
+
+    async def trim(self) -> int:
+        """Publish until the log has lost most of what is committed now; returns its first seq."""
+        committed = await self.committed()
+        await self.publish(_NODE + _TRIM_EVERY)
+        # One trim drops 10 000 entries at most.
+        while (first := await self.log_first()) <= committed - 2 * _NODE - _TRIM_EVERY:
+            await self.publish(_TRIM_EVERY)
+        return first
+
+    async def log_first(self) -> int:
+        """The seq of the log's first event."""
+        partition = keys.partition_of(self.session_id, PARTITIONS)
+        reply = await self._link.call("XRANGE", keys.log(partition, self.session_id), "-", "+", "COUNT", 1)
+        return read(reply)[0].seq
+
+    async def lose_log(self, *, committed: int) -> None:
+        """The log is gone, and Postgres has as much as this."""
+        await self._link.call("DEL", self._key + ":log")
+        await self._link.call("HSET", self._key, "persisted", committed)
+
+    def _send(self, text: str) -> "asyncio.Future[str | Reply]":
+        """Publish in this tick; the future gives Redis' reply."""
+        answer: asyncio.Future[str | Reply] = asyncio.get_running_loop().create_future()
+        self._publisher.send(
+            self.session_id,
+            user_id=None,
+            user_name="Backstage",
+            text=text,
+            settle=lambda _, reply: answer.set_result(reply),
+        )
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def backstage(services: Services, session_id: str) -> AsyncIterator[Backstage]:
+    """Behind the scenes of this session."""
+    link = Link(services.redis_url)
+    async with kept(link.keeper):
+        yield Backstage(link, session_id)
+
+
+def resident_bytes(process: Process) -> int:
+    """The memory that this process has now."""
+    assert process.popen is not None
+    pages = Path(f"/proc/{process.popen.pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,327 @@
+"""Hot state in Redis for tests: one session driven through the real scripts, and read back as it is."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from broker import keys
+from broker.pubsub.subscriber import Subscriber
+from broker.redis.connection import Reply
+from broker.redis.link import Link
+from broker.redis.reconnect import Keeper
+from broker.redis.scripts import Scripts
+
+PARTITION = 3
+PART = keys.prefix(PARTITION)
+SESSION = "5b0d7a52-6c07-4b86-9b2d-0d4f6a6b9f10"
+OTHER_SESSION = "7c1e8b63-7d18-4c97-8c3e-1e5f7b7cae21"
+ANA, BEN, CAT = (f"0000000{number}-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
+NAMES = {ANA: "Ana", BEN: "Ben", CAT: "Cat"}
+FOREVER = 2**52
+TS = "2026-11-22T21:05:00.123Z"
+EPOCH = "k3v9"
+GRACE = 15_000
+KEPT: Any = pytest.approx(GRACE, abs=10_000)  # how long a seat is kept, when the grace has just begun
+IDLE_SECONDS = 600
+
+Result = TypeVar("Result")
+
+
+async def eventually(look: Callable[[], Result | None], *, seconds: float = 10, what: str = "the condition") -> Result:
+    """The first result of `look` that is true. Raises AssertionError when the time is over."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not (found := look()):
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"{what} did not come true within {seconds:g} s; last seen: {found!r}")
+        await asyncio.sleep(0.002)  # between two looks
+    return found
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch: Redis' clock too, since its server is on this machine."""
+    return time.time_ns() // 1_000_000
+
+
+async def take_lease(link: Link, session_id: str, partitions: int, gateway: str = "gw-1") -> None:
+    """Let a gateway hold seats in the session's partition, for ever, unless it has a lease already."""
+    partition = keys.partition_of(session_id, partitions)
+    await link.call("ZADD", keys.gateways(partition), "NX", FOREVER, gateway)
+
+
+@contextlib.asynccontextmanager
+async def kept(keeper: Keeper) -> AsyncIterator[None]:
+    """Run the keeper meanwhile; its wire is up at the start."""
+    task = asyncio.create_task(keeper.run(), name="keeper")
+    try:
+        async with asyncio.timeout(10):
+            await keeper.wait_up()
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class Ear:
+    """Hears channels through a subscriber of its own, and remembers."""
+
+    def __init__(self, link: Link, subscriber: Subscriber) -> None:
+        self._link = link
+        self._subscriber = subscriber
+        self._heard: list[tuple[bytes, bytes]] = []
+        self.resubscriptions: list[bytes] = []
+        subscriber.listener = self
+
+    async def listen(self, channel: str) -> None:
+        """Hear this channel from now on."""
+        await self._subscriber.subscribe(channel.encode())
+
+    async def latest(self, channel: str) -> list[bytes]:
+        """What the channel brought since the last call. What was published before this call is among it."""
+        mark = (channel.encode(), b"the end")
+        await self._link.call("PUBLISH", *mark)
+        await eventually(lambda: mark in self._heard, what="the mark on the channel")
+        payloads = [payload for where, payload in self._heard if where == mark[0] and payload != mark[1]]
+        self._heard = [(where, payload) for where, payload in self._heard if where != mark[0]]
+        return payloads
+
+    # Listener
+
+    def heard(self, channel: bytes, payload: bytes) -> None:
+        """A message came."""
+        self._heard.append((channel, payload))
+
+    def resubscribed(self, channel: bytes) -> None:
+        """The channel is heard again."""
+        self.resubscriptions.append(channel)
+
+    def start_of_read(self) -> None:
+        """Something comes."""
+
+    def end_of_read(self) -> None:
+        """Everything of one read came."""
+
+
+class Hot:
+    """One session of one partition, and everything that Redis keeps for it."""
+
+    def __init__(self, link: Link, scripts: Scripts, ear: Ear, session_id: str = SESSION) -> None:
+        self.id = session_id
+        self.key = keys.session(PARTITION, session_id)
+        self._link = link
+        self._scripts = scripts
+        self._ear = ear
+
+    # The scripts, their arguments as the typed wrappers give them
+
+    async def open(
+        self,
+        *removed: str,
+        presence: str = "full",
+        max_users: int = 6,
+        log_events: int = 512,
+        is_active: int = 1,
+        multiple_connections: int | None = None,
+        seq: int = 0,
+        epoch: str = EPOCH,
+    ) -> Reply:
+        """Make it hot, and listen to its channel."""
+        await self._ear.listen(self.key)
+        fields: list[str | int] = [
+            "presence",
+            presence,
+            "max_users",
+            max_users,
+            "log_events",
+            log_events,
+            "is_active",
+            is_active,
+        ]
+        if multiple_connections is not None:
+            fields += ["multiple_connections", multiple_connections]
+        return await self._call("open", (self.key,), epoch, seq, IDLE_SECONDS, *removed, "--", *fields)
+
+    async def join(
+        self,
+        user: str,
+        *,
+        name: str | None = None,
+        gateway: str = "gw-1",
+        connection: str = "c-1",
+    ) -> Reply:
+        """Take a seat, from a gateway that has a lease."""
+        await self.redis("ZADD", PART + "gateways", "NX", FOREVER, gateway)
+        name = name or NAMES[user]
+        return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS)
+
+    async def leave(self, user: str, reason: str = "left", *, connection: str = "c-1", grace: int = GRACE) -> Reply:
+        """Give a seat up."""
+        return await self._seats("leave", user, connection, reason, TS, grace)
+
+    async def remove(self, user: str) -> Reply:
+        """Remove a user."""
+        return await self._seats("remove", user, TS)
+
+    async def close(self) -> Reply:
+        """Close the session."""
+        return await self._seats("close", TS)
+
+    async def publish(
+        self,
+        text: str = "hi",
+        *,
+        kind: str = "m",
+        user: str = ANA,
+        message_id: str = "m-1",
+        key: str = "",
+        max_backlog: int = 1000,
+        key_seconds: int = 300,
+        is_awaited: bool = False,
+    ) -> Reply:
+        """Publish a message whose data is only its text."""
+        body = f',"ts":"{TS}","data":{{"text":"{text}"}}}}'
+        return await self._seats(
+            "publish", body, kind, user, message_id, max_backlog, key, key_seconds, int(is_awaited)
+        )
+
+    async def reap(self, *, limit: int = 100) -> Reply:
+        """Reap the partition."""
+        return await self._call("reap", (PART,), TS, limit)
+
+    async def fence(self, seen: int, *, epoch: str = EPOCH, new: str = "new", is_rewritten: bool = False) -> Reply:
+        """Say that the session was handed out up to `seen`."""
+        return await self._seats("fence", epoch, seen, new, int(is_rewritten))
+
+    async def _seats(self, name: str, *arguments: str | int) -> Reply:
+        return await self._call(name, (self.key, PART), *arguments)
+
+    async def _call(self, name: str, script_keys: tuple[str, ...], *arguments: str | int) -> Reply:
+        return await self._scripts.call(name, script_keys, *arguments)
+
+    # What Redis holds
+
+    async def redis(self, *command: str | int) -> Reply:
+        """Any command."""
+        return await self._link.call(*command)
+
+    async def heard(self) -> list[str]:
+        """What the session's channel brought since the last call."""
+        return [payload.decode() for payload in await self._ear.latest(self.key)]
+
+    async def hash(self) -> dict[str, str]:
+        """The session's fields."""
+        return _mapping(await self.redis("HGETALL", self.key))
+
+    async def log(self) -> dict[str, str]:
+        """The session's log: entry id → payload."""
+        return {
+            entry.decode(): fields[1].decode()
+            for entry, fields in await self.redis("XRANGE", f"{self.key}:log", "-", "+")
+        }
+
+    async def stream(self) -> list[dict[str, Any]]:
+        """What waits for the worker: {s, e, d}, d decoded."""
+        entries = [_mapping(fields) for _, fields in await self.redis("XRANGE", f"{PART}events", "-", "+")]
+        return [{**entry, "d": json.loads(entry["d"])} for entry in entries]
+
+    async def recorded(self) -> list[dict[str, Any]]:
+        """The events that wait for the worker, all of which must be this session's and epoch's."""
+        entries = await self.stream()
+        assert {(entry["s"], entry["e"]) for entry in entries} <= {(self.id, EPOCH)}
+        return [entry["d"] for entry in entries]
+
+    async def seats(self) -> dict[str, dict[str, Any]]:
+        """User id → seat."""
+        return {uid: json.loads(raw) for uid, raw in _mapping(await self.redis("HGETALL", f"{self.key}:users")).items()}
+
+    async def names(self) -> dict[str, str]:
+        """Folded name → user id."""
+        return _mapping(await self.redis("HGETALL", f"{self.key}:names"))
+
+    async def removed(self) -> set[str]:
+        """Users whom the host removed."""
+        return _texts(await self.redis("SMEMBERS", f"{self.key}:removed"))
+
+    async def held_by(self, gateway: str) -> set[str]:
+        """The members that a gateway holds in this partition."""
+        return _texts(await self.redis("SMEMBERS", f"{PART}gateway:{gateway}"))
+
+    async def away(self) -> dict[str, int]:
+        """Member → how long its seat is still kept, in ms, of the partition."""
+        seconds, microseconds = await self.redis("TIME")
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        found = await self.redis("ZRANGE", f"{PART}away", 0, -1, "WITHSCORES")
+        return {member.decode(): int(score) - now for member, score in found}
+
+    async def pass_time(self, ms: int) -> None:
+        """Bring the end of every grace in the partition nearer."""
+        for member in await self.away():
+            await self.redis("ZINCRBY", f"{PART}away", -ms, member)
+
+    async def keys(self) -> set[str]:
+        """Every key that Redis holds, but for leases: `:log` for this session's log, `events` for the stream."""
+        names = _texts(await self.redis("KEYS", "*"))
+        return {name.removeprefix(self.key).removeprefix(PART) for name in names} - {"gateways"}
+
+    async def expiring(self) -> set[str]:
+        """Suffixes of the session's keys that will go away by themselves, after the idle time."""
+        found = set()
+        for name in _texts(await self.redis("KEYS", f"seance:{{{PARTITION}}}:session:{self.id}*")):
+            ttl = await self.redis("TTL", name)
+            assert ttl == -1 or IDLE_SECONDS - 60 < ttl <= IDLE_SECONDS, (name, ttl)
+            if ttl != -1:
+                found.add(name.removeprefix(self.key))
+        return found
+
+    def member(self, user: str) -> str:
+        """How the partition's keys name this user's seat."""
+        return f"{self.id} {user}"
+
+
+def user_json(user: str, name: str | None = None) -> str:
+    """A user as they stand in events."""
+    return f'{{"id":"{user}","name":"{name or NAMES[user]}"}}'
+
+
+def joined(seq: int, user: str, count: int) -> str:
+    """The payload of a user who came."""
+    data = f'{{"user":{user_json(user)},"user_count":{count}}}'
+    return f'{seq} e {user}\n{{"type":"user_joined","seq":{seq},"ts":"{TS}","data":{data}}}'
+
+
+def left(seq: int, user: str, count: int, reason: str = "left") -> str:
+    """The payload of a user who went."""
+    data = f'{{"user":{user_json(user)},"user_count":{count},"reason":"{reason}"}}'
+    kind = "r" if reason == "removed" else "e"
+    return f'{seq} {kind} {user}\n{{"type":"user_left","seq":{seq},"ts":"{TS}","data":{data}}}'
+
+
+def message(seq: int, text: str = "hi", *, kind: str = "m", user: str = ANA) -> str:
+    """The payload of a message that `Hot.publish` sent."""
+    return f'{seq} {kind} {user}\n{{"type":"message_received","seq":{seq},"ts":"{TS}","data":{{"text":"{text}"}}}}'
+
+
+def closed(seq: int) -> str:
+    """The payload of the last event of a session."""
+    return f'{seq} c -\n{{"type":"session_closed","seq":{seq},"ts":"{TS}","data":{{}}}}'
+
+
+def bodies(*payloads: str) -> list[dict[str, Any]]:
+    """The events in payloads, decoded."""
+    return [json.loads(payload.partition("\n")[2]) for payload in payloads]
+
+
+def _mapping(found: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
+    if isinstance(found, dict):
+        return {name.decode(): value.decode() for name, value in found.items()}
+    texts = [item.decode() for item in found]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _texts(items: list[bytes]) -> set[str]:
+    return {item.decode() for item in items}

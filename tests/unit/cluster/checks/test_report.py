@@ -1,0 +1,40 @@
+"""What `seance check` says about values and findings."""
+
+import msgspec
+import pytest
+
+from cluster.checks import report
+from cluster.commands.context import settings_in_force
+from gateway.settings import Settings, load
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:secret@host:1/0", "redis://:***@host:1/0"),
+        ("postgresql://user:p%40ss@host/db", "postgresql://user:***@host/db"),
+        ("postgresql://user@host/db", "postgresql://user@host/db"),
+        ("redis://host:1/0", "redis://host:1/0"),
+        ("plain", "plain"),
+        ("a@b", "a@b"),
+    ],
+)
+def test_passwords_are_masked(url: str, shown: str) -> None:
+    """A URL is shown without its password, other text as it is."""
+    assert shown == report.masked(url)
+
+
+def test_every_value_is_shown_with_its_origin() -> None:
+    """Each variable has a row with its value and where it came from; the secret stays one."""
+    settings, sources = load({"JWT_SECRET": "x" * 40, "PORT": "8100"})
+    rows = report.values(settings, {source.variable: source.origin for source in sources})
+    assert ("PORT", "8100", "environment") in rows
+    assert ("JWT_SECRET", "(secret)", "environment") in rows
+    assert ("PARTITIONS", "16", "default") in rows
+    assert [name for name, *_ in rows] == [field.name.upper() for field in msgspec.structs.fields(Settings)]
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands see what the environment says."""
+    monkeypatch.setenv("PARTITIONS", "3")
+    assert settings_in_force()[0].partitions == 3

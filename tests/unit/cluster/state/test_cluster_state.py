@@ -1,0 +1,102 @@
+"""The record on disk, process identities, and what status says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.console.views import lines
+from cluster.state import cluster_state
+from cluster.state.cluster_state import GatewayStatus, ProcessId, Record, ServiceStatus, Status, WorkerStatus
+
+STATUS = Status(
+    url="http://127.0.0.1:8000",
+    redis_url="redis://:s@127.0.0.1:1/0",
+    database_url="postgresql://postgres:s@127.0.0.1:2/seance",
+    gateways=(GatewayStatus(id="gw-1", url="http://127.0.0.1:41001", pid=123, state="ready", sockets=7, restarts=2),),
+    workers=(WorkerStatus(id="worker-1", url="http://127.0.0.1:41009", pid=None, state="stopped", lag=5, restarts=1),),
+    services=(ServiceStatus(name="redis", pid=121),),
+)
+
+
+def test_record_comes_back(tmp_path: Path) -> None:
+    """What was written is read again, and only its owner may look."""
+    path = tmp_path / "state.json"
+    record = Record(ProcessId(1, 2.5), 41000, "token", is_ready=True, processes=(ProcessId(3, 4.5),))
+    cluster_state.write(path, record)
+    assert record == cluster_state.read(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"supervisor": 1}'])
+def test_unreadable_record_is_none(tmp_path: Path, content: bytes | None) -> None:
+    """A missing or damaged record counts as none."""
+    path = tmp_path / "state.json"
+    if content is not None:
+        path.write_bytes(content)
+    assert cluster_state.read(path) is None
+
+
+def test_a_process_is_more_than_its_number() -> None:
+    """The same number with another start time is another process."""
+    me = cluster_state.identify(os.getpid())
+    assert me is not None
+    assert cluster_state.is_alive(me)
+    assert not cluster_state.is_alive(ProcessId(me.pid, me.started - 60))
+
+
+def test_kill_all_spares_strangers() -> None:
+    """Only the very processes of the list are killed, not what has their numbers now."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        it = cluster_state.identify(process.pid)
+        assert it is not None
+        assert cluster_state.kill_all((ProcessId(it.pid, it.started - 60),), 5) == 0
+        assert process.poll() is None
+        assert cluster_state.kill_all((it,), 5) == 1
+    assert cluster_state.identify(process.pid) is None
+    assert not cluster_state.is_alive(it)
+
+
+def test_public_status_is_the_contract() -> None:
+    """`status --json` has exactly the fields of the wire contract."""
+    assert STATUS.public() == {
+        "url": "http://127.0.0.1:8000",
+        "redis_url": "redis://:s@127.0.0.1:1/0",
+        "database_url": "postgresql://postgres:s@127.0.0.1:2/seance",
+        "gateways": [{"id": "gw-1", "url": "http://127.0.0.1:41001", "pid": 123, "state": "ready"}],
+        "workers": [{"id": "worker-1", "url": "http://127.0.0.1:41009", "pid": None, "state": "stopped", "lag": 5}],
+        "services": [{"name": "redis", "pid": 121}],
+    }
+
+
+def test_status_in_words_keeps_passwords() -> None:
+    """The lines for people name every process and no password."""
+    said = "\n".join(lines(STATUS))
+    for part in ("http://127.0.0.1:8000", "gw-1", "7 sockets", "restarted 2 times", "worker-1", "lag 5", "redis"):
+        assert part in said
+    assert ":s@" not in said
+
+
+def test_status_in_words_marks_what_is_wrong() -> None:
+    """Without colours, what somebody should look at has a mark."""
+    worst = GatewayStatus(
+        id="gw-1",
+        url="http://127.0.0.1:1",
+        pid=1,
+        state="ready",
+        loop_lag_seconds=0.3,
+        backlog=9,
+        backlog_limit=10,
+        dead_letters=1,
+        redis="down",
+        postgres="down",
+    )
+    worker = WorkerStatus(id="worker-1", url="http://127.0.0.1:2", pid=2, state="ready", lag=3, missing=4)
+    (said,) = lines(Status(gateways=(worst,), workers=(worker,)))[-1:]
+    assert said == (
+        "lag 3, backlog 90% of its limit (!), dead letters 1 (!), missing 4 (!), loop lag 300 ms (!), "
+        "Redis away from gw-1 (!), Postgres away from gw-1 (!)"
+    )
+    assert "(!)" not in "\n".join(lines(STATUS))

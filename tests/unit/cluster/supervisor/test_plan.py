@@ -1,0 +1,54 @@
+"""What a cluster is to be, made from the settings."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.state.home import Home
+from cluster.supervisor.plan import Fabric, Plan
+from gateway.settings import load
+
+
+def plan(**environ: str) -> Plan:
+    settings, sources = load(environ)
+    return Plan.of(Home(Path("/home")), settings, sources, environ, port=8100)
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "bind"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8100", "127.0.0.1:8100"),
+        ("0.0.0.0", "http://127.0.0.1:8100", "0.0.0.0:8100"),  # noqa: S104 - only a value here
+        ("::1", "http://[::1]:8100", "[::1]:8100"),
+        ("::", "http://127.0.0.1:8100", "[::]:8100"),
+    ],
+)
+def test_addresses(host: str, url: str, bind: str) -> None:
+    """Clients of this machine get an address they can connect to, the balancer the one that was set."""
+    assert (url, bind) == (plan(HOST=host).url, plan(HOST=host).bind)
+
+
+def test_servers_that_are_set_are_used() -> None:
+    """Only a URL that somebody set stands for a server of theirs; the default stands for none."""
+    assert (plan().redis_url, plan().database_url) == (None, None)
+    given = plan(REDIS_URL="redis://elsewhere/0")
+    assert (given.redis_url, given.database_url) == ("redis://elsewhere/0", None)
+
+
+def test_children_get_the_environment_and_their_own_address() -> None:
+    """A gateway gets everything that was passed on, the servers in use, and the address it is to listen on."""
+    fabric = Fabric(plan(SPIRIT="1", PORT="8100"), "redis://r", "postgresql://p")
+    environment = fabric.gateway("gw-1", "127.0.0.1", 41001).environment
+    assert environment is not None
+    assert {
+        "SPIRIT": "1",
+        "HOST": "127.0.0.1",
+        "PORT": "41001",
+        "REDIS_URL": "redis://r",
+        "DATABASE_URL": "postgresql://p",
+    }.items() <= environment.items()
+    assert fabric.gateway("gw-1", "127.0.0.1", 41001).argv[-3:] == ("gateway", "--id", "gw-1")
+    worker = fabric.worker("worker-1", 41003)
+    assert worker.argv[-3:] == ("worker", "--id", "worker-1")
+    assert worker.environment is not None
+    assert {"HOST": "127.0.0.1", "WORKER_METRICS_PORT": "41003"}.items() <= worker.environment.items()

@@ -1,0 +1,132 @@
+"""The opening handshake: what is refused and how, and the bytes of the answer."""
+
+import pytest
+
+from gateway.protocol.handshake import Refusal, accept_key, check_request, response
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455's own example
+GOOD = {
+    b"host": b"example.org",
+    b"upgrade": b"websocket",
+    b"connection": b"Upgrade",
+    b"sec-websocket-version": b"13",
+    b"sec-websocket-key": KEY,
+}
+NOT_WEBSOCKET = (426, "this address speaks WebSocket")
+WRONG_VERSION = (426, "WebSocket version 13 is required")
+WRONG_KEY = (400, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+
+
+def check(headers: dict[bytes, bytes], method: str = "GET", http_version: str = "1.1") -> Refusal | None:
+    return check_request(method, http_version, headers.items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {b"upgrade": b"WebSocket"},
+        {b"upgrade": b"h2c, websocket"},
+        {b"connection": b"keep-alive, upgrade"},
+        {b"sec-websocket-key": b"  " + KEY + b" "},
+    ],
+    ids=repr,
+)
+def test_good_requests(change: dict[bytes, bytes]) -> None:
+    """Tokens match without regard to case, in lists too."""
+    assert check({**GOOD, **change}) is None
+
+
+def test_header_names_in_any_case() -> None:
+    """Header names match without regard to case."""
+    assert check_request("GET", "1.1", [(name.title(), value) for name, value in GOOD.items()]) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({b"upgrade": b""}, NOT_WEBSOCKET),
+        ({b"upgrade": b"websockets"}, NOT_WEBSOCKET),
+        ({b"connection": b"keep-alive"}, NOT_WEBSOCKET),
+        ({b"sec-websocket-version": b""}, WRONG_VERSION),
+        ({b"sec-websocket-version": b"8"}, WRONG_VERSION),
+        ({b"sec-websocket-version": b"13, 8"}, WRONG_VERSION),
+        ({b"sec-websocket-key": b""}, WRONG_KEY),
+        ({b"sec-websocket-key": b"not base64!"}, WRONG_KEY),
+        ({b"sec-websocket-key": b"c2hvcnQ="}, WRONG_KEY),
+        ({b"sec-websocket-key": b"bG9uZ2VyIHRoYW4gc2l4dGVlbiBieXRlcw=="}, WRONG_KEY),
+        ({b"sec-websocket-key": KEY[:-1]}, WRONG_KEY),
+        ({b"sec-websocket-key": "ключ".encode()}, WRONG_KEY),
+    ],
+    ids=repr,
+)
+def test_bad_requests(change: dict[bytes, bytes], expected: tuple[int, str]) -> None:
+    """Each wrong header has its own status and sentence."""
+    refusal = check({**GOOD, **change})
+    assert refusal is not None
+    assert (refusal.status, refusal.reason) == expected
+
+
+def test_missing_headers() -> None:
+    """A header that is missing is refused like a wrong one."""
+    reasons = {name: check({other: GOOD[other] for other in GOOD if other != name}) for name in GOOD}
+    statuses = {name: refusal.status if refusal else None for name, refusal in reasons.items()}
+    assert statuses == {
+        b"host": None,
+        b"upgrade": 426,
+        b"connection": 426,
+        b"sec-websocket-version": 426,
+        b"sec-websocket-key": 400,
+    }
+
+
+def test_repeated_headers() -> None:
+    """Version and key may stand once only."""
+    for name, status in ((b"sec-websocket-version", 426), (b"sec-websocket-key", 400)):
+        refusal = check_request("GET", "1.1", [*GOOD.items(), (name, GOOD[name])])
+        assert refusal is not None
+        assert refusal.status == status
+
+
+def test_method_and_http_version() -> None:
+    """Only GET over HTTP/1.1 opens a WebSocket."""
+    assert check(GOOD, method="POST") == Refusal(405, "a WebSocket opens with GET", ((b"allow", b"GET"),))
+    assert check(GOOD, http_version="1.0") == Refusal(400, "a WebSocket opens over HTTP/1.1")
+
+
+def test_refusals_say_what_would_do() -> None:
+    """A 426 names the protocol or the version that is spoken here."""
+    versions = check({**GOOD, b"sec-websocket-version": b"8"})
+    upgrade = check({**GOOD, b"upgrade": b"h2c"})
+    assert versions is not None
+    assert upgrade is not None
+    assert versions.headers == ((b"sec-websocket-version", b"13"),)
+    assert upgrade.headers == ((b"upgrade", b"websocket"), (b"connection", b"Upgrade"))
+
+
+def test_accept_key() -> None:
+    """The accept value is that of RFC 6455's example."""
+    assert accept_key(KEY) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+def test_response() -> None:
+    """The answer is a whole 101 with the subprotocol and the headers asked for."""
+    assert response(KEY, b"seance.v1.batch", [(b"x-request-id", b"r1")]) == (
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"upgrade: websocket\r\n"
+        b"connection: Upgrade\r\n"
+        b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+        b"sec-websocket-protocol: seance.v1.batch\r\n"
+        b"x-request-id: r1\r\n"
+        b"\r\n"
+    )
+    assert b"protocol" not in response(KEY).lower().split(b"\r\n", 1)[1]
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb"])
+def test_response_refuses_injection(value: bytes) -> None:
+    """A line break can't smuggle a header into the answer."""
+    with pytest.raises(ValueError, match="line break"):
+        response(KEY, None, [(b"x-request-id", value)])
+    with pytest.raises(ValueError, match="line break"):
+        response(KEY, value)

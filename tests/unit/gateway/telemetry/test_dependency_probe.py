@@ -1,0 +1,52 @@
+"""What is said about the servers behind a gateway."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker.errors import BrokerUnavailableError
+from broker.redis.link import Link
+from gateway.telemetry import dependency_probe
+from gateway.telemetry.dependency_probe import Vitals
+from persistence.errors import DatabaseUnavailableError
+
+
+async def answers() -> None:
+    """A server that is there."""
+
+
+async def fails() -> None:
+    """A server that is away."""
+    raise DatabaseUnavailableError("Postgres is away")
+
+
+async def hangs() -> None:
+    """A server that says nothing."""
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("ping", "is_up", "count"), [(answers, True, 1), (fails, False, 0), (hangs, False, 0)])
+async def test_postgres(
+    ping: Callable[[], Awaitable[None]], is_up: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres is up when it answers in time; only answers have a round trip."""
+    monkeypatch.setattr(dependency_probe, "LOOK_SECONDS", 0.05)
+    found = Vitals(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=ping, partitions=2)
+    await found.look()
+    assert (found.is_postgres_up, found.postgres_seconds.count) == (is_up, count)
+
+
+async def test_redis_away() -> None:
+    """A Redis that answers a ping but can't say what waits is not up; what waited last is still told."""
+
+    async def away() -> None:
+        raise BrokerUnavailableError("Redis is away")
+
+    found = Vitals(Link("redis://127.0.0.1:1/0"), ping_redis=away, ping_database=answers, partitions=2)
+    await found.look()
+    assert not found.is_redis_up
+    assert found.backlog.entries == 0
+    found = Vitals(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=answers, partitions=2)
+    await found.look()
+    assert (found.is_redis_up, found.redis_seconds.count) == (False, 1)

@@ -1,0 +1,27 @@
+"""What a worker counts."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from broker.events import instant
+from persistence.counters import Tally
+from persistence.rows import Record
+from tests.stream_fixtures import message
+
+
+def record(age_seconds: float) -> Record:
+    """A message that was sent so long ago."""
+    session_id = str(uuid4())
+    event = message(session_id, 1)
+    event = type(event)(instant(datetime.now(UTC) - timedelta(seconds=age_seconds)), event.data, event.seq)
+    return Record(session_id, event)
+
+
+def test_one_of_sixteen_is_timed() -> None:
+    """The age of every sixteenth event, the first included, is counted; one from a clock ahead of ours is 0 old."""
+    tally = Tally()
+    tally.committed([record(-5), *[record(100)] * 16, record(100)])
+    assert tally.persist_seconds.count == 2
+    assert 99 < tally.persist_seconds.total < 110
+    tally.committed([])
+    assert tally.persist_seconds.count == 2
