@@ -3,7 +3,7 @@
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
-from gateway.connection.context import Edge
+from gateway.connection.context import Context
 from gateway.connection.route import join_session, upgrade_required
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
@@ -11,8 +11,8 @@ from gateway.rest.routes import routes
 from gateway.rest.services import Services
 
 
-def create_app(services: Services, edge: Edge) -> Starlette:
-    """The application of one gateway; `state.services` and `state.edge` hold what its handlers use."""
+def create_app(services: Services, context: Context) -> Starlette:
+    """The application of one gateway; `state.services` and `state.context` hold what its handlers use."""
     app = Starlette(
         routes=[
             WebSocketRoute("/ws/{session_id}", join_session),
@@ -25,5 +25,5 @@ def create_app(services: Services, edge: Edge) -> Starlette:
     # A path with a slash too many is unknown, rather than answered by a redirect to whatever Host the client named.
     app.router.redirect_slashes = False
     app.state.services = services
-    app.state.edge = edge
+    app.state.context = context
     return app

@@ -5,7 +5,7 @@ from collections import Counter
 from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.server_events import Resumed
-from gateway.stopwatch import Stopwatch
+from gateway.stopwatch import RelayTimer
 from metrics.definitions import CLOSE_REASON
 
 _REASONS = frozenset(CLOSE_REASON.values)
@@ -16,7 +16,7 @@ _FAILURES: dict[type[BrokerError], str] = {
 }
 
 
-class Tally:
+class Counters:
     """Counts by label. Every label's values are bounded, whatever clients send."""
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Tally:
         self.replayed_events = 0
         self.slow_consumers = 0
         self.resyncs = 0
-        self.stopwatch = Stopwatch()
+        self.stopwatch = RelayTimer()
 
     def joined(self, resumed: Resumed, *, is_back: bool) -> None:
         """Somebody got a seat, as a new one or to resume."""

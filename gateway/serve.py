@@ -14,46 +14,46 @@ from sqlalchemy import text
 
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
 from broker.pubsub.publisher import Publisher
-from broker.pubsub.relay_probe import Canary
+from broker.pubsub.relay_probe import ProbeChannel
 from broker.pubsub.subscriber import Subscriber
 from broker.redis import installation
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.event_log import Log
+from broker.sessions.event_log import EventLog
 from broker.sessions.fence import Fence
-from broker.sessions.gateway_leases import Leases
-from broker.sessions.live_sessions import Sessions as LiveSessions
+from broker.sessions.gateway_leases import GatewayLeases
+from broker.sessions.live_sessions import LiveSessions
 from gateway.access.admission import Admission, Door
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
 from gateway.app import create_app
-from gateway.connection.context import Edge
+from gateway.connection.context import Context
 from gateway.connection.heartbeat import Heartbeat
 from gateway.connection.upgrade import UpgradeProtocol
-from gateway.counters import Tally
+from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
 from gateway.lifecycle.fencing import Fencing
-from gateway.lifecycle.gateway_lease import Beat
-from gateway.lifecycle.relay_probe import Hearing
+from gateway.lifecycle.gateway_lease import GatewayLease
+from gateway.lifecycle.relay_probe import RelayProbe
 from gateway.lifecycle.server import SETTLE_SECONDS, Server
-from gateway.recovery.reader import Past
+from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
 from gateway.rest.services import Readiness, Services
 from gateway.rooms.hub import Hub
-from gateway.rooms.leave_queue import Departures
+from gateway.rooms.leave_queue import LeaveQueue
 from gateway.settings import Settings
 from gateway.tasks import Tasks
 from gateway.telemetry import logs
-from gateway.telemetry.collector import Readings
-from gateway.telemetry.dependency_probe import Vitals
-from gateway.telemetry.loop_lag import Lag
+from gateway.telemetry.collector import Collector
+from gateway.telemetry.dependency_probe import DependencyProbe
+from gateway.telemetry.loop_lag import LoopLag
 from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.errors import mapped
 from persistence.marks import Marks
 from persistence.messages import Messages
-from persistence.sessions import Sessions as StoredSessions
+from persistence.sessions import StoredSessions
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 CHECK_AGAIN_SECONDS = 0.5
@@ -93,10 +93,10 @@ class Gateway:
         )
         self._passwords = Passwords()
         self._tasks = Tasks()
-        services, edge = self._compose()
+        services, context = self._compose()
         self._server = Server(
             uvicorn.Config(
-                create_app(services, edge),
+                create_app(services, context),
                 host=settings.host,
                 port=settings.port,
                 http=UpgradeProtocol,
@@ -115,11 +115,11 @@ class Gateway:
             "link": self._link.keeper.run(),
             "installation": self._check_installation(),
             "fencing": self._fencing.run(),
-            "beat": self._beat.run(),
-            "canary": self._hearing.run(),
+            "beat": self._gateway_lease.run(),
+            "canary": self._relay_probe.run(),
             "lag": self._lag.run(),
-            "heartbeat": edge.heartbeat.run(),
-            "vitals": self._vitals.run(),
+            "heartbeat": context.heartbeat.run(),
+            "dependency_probe": self._dependency_probe.run(),
         }
         supervised = [self._supervise(name, work) for name, work in parts.items()]
         log.info("gateway.started", host=settings.host, port=settings.port)
@@ -128,11 +128,11 @@ class Gateway:
         except SystemExit:  # uvicorn could not listen, and has said why
             self._exit_code = EXIT_FAILED
         finally:
-            await self._stop(supervised, edge)
+            await self._stop(supervised, context)
         log.info("gateway.stopped", exit_code=self._exit_code)
         return self._exit_code
 
-    def _compose(self) -> tuple[Services, Edge]:
+    def _compose(self) -> tuple[Services, Context]:
         settings = self._settings
         partitions = settings.partitions
         lease = f"{self._id}-{secrets.token_hex(4)}"
@@ -145,47 +145,47 @@ class Gateway:
             idle_seconds=settings.session_idle_seconds,
             grace_seconds=settings.resume_grace_seconds,
         )
-        recent = Log(self._link, partitions=partitions)
+        recent = EventLog(self._link, partitions=partitions)
         publisher = Publisher(self._link, scripts, partitions=partitions, max_backlog=settings.max_backlog)
         stored = StoredSessions(self._engine)
         directory = Directory(sessions, stored)
         tokens = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
-        tally = Tally()
-        self._hub = hub = Hub(self._subscriber, sessions, recent, tally)
-        canary = Canary(scripts, self._subscriber, lease=lease)
-        self._hearing = Hearing(canary, self._link)
-        hub.listen(canary.channel, self._hearing.heard)
-        self._lag = Lag()
+        counters = Counters()
+        self._hub = hub = Hub(self._subscriber, sessions, recent, counters)
+        canary = ProbeChannel(scripts, self._subscriber, lease=lease)
+        self._relay_probe = RelayProbe(canary, self._link)
+        hub.listen(canary.channel, self._relay_probe.heard)
+        self._lag = LoopLag()
         messages = Messages(self._engine)
-        past = Past(recent, sessions, messages)
+        reader = RecoveryReader(recent, sessions, messages)
         fence = Fence(self._link, sessions, name=lease)
         self._fencing = Fencing(self._link, scripts, fence, Marks(self._engine))
-        departures = Departures(sessions)
+        leave_queue = LeaveQueue(sessions)
         self._door = Door(settings)
         self._drain = Drain(self._door, settings)
         admission = Admission(
             hub=hub,
             sessions=sessions,
             directory=directory,
-            past=past,
+            reader=reader,
             tokens=tokens,
             passwords=self._passwords,
-            departures=departures,
+            leave_queue=leave_queue,
             lease=lease,
         )
-        self._vitals = Vitals(
+        self._dependency_probe = DependencyProbe(
             self._link, ping_redis=self._ping_redis, ping_database=self._ping_database, partitions=partitions
         )
-        readings = Readings(
+        collector = Collector(
             gateway_id=self._id,
             door=self._door,
             drain=self._drain,
             hub=hub,
             link=self._link,
             publisher=publisher,
-            tally=tally,
-            vitals=self._vitals,
-            hearing=self._hearing,
+            counters=counters,
+            dependency_probe=self._dependency_probe,
+            relay_probe=self._relay_probe,
             lag=self._lag,
             is_ready=lambda: self._readiness().is_ready,
             max_backlog=settings.max_backlog,
@@ -201,36 +201,36 @@ class Gateway:
             publisher=publisher,
             hub=hub,
             readiness=self._readiness,
-            counters=readings.counters,
-            metrics=Exposition("gateway", self._id, readings),
+            health=collector.health,
+            metrics=Exposition("gateway", self._id, collector),
             ping_database=self._ping_database,
             ping_redis=self._ping_redis,
         )
-        edge = Edge(
+        context = Context(
             hub=hub,
             publisher=publisher,
             admission=admission,
             door=self._door,
-            departures=departures,
+            leave_queue=leave_queue,
             replays=Replays(
-                past,
+                reader,
                 hub,
                 self._tasks,
-                tally,
+                counters,
                 max_buffer_bytes=settings.max_buffer_bytes,
                 patience_seconds=settings.slow_consumer_seconds,
             ),
             heartbeat=Heartbeat(settings.heartbeat_seconds),
             tasks=self._tasks,
-            tally=tally,
+            counters=counters,
             join_timeout_seconds=settings.join_timeout_seconds,
             max_frame_bytes=settings.max_frame_bytes,
             max_buffer_bytes=settings.max_buffer_bytes,
             max_malformed_frames=settings.max_malformed_frames,
         )
-        leases = Leases(self._link, scripts, partitions=partitions, lease=lease)
-        self._beat = Beat(self._link, leases, hub, departures, partitions=partitions)
-        return services, edge
+        leases = GatewayLeases(self._link, scripts, partitions=partitions, lease=lease)
+        self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, partitions=partitions)
+        return services, context
 
     # What keeps running
 
@@ -266,11 +266,11 @@ class Gateway:
     def _readiness(self) -> Readiness:
         if self._door.is_draining:
             return Readiness(is_ready=False, reason="draining")
-        if self._hearing.problem is not None:
-            return Readiness(is_ready=False, reason=self._hearing.problem)
+        if self._relay_probe.problem is not None:
+            return Readiness(is_ready=False, reason=self._relay_probe.problem)
         if not self._fencing.is_open:
             return Readiness(is_ready=False, reason="what Redis holds is being checked")
-        if not (self._is_checked and self._beat.has_lease):
+        if not (self._is_checked and self._gateway_lease.has_lease):
             return Readiness(is_ready=False, reason="starting")
         limit_ms = self._settings.max_loop_lag_milliseconds
         if limit_ms and self._lag.seconds * 1000 >= limit_ms:
@@ -287,12 +287,12 @@ class Gateway:
 
     # The end
 
-    async def _stop(self, supervised: list["asyncio.Task[None]"], edge: Edge) -> None:
+    async def _stop(self, supervised: list["asyncio.Task[None]"], context: Context) -> None:
         await self._tasks.close()
         try:
             async with asyncio.timeout(self._drain.left(SETTLE_SECONDS)):
-                await edge.departures.settle()
-                await self._beat.give_up()
+                await context.leave_queue.settle()
+                await self._gateway_lease.give_up()
         except (TimeoutError, BrokerError):
             log.warning("gateway.seats_left_behind")
         for task in supervised:

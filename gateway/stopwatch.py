@@ -14,7 +14,7 @@ EVERY = 16
 GIVE_UP_SECONDS = 10.0
 
 
-class Stopwatch:
+class RelayTimer:
     """`awaited` is the id of the message under way, as bytes."""
 
     __slots__ = ("_left", "_sent_at", "awaited", "seconds")

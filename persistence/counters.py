@@ -12,7 +12,7 @@ from persistence.rows import Record
 _EVERY = 16
 
 
-class Tally:
+class Counters:
     """All lanes of one worker count here."""
 
     def __init__(self) -> None:

@@ -13,9 +13,9 @@ from broker.errors import BrokerUnavailableError
 from broker.events import MessageReceived, decode_stored
 from broker.redis.client import raise_if_cancelled
 from broker.streams.ownership import Ownership
-from broker.streams.partition_streams import Entry, Persisted, Stream
+from broker.streams.partition_streams import Entry, PartitionStreams, Persisted
 from persistence.audit import Audit
-from persistence.counters import Tally
+from persistence.counters import Counters
 from persistence.errors import DataError, PersistenceError
 from persistence.isolation import Refused, write_all_but_bad
 from persistence.rows import Record
@@ -57,7 +57,7 @@ class Drain:
         self,
         lane: frozenset[int],
         *,
-        stream: Stream,
+        stream: PartitionStreams,
         writer: Writer,
         audit: Audit,
         ownership: Ownership,
@@ -65,7 +65,7 @@ class Drain:
         stop: asyncio.Event,
         redis_outage: Outage,
         database_outage: Outage,
-        tally: Tally,
+        counters: Counters,
     ) -> None:
         self._lane = lane
         self._stream = stream
@@ -76,7 +76,7 @@ class Drain:
         self._stop = stop
         self._redis_outage = redis_outage
         self._database_outage = database_outage
-        self._tally = tally
+        self._counters = counters
         self._is_prepared = False
         # Partitions that gave something at the last read: one busy session fills a batch as fast as many.
         self._busy = 1
@@ -130,7 +130,7 @@ class Drain:
         if missing and self._is_due("take", TAKE_SECONDS):
             taken = await self._ownership.take(sorted(missing))
             self._unsettled |= taken
-            self._tally.takeovers += len(taken)
+            self._counters.takeovers += len(taken)
             self._audit.forget(taken)
         if released or taken:
             owned = sorted(self._ownership.held & self._lane)
@@ -180,7 +180,7 @@ class Drain:
         refused_entries = [(decoded[place], records[place], reason) for place, reason in refused]
         for place, _ in reversed(refused):
             del decoded[place], records[place]
-        self._tally.committed(records)
+        self._counters.committed(records)
         # First: whoever waits for a dead message must hear of it before a watermark passes it.
         for entry, reason in dead:
             await self._bury(entry, reason, 0)
@@ -188,7 +188,7 @@ class Drain:
             await self._set_aside(entry, record, reason)
         await self._stream.settle(decoded, _watermarks(decoded, records))
         seconds = time.monotonic() - began_at
-        self._tally.settled(records, seconds)
+        self._counters.settled(records, seconds)
         log.debug("worker.batch_written", entries=len(records), seconds=round(seconds, 6))
 
     async def _write(self, records: Sequence[Record]) -> list[Refused]:
@@ -228,7 +228,7 @@ class Drain:
 
     async def _bury(self, entry: Entry, reason: str, seq: int) -> None:
         await self._stream.bury(entry, reason, seq)
-        self._tally.dead_letters += 1
+        self._counters.dead_letters += 1
         log.error(
             "worker.entry_dead",
             session_id=entry.session_id,

@@ -14,7 +14,7 @@ from broker.streams import partition_streams
 from broker.streams.ownership import Ownership
 from metrics.exposition import Endpoint, Exposition, Value
 from persistence.audit import Audit
-from persistence.counters import Tally
+from persistence.counters import Counters
 from persistence.waiting import Outage
 
 LAG_SECONDS = 2.0
@@ -24,7 +24,7 @@ LAG_SECONDS = 2.0
 class Readings:
     """Reads the parts of a worker when somebody asks."""
 
-    tally: Tally
+    counters: Counters
     audit: Audit
     ownership: Ownership
     redis_outage: Outage
@@ -32,18 +32,18 @@ class Readings:
 
     def __call__(self) -> Mapping[str, Value]:
         """Every metric's value now."""
-        tally = self.tally
+        counters = self.counters
         return {
             "seance_redis_up": not self.redis_outage.is_away,
             "seance_postgres_up": not self.database_outage.is_away,
-            "seance_publish_to_persist_seconds": tally.persist_seconds,
-            "seance_worker_lag_entries": tally.lag,
+            "seance_publish_to_persist_seconds": counters.persist_seconds,
+            "seance_worker_lag_entries": counters.lag,
             "seance_worker_partitions": len(self.ownership.held),
-            "seance_worker_takeovers_total": tally.takeovers,
-            "seance_worker_batches_total": tally.batches,
-            "seance_worker_events_total": tally.events,
-            "seance_worker_batch_seconds": tally.batch_seconds,
-            "seance_worker_dead_letters_total": tally.dead_letters,
+            "seance_worker_takeovers_total": counters.takeovers,
+            "seance_worker_batches_total": counters.batches,
+            "seance_worker_events_total": counters.events,
+            "seance_worker_batch_seconds": counters.batch_seconds,
+            "seance_worker_dead_letters_total": counters.dead_letters,
             "seance_missing_total": self.audit.missing_total,
             "seance_duplicates_total": self.audit.duplicates_total,
             "seance_displaced_total": self.audit.displaced_total,
@@ -72,7 +72,7 @@ def exposed(readings: Readings, worker_id: str, host: str, port: int) -> Iterato
         endpoint.close()
 
 
-async def watch_lag(redis: Redis, partitions: int, ownership: Ownership, tally: Tally) -> NoReturn:
+async def watch_lag(redis: Redis, partitions: int, ownership: Ownership, counters: Counters) -> NoReturn:
     """Look every two seconds how much the partitions of this worker lag behind; while Redis is away nothing changes."""
     while True:
         try:
@@ -80,6 +80,6 @@ async def watch_lag(redis: Redis, partitions: int, ownership: Ownership, tally: 
         except BrokerError:
             pass  # the outage is noticed, and counted, by those who work
         else:
-            tally.lag = sum(lags[partition] for partition in ownership.held)
+            counters.lag = sum(lags[partition] for partition in ownership.held)
         raise_if_cancelled()
         await asyncio.sleep(LAG_SECONDS)

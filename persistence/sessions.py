@@ -46,7 +46,7 @@ class ResumePoint(msgspec.Struct, frozen=True):
     removed_user_ids: tuple[str, ...]
 
 
-class Sessions:
+class StoredSessions:
     """Queries about sessions. Every method raises DatabaseUnavailableError when Postgres can't answer."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -13,9 +13,9 @@ import uvloop
 from broker.errors import BrokerUnavailableError
 from broker.redis import client
 from broker.streams.ownership import LEASE_MS, RENEW_SECONDS, Ownership
-from broker.streams.partition_streams import Stream
+from broker.streams.partition_streams import PartitionStreams
 from persistence.audit import Audit
-from persistence.counters import Tally
+from persistence.counters import Counters
 from persistence.drain import READ_SECONDS, Batching, Drain
 from persistence.engine import create_engine
 from persistence.marks import Marks
@@ -88,14 +88,14 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
     audit = Audit(Marks(engine))
     redis_outage = Outage(away="worker.redis_away", back="worker.redis_back")
     database_outage = Outage(away="worker.database_away", back="worker.database_back")
-    tally = Tally()
+    counters = Counters()
     readings = Readings(
-        tally=tally, audit=audit, ownership=ownership, redis_outage=redis_outage, database_outage=database_outage
+        counters=counters, audit=audit, ownership=ownership, redis_outage=redis_outage, database_outage=database_outage
     )
     drains = [
         Drain(
             lane,
-            stream=Stream(redis, config.partitions),
+            stream=PartitionStreams(redis, config.partitions),
             writer=Writer(engine),
             audit=audit,
             ownership=ownership,
@@ -103,7 +103,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
             stop=stop,
             redis_outage=redis_outage,
             database_outage=database_outage,
-            tally=tally,
+            counters=counters,
         )
         for lane in lanes(config.partitions)
     ]
@@ -112,7 +112,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
             log.info("worker.started", worker_id=worker_id, partitions=config.partitions)
             upkeep = {
                 "worker-leases": _keep_leases(ownership, config.renew_seconds, redis_outage),
-                "worker-lag": watch_lag(redis, config.partitions, ownership, tally),
+                "worker-lag": watch_lag(redis, config.partitions, ownership, counters),
             }
             await _supervise(drains, upkeep)
         await _leave(ownership)

@@ -11,14 +11,14 @@ from broker.events import User
 from broker.pubsub.publisher import Publisher
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.link import Link
-from broker.redis.reconnect import Keeper
+from broker.redis.reconnect import Reconnector
 from broker.redis.scripts import Scripts
-from broker.sessions.event_log import Log
-from broker.sessions.live_sessions import Seat, SessionInfo, Sessions
-from gateway.counters import Tally
+from broker.sessions.event_log import EventLog
+from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
+from gateway.counters import Counters
 from gateway.protocol.close_codes import Ending
 from gateway.rooms.hub import Hub
-from gateway.rooms.leave_queue import Departures
+from gateway.rooms.leave_queue import LeaveQueue
 from gateway.rooms.room import Room
 from tests.frames import server_frames
 from tests.session_state import NAMES, SESSION, eventually, kept, take_lease
@@ -94,7 +94,7 @@ class Recorder:
         return await eventually(lambda: self.ending, what="the end")
 
 
-class Gate:
+class RelayGate:
     """Stands between the subscriber and the hub: what Redis sent waits while the gate is shut."""
 
     def __init__(self, hub: Hub) -> None:
@@ -148,7 +148,7 @@ class Gate:
         self.let()
 
 
-class House:
+class GatewayCore:
     """Everything between Redis and the sockets of one gateway."""
 
     def __init__(
@@ -162,11 +162,11 @@ class House:
             self.listening = Link(url, timeout_seconds=timeout_seconds, name="seance-listening")
         self.subscriber = Subscriber(self.listening)
         self.scripts = Scripts(self.link)
-        self.sessions = Sessions(self.link, self.scripts, partitions=PARTITIONS)
+        self.sessions = LiveSessions(self.link, self.scripts, partitions=PARTITIONS)
         self.publisher = Publisher(self.link, self.scripts, partitions=PARTITIONS, max_backlog=100_000)
-        self.hub = Hub(self.subscriber, self.sessions, Log(self.link, partitions=PARTITIONS), Tally())
-        self.departures = Departures(self.sessions)
-        self.gate = Gate(self.hub)
+        self.hub = Hub(self.subscriber, self.sessions, EventLog(self.link, partitions=PARTITIONS), Counters())
+        self.leave_queue = LeaveQueue(self.sessions)
+        self.gate = RelayGate(self.hub)
         self.subscriber.listener = self.gate
         self.key = self.sessions.key(info.id)
         self.log_key = keys.log(keys.partition_of(info.id, PARTITIONS), info.id)
@@ -242,18 +242,21 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(
+async def gateway_core(
     url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0, is_apart: bool = True
-) -> AsyncIterator[House]:
+) -> AsyncIterator[GatewayCore]:
     """A house whose session is open, connected meanwhile."""
-    house = House(url, info, timeout_seconds=timeout_seconds, is_apart=is_apart)
-    async with kept(house.link.keeper), kept(house.listening.keeper) if is_apart else contextlib.nullcontext():
-        await house.sessions.open(info)
-        yield house
+    gateway_core = GatewayCore(url, info, timeout_seconds=timeout_seconds, is_apart=is_apart)
+    async with (
+        kept(gateway_core.link.keeper),
+        kept(gateway_core.listening.keeper) if is_apart else contextlib.nullcontext(),
+    ):
+        await gateway_core.sessions.open(info)
+        yield gateway_core
 
 
 @contextlib.asynccontextmanager
-async def without(keeper: Keeper) -> AsyncIterator[None]:
+async def without(keeper: Reconnector) -> AsyncIterator[None]:
     """Without this connection; it is back at the end."""
     url, keeper._url = keeper._url, "redis://127.0.0.1:1/0"
     assert keeper._wire is not None

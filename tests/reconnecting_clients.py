@@ -24,7 +24,7 @@ class Farewell:
     code: int | None
 
 
-class Guest:
+class ReconnectingClient:
     """One user who stays until its task is cancelled, over as many connections as it takes; `url` may be changed."""
 
     def __init__(self, url: str, session_id: str, name: str) -> None:
@@ -117,7 +117,7 @@ class Guest:
 
 
 @contextlib.asynccontextmanager
-async def staying(guests: Sequence[Guest]) -> AsyncIterator[None]:
+async def staying(guests: Sequence[ReconnectingClient]) -> AsyncIterator[None]:
     """The guests stay meanwhile; all are in at the start."""
     tasks = [asyncio.create_task(guest.run(), name=guest.name) for guest in guests]
     try:
@@ -129,7 +129,7 @@ async def staying(guests: Sequence[Guest]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def all_in(guests: Sequence[Guest]) -> None:
+async def all_in(guests: Sequence[ReconnectingClient]) -> None:
     """Return once they are all in."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         await asyncio.gather(*(guest.is_in.wait() for guest in guests))

@@ -23,7 +23,7 @@ _TRIM_EVERY = 64  # seqs between two trims of a log
 _NODE = 100  # entries that Redis drops together
 
 
-class Backstage:
+class RedisAdmin:
     """One session."""
 
     def __init__(self, link: Link, session_id: str) -> None:
@@ -80,7 +80,7 @@ class Backstage:
         self._publisher.send(
             self.session_id,
             user_id=None,
-            user_name="Backstage",
+            user_name="RedisAdmin",
             text=text,
             settle=lambda _, reply: answer.set_result(reply),
         )
@@ -88,11 +88,11 @@ class Backstage:
 
 
 @contextlib.asynccontextmanager
-async def backstage(services: Services, session_id: str) -> AsyncIterator[Backstage]:
+async def redis_admin(services: Services, session_id: str) -> AsyncIterator[RedisAdmin]:
     """Behind the scenes of this session."""
     link = Link(services.redis_url)
     async with kept(link.keeper):
-        yield Backstage(link, session_id)
+        yield RedisAdmin(link, session_id)
 
 
 def resident_bytes(process: Process) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from redis import Redis
 
-from broker.redis.reconnect import Keeper
+from broker.redis.reconnect import Reconnector
 from cluster.embedded.services import prepare_redis, wait_until_answering
 from cluster.process.launch import start
 from tests.session_state import eventually
@@ -22,7 +22,7 @@ def cut(url: str, kind: Literal["normal", "pubsub"] = "normal") -> int:
         return int(redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"))
 
 
-async def redial(url: str, keeper: Keeper, kind: Literal["normal", "pubsub"] = "normal") -> None:
+async def redial(url: str, keeper: Reconnector, kind: Literal["normal", "pubsub"] = "normal") -> None:
     """Have the server close the keeper's connection; return once there is a new one."""
     old = keeper._wire
     cut(url, kind)

@@ -13,7 +13,7 @@ from broker import keys
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.connection import Reply
 from broker.redis.link import Link
-from broker.redis.reconnect import Keeper
+from broker.redis.reconnect import Reconnector
 from broker.redis.scripts import Scripts
 
 PARTITION = 3
@@ -54,7 +54,7 @@ async def take_lease(link: Link, session_id: str, partitions: int, gateway: str 
 
 
 @contextlib.asynccontextmanager
-async def kept(keeper: Keeper) -> AsyncIterator[None]:
+async def kept(keeper: Reconnector) -> AsyncIterator[None]:
     """Run the keeper meanwhile; its wire is up at the start."""
     task = asyncio.create_task(keeper.run(), name="keeper")
     try:
@@ -67,7 +67,7 @@ async def kept(keeper: Keeper) -> AsyncIterator[None]:
             await task
 
 
-class Ear:
+class ChannelRecorder:
     """Hears channels through a subscriber of its own, and remembers."""
 
     def __init__(self, link: Link, subscriber: Subscriber) -> None:
@@ -107,10 +107,10 @@ class Ear:
         """Everything of one read came."""
 
 
-class Hot:
+class SessionState:
     """One session of one partition, and everything that Redis keeps for it."""
 
-    def __init__(self, link: Link, scripts: Scripts, ear: Ear, session_id: str = SESSION) -> None:
+    def __init__(self, link: Link, scripts: Scripts, ear: ChannelRecorder, session_id: str = SESSION) -> None:
         self.id = session_id
         self.key = keys.session(PARTITION, session_id)
         self._link = link
@@ -302,7 +302,7 @@ def left(seq: int, user: str, count: int, reason: str = "left") -> str:
 
 
 def message(seq: int, text: str = "hi", *, kind: str = "m", user: str = ANA) -> str:
-    """The payload of a message that `Hot.publish` sent."""
+    """The payload of a message that `SessionState.publish` sent."""
     return f'{seq} {kind} {user}\n{{"type":"message_received","seq":{seq},"ts":"{TS}","data":{{"text":"{text}"}}}}'
 
 

@@ -8,7 +8,7 @@ _BYTES = 16
 _VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
 
 
-class Ids:
+class MessageIds:
     """Gives ids as text: 0.6 µs each, against 2.4 µs and a system call for `str(uuid.uuid4())`."""
 
     __slots__ = ("_at", "_pool")

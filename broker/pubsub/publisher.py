@@ -10,7 +10,7 @@ import msgspec
 from broker import keys
 from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
-from broker.pubsub.message_ids import Ids
+from broker.pubsub.message_ids import MessageIds
 from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
@@ -48,7 +48,7 @@ class Publisher:
         self._scripts = scripts
         self._partitions = partitions
         self._max_backlog = max_backlog
-        self._ids = Ids()
+        self._ids = MessageIds()
         self.sent_total = 0
 
     def send(

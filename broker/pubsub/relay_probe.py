@@ -14,11 +14,11 @@ from broker.redis.scripts import Scripts
 KEPT_SECONDS = 60
 
 
-class CanaryLostError(BrokerError):
+class ProbeLostError(BrokerError):
     """A canary did not come back; the message says how far it came."""
 
 
-class Canary:
+class ProbeChannel:
     """The canaries of one process; whoever listens to the subscriber calls `heard` with what `channel` brings."""
 
     def __init__(self, scripts: Scripts, subscriber: Subscriber, *, lease: str) -> None:
@@ -47,4 +47,4 @@ class Canary:
                 stage = "Redis answers, but what is published there is not heard here"
                 await self._heard.wait()
         except TimeoutError as error:
-            raise CanaryLostError(stage) from error
+            raise ProbeLostError(stage) from error

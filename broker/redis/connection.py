@@ -34,7 +34,7 @@ class Receiver(Protocol):
         """Everything that arrived in one read was handed out."""
 
 
-class Wire(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """A dialled connection. `lost` is done when it is gone; nothing is sent or received after that."""
 
     __slots__ = ("_dialled", "_is_awaited", "_loop", "_out", "_reader", "_receiver", "_transport", "heard_at", "lost")
@@ -100,7 +100,7 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
 
-async def dial(url: str, receiver: Receiver, *, timeout_seconds: float, name: str) -> Wire:
+async def dial(url: str, receiver: Receiver, *, timeout_seconds: float, name: str) -> Connection:
     """Connect to `url` (`redis://` or `rediss://`) and authenticate. Raises BrokerUnavailableError."""
     pool = ConnectionPool.from_url(
         url, protocol=3, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, client_name=name
@@ -111,7 +111,7 @@ async def dial(url: str, receiver: Receiver, *, timeout_seconds: float, name: st
     except (RedisError, OSError, TimeoutError) as exc:
         raise_if_cancelled()
         raise BrokerUnavailableError(f"can't connect to Redis: {exc}") from exc
-    wire = Wire(connection, receiver)
+    wire = Connection(connection, receiver)
     try:
         raise_if_cancelled()
     except asyncio.CancelledError:

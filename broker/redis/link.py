@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import hiredis
 
 from broker.errors import BrokerError, BrokerUnavailableError, refusal
-from broker.redis.connection import Reply, Wire
-from broker.redis.reconnect import Keeper
+from broker.redis.connection import Connection, Reply
+from broker.redis.reconnect import Reconnector
 
 MAX_IN_FLIGHT = 50_000
 
@@ -47,9 +47,9 @@ class Link:
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 5.0, name: str = "seance-link") -> None:
-        self.keeper = Keeper(url, self, timeout_seconds=timeout_seconds, name=name)
+        self.keeper = Reconnector(url, self, timeout_seconds=timeout_seconds, name=name)
         self._loop = asyncio.get_running_loop()
-        self._wire: Wire | None = None
+        self._wire: Connection | None = None
         self._waiting: deque[_Call] = deque()
         self.messages: Messages | None = None
         self.on_up: list[Callable[[], None]] = []
@@ -82,7 +82,7 @@ class Link:
             self._waiting.append((settle, source, command))
             self._wire.send(*command)
 
-    def up(self, wire: Wire) -> None:
+    def up(self, wire: Connection) -> None:
         """Handler: commands can be sent."""
         self._wire = wire
         for callback in self.on_up:
@@ -123,7 +123,7 @@ class Link:
         if self.messages is not None:
             self.messages.end_of_read()
 
-    def ping(self, wire: Wire) -> None:
+    def ping(self, wire: Connection) -> None:
         """Handler: PING, as any command."""
         del wire
         self.call("PING").add_done_callback(_ignore)

@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from broker.errors import BrokerUnavailableError
-from broker.redis.connection import Receiver, Wire, dial
+from broker.redis.connection import Connection, Receiver, dial
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 2.0
@@ -19,17 +19,17 @@ log = structlog.get_logger()
 class Handler(Receiver, Protocol):
     """What uses the wire; every method is called on the loop and must not block."""
 
-    def up(self, wire: Wire) -> None:
+    def up(self, wire: Connection) -> None:
         """A wire is connected; send what must come first."""
 
     def down(self) -> None:
         """The wire is gone; whatever was unanswered never will be."""
 
-    def ping(self, wire: Wire) -> None:
+    def ping(self, wire: Connection) -> None:
         """Send something that makes Redis answer."""
 
 
-class Keeper:
+class Reconnector:
     """Owns the wire of one handler. `run` is a task for the composition root to supervise."""
 
     def __init__(self, url: str, handler: Handler, *, timeout_seconds: float, name: str) -> None:
@@ -37,7 +37,7 @@ class Keeper:
         self._handler = handler
         self._timeout_seconds = timeout_seconds
         self._name = name
-        self._wire: Wire | None = None
+        self._wire: Connection | None = None
         self._connects_total = 0
         self._changed = asyncio.Event()
 
@@ -78,7 +78,7 @@ class Keeper:
             await self._keep(wire)
             log.warning("redis.disconnected", link=self._name)
 
-    async def _keep(self, wire: Wire) -> None:
+    async def _keep(self, wire: Connection) -> None:
         self._wire = wire
         self._connects_total += 1
         self._changed.set()
@@ -92,7 +92,7 @@ class Keeper:
             wire.abort()
             self._handler.down()
 
-    def _watch(self, wire: Wire) -> None:
+    def _watch(self, wire: Connection) -> None:
         # A half-open connection gives no error, only silence: ask, and give up when nothing comes.
         silent_seconds = asyncio.get_running_loop().time() - wire.heard_at
         if silent_seconds > self._timeout_seconds + WATCH_SECONDS:

@@ -11,7 +11,7 @@ from broker.redis.link import Link
 PAGE = 512
 
 
-class Payload(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True):
     """One event as it travels: `seq` 0 when it is not sequenced, `kind` and `subject` as told in `lua/lib.lua`."""
 
     seq: int
@@ -20,14 +20,14 @@ class Payload(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def parse(raw: bytes) -> Payload:
+def parse(raw: bytes) -> Event:
     """Split a payload; the event's JSON stays as it is."""
     header, _, body = raw.partition(b"\n")
     seq, kind, subject = header.split(b" ")
-    return Payload(int(seq), kind, subject, body)
+    return Event(int(seq), kind, subject, body)
 
 
-class Log:
+class EventLog:
     """Reads ranges of recent events."""
 
     def __init__(self, link: Link, *, partitions: int) -> None:
@@ -43,6 +43,6 @@ class Log:
         return self._link.call("XRANGE", key, f"{first}-0", end, "COUNT", limit)
 
 
-def read(reply: Reply) -> list[Payload]:
+def read(reply: Reply) -> list[Event]:
     """The events in a reply of `send_range`, in order of seq."""
     return [parse(fields[1]) for _, fields in reply]

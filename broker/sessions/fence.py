@@ -9,7 +9,7 @@ from broker import keys
 from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.sessions.epochs import Mark
-from broker.sessions.live_sessions import Sessions
+from broker.sessions.live_sessions import LiveSessions
 
 # Whoever compares tells again after every page that it is still at it; when it dies, another one begins after this.
 CLAIM_MS = 5000
@@ -26,7 +26,7 @@ class Standing(msgspec.Struct, frozen=True):
 class Fence:
     """The Redis side of the comparison. Methods raise BrokerError, and BrokerUnavailableError when Redis is away."""
 
-    def __init__(self, link: Link, sessions: Sessions, *, name: str) -> None:
+    def __init__(self, link: Link, sessions: LiveSessions, *, name: str) -> None:
         self._link = link
         self._sessions = sessions
         self._name = name

@@ -14,7 +14,7 @@ REAP_SECONDS = 1.0
 REAP_AT_ONCE = 100
 
 
-class Leases:
+class GatewayLeases:
     """The leases of one gateway process (`lease` is unique to the process, not to the replica's name)."""
 
     def __init__(self, link: Link, scripts: Scripts, *, partitions: int, lease: str) -> None:

@@ -104,7 +104,7 @@ def connections_of(seat: bytes | None) -> tuple[str, ...]:
     return *(connection for connection, _lease in stored.m), stored.c
 
 
-class Sessions:
+class LiveSessions:
     """Hot state in Redis. Every method raises BrokerUnavailableError when Redis can't be reached."""
 
     def __init__(

@@ -50,7 +50,7 @@ class Persisted(msgspec.Struct, frozen=True):
     seq: int
 
 
-class Stream:
+class PartitionStreams:
     """Reads and settles entries. Methods raise BrokerUnavailableError when Redis can't answer, or lost its data.
 
     After that error what was read and not acknowledged must be read again (`pending`).

@@ -20,7 +20,7 @@ class StartError(Exception):
     """The cluster can't be started or changed; the message says why and what to do."""
 
 
-class Watch:
+class HealthLoop:
     """`run` is its task; `changed` wakes it early."""
 
     def __init__(self, changed: asyncio.Event, workers: WorkerMonitor, report: Callable[[str], None]) -> None:

@@ -62,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return f"{bracketed(self.settings.host)}:{self.port}"
 
 
-class Fabric(msgspec.Struct, frozen=True):
+class LaunchFactory(msgspec.Struct, frozen=True):
     """The plan with the URLs of the servers in use: makes the launches of our own processes."""
 
     plan: Plan

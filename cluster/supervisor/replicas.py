@@ -8,7 +8,7 @@ from cluster.process.child import Child
 from cluster.process.launch import Launch
 from cluster.process.ports import free_port, is_free
 from cluster.state.cluster_state import GatewayStatus, WorkerStatus
-from cluster.supervisor.plan import LOOPBACK, Fabric, bracketed, reachable
+from cluster.supervisor.plan import LOOPBACK, LaunchFactory, bracketed, reachable
 from cluster.supervisor.probes import Health, Pulse, Rates
 
 _PROGRESS_SECONDS = 2.0
@@ -19,12 +19,14 @@ MakeChild = Callable[[str, Callable[[], Launch]], Child]
 class Gateway:
     """One gateway replica: its process, its port, and what the last poll found."""
 
-    def __init__(self, number: int, fabric: Fabric, make_child: MakeChild, address: tuple[str, int] | None) -> None:
+    def __init__(
+        self, number: int, launches: LaunchFactory, make_child: MakeChild, address: tuple[str, int] | None
+    ) -> None:
         self.number = number
         self.id = f"gw-{number}"
         self.health = Health()
         self.rates = Rates()
-        self._fabric = fabric
+        self._launches = launches
         self._fixed = address
         self._port = address[1] if address else free_port()
         self.child = make_child(self.id, self._launch)
@@ -82,18 +84,18 @@ class Gateway:
         if self._fixed is None and not is_free(self._port):
             self._port = free_port()
         host = self._fixed[0] if self._fixed else LOOPBACK
-        return self._fabric.gateway(self.id, host, self._port)
+        return self._launches.gateway(self.id, host, self._port)
 
 
 class Worker:
     """One persistence worker: its process and its lag."""
 
-    def __init__(self, number: int, fabric: Fabric, make_child: MakeChild) -> None:
+    def __init__(self, number: int, launches: LaunchFactory, make_child: MakeChild) -> None:
         self.number = number
         self.id = f"worker-{number}"
         self.lag = 0
         self.missing = 0
-        self._fabric = fabric
+        self._launches = launches
         self._port = free_port()
         self.child = make_child(self.id, self._launch)
 
@@ -125,7 +127,7 @@ class Worker:
     def _launch(self) -> Launch:
         if not is_free(self._port):
             self._port = free_port()
-        return self._fabric.worker(self.id, self._port)
+        return self._launches.worker(self.id, self._port)
 
 
 class Replicas:
@@ -137,7 +139,7 @@ class Replicas:
 
     def __init__(
         self,
-        fabric: Fabric,
+        launches: LaunchFactory,
         make_child: MakeChild,
         *,
         settle: Callable[[list[Child]], Awaitable[None]],
@@ -148,7 +150,7 @@ class Replicas:
     ) -> None:
         self.gateways: dict[int, Gateway] = {}
         self.workers: dict[int, Worker] = {}
-        self._fabric = fabric
+        self._launches = launches
         self._make_child = make_child
         self._settle = settle
         self._sync = sync
@@ -171,7 +173,7 @@ class Replicas:
         added = []
         while len(self.workers) < count:
             number = lowest_free(self.workers)
-            self.workers[number] = Worker(number, self._fabric, self._make_child)
+            self.workers[number] = Worker(number, self._launches, self._make_child)
             added.append(self.workers[number].child)
         await self._settle(added)
         for number in sorted(self.workers)[count:]:
@@ -194,13 +196,13 @@ class Replicas:
 
     def _add_gateway(self) -> Gateway:
         number = lowest_free(self.gateways)
-        gateway = Gateway(number, self._fabric, self._make_child, self._address)
+        gateway = Gateway(number, self._launches, self._make_child, self._address)
         self.gateways[number] = gateway
         return gateway
 
     async def _replace_gateway(self, number: int) -> None:
         await self._drain(self.gateways[number])
-        self.gateways[number] = Gateway(number, self._fabric, self._make_child, self._address)
+        self.gateways[number] = Gateway(number, self._launches, self._make_child, self._address)
         await self._settle([self.gateways[number].child])
 
     async def _remove_gateway(self, number: int) -> None:

@@ -20,9 +20,9 @@ from cluster.state.cluster_state import ServiceStatus, Status
 from cluster.state.home import Lock
 from cluster.state.roster import Roster
 from cluster.supervisor import control
-from cluster.supervisor.health_loop import StartError, Watch
+from cluster.supervisor.health_loop import HealthLoop, StartError
 from cluster.supervisor.operations import Operations
-from cluster.supervisor.plan import Fabric, Plan
+from cluster.supervisor.plan import LaunchFactory, Plan
 from cluster.supervisor.probes import WorkerMonitor
 from cluster.supervisor.replicas import Replicas
 
@@ -59,7 +59,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._balancer: Child | None = None
         self._replicas: Replicas | None = None
-        self._watch: Watch | None = None
+        self._watch: HealthLoop | None = None
         self._background: list[asyncio.Task[None]] = []
         # Made in `run`, where there is a task group for what they start.
         self._roster: Roster
@@ -143,14 +143,14 @@ class Supervisor:
                 f"port {self._plan.port} is taken by another process: end that, or choose another port, "
                 "for example `make up PORT=8100`"
             )
-        fabric = Fabric(self._plan, *await self._backends.start())
+        launches = LaunchFactory(self._plan, *await self._backends.start())
         self._report("migrations: applying")
-        await self._migrate(fabric)
+        await self._migrate(launches)
         settings = self._plan.settings
-        workers = WorkerMonitor(fabric.redis_url, settings.partitions)
-        watch = self._watch = Watch(self._roster.changed, workers, self._report)
+        workers = WorkerMonitor(launches.redis_url, settings.partitions)
+        watch = self._watch = HealthLoop(self._roster.changed, workers, self._report)
         replicas = self._replicas = watch.replicas = Replicas(
-            fabric,
+            launches,
             self._roster.add,
             settle=watch.settle,
             sync=watch.sync,
@@ -164,7 +164,7 @@ class Supervisor:
         self._report(f"starting gateways: {count}, workers: {settings.workers}")
         await asyncio.gather(replicas.scale_gateways(count), replicas.scale_workers(settings.workers))
 
-    async def _start_balancer(self, watch: Watch, replicas: Replicas) -> None:
+    async def _start_balancer(self, watch: HealthLoop, replicas: Replicas) -> None:
         if self._haproxy is None:
             why = "no HAProxy for this machine" if self._plan.has_balancer else "no balancer wanted"
             self._report(f"{why}: one gateway serves the port directly")
@@ -184,10 +184,10 @@ class Supervisor:
             await asyncio.sleep(_BALANCER_POLL_SECONDS)
         child.set_state("ready")
 
-    async def _migrate(self, fabric: Fabric) -> None:
+    async def _migrate(self, launches: LaunchFactory) -> None:
         log = self._plan.home.log("migrate")
         log.unlink(missing_ok=True)
-        process = await start_async(fabric.migrate(), log)
+        process = await start_async(launches.migrate(), log)
         try:
             code = await process.wait()
         except asyncio.CancelledError:

@@ -19,7 +19,7 @@ from broker.errors import (
     UserRemovedError,
 )
 from broker.events import User
-from broker.sessions.live_sessions import Seat, SessionInfo, Sessions
+from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords, PasswordsBusyError
 from gateway.access.tokens import Claims, TokenError, Tokens, TokenScopeError, TokenSessionError
@@ -27,9 +27,9 @@ from gateway.errors import ApiError
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.commands import Join
-from gateway.recovery.reader import NotCommittedError, Past, Plan
+from gateway.recovery.reader import NotCommittedError, Plan, RecoveryReader
 from gateway.rooms.hub import Hub
-from gateway.rooms.leave_queue import Departures
+from gateway.rooms.leave_queue import LeaveQueue
 from gateway.rooms.room import Room
 from gateway.settings import Settings
 from persistence.errors import DatabaseUnavailableError
@@ -122,21 +122,21 @@ class Admission:
         self,
         *,
         hub: Hub,
-        sessions: Sessions,
+        sessions: LiveSessions,
         directory: Directory,
-        past: Past,
+        reader: RecoveryReader,
         tokens: Tokens,
         passwords: Passwords,
-        departures: Departures,
+        leave_queue: LeaveQueue,
         lease: str,
     ) -> None:
         self._hub = hub
         self._sessions = sessions
         self._directory = directory
-        self._past = past
+        self._reader = reader
         self._tokens = tokens
         self._passwords = passwords
-        self._departures = departures
+        self._leave_queue = leave_queue
         self._lease = lease
 
     async def find(self, session_id: str) -> SessionInfo | None:
@@ -172,7 +172,7 @@ class Admission:
             self.withdraw(room.info.id, user, join, connection_id)
             raise
         try:
-            plan = await self._past.plan(room.info, seat, join.resume)
+            plan = await self._reader.plan(room.info, seat, join.resume)
             if plan.is_read:
                 await self._check_holder(room.info.id, user, connection_id)
         except BaseException:
@@ -189,7 +189,7 @@ class Admission:
 
     def withdraw(self, session_id: str, user: User, join: Join, connection_id: str) -> None:
         """Give up a seat whose welcome did not reach the client: without a token nobody can come back to it."""
-        self._departures.leave(session_id, user, connection_id, is_lost=join.token is not None)
+        self._leave_queue.leave(session_id, user, connection_id, is_lost=join.token is not None)
 
     async def _check_holder(self, session_id: str, user: User, connection_id: str) -> None:
         """While a store was read, the user may have come back elsewhere, or lost the seat; the room did not see it."""

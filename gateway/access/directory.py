@@ -3,10 +3,8 @@
 import asyncio
 
 from broker.events import instant
-from broker.sessions.live_sessions import SessionInfo
-from broker.sessions.live_sessions import Sessions as LiveSessions
-from persistence.sessions import SessionRecord
-from persistence.sessions import Sessions as StoredSessions
+from broker.sessions.live_sessions import LiveSessions, SessionInfo
+from persistence.sessions import SessionRecord, StoredSessions
 
 
 class Directory:

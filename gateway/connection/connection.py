@@ -13,7 +13,7 @@ import structlog
 from broker.events import User
 from broker.redis.connection import Reply
 from gateway.connection import joining
-from gateway.connection.context import Edge
+from gateway.connection.context import Context
 from gateway.connection.hangup import hang_up
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
@@ -33,7 +33,7 @@ from gateway.protocol.frames import (
     text_frame,
 )
 from gateway.protocol.server_events import RETRY_MS, ErrorData
-from gateway.protocol.state_machine import Announce, Effect, End, Participant, Phase, Publish, Refuse
+from gateway.protocol.state_machine import Announce, Effect, End, Phase, Publish, Refuse, StateMachine
 from gateway.protocol.state_machine import Pong as PongEffect
 from gateway.recovery.replay import Replay
 from gateway.rooms.publishing import Publishing
@@ -52,8 +52,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_close_code",
         "_closer",
+        "_context",
         "_decoder",
-        "_edge",
         "_is_alive",
         "_participant",
         "_pings",
@@ -71,16 +71,18 @@ class Connection(asyncio.Protocol):
         "wants_persisted",
     )
 
-    def __init__(self, edge: Edge, session_id: str, *, address: str, wants_batches: bool, registry: set[Any]) -> None:
+    def __init__(
+        self, context: Context, session_id: str, *, address: str, wants_batches: bool, registry: set[Any]
+    ) -> None:
         self.id = uuid.uuid4().hex
         self.session_id = session_id
         self.address = sys.intern(address)
         self.wants_batches = wants_batches
         self.wants_persisted = False
-        self._edge = edge
+        self._context = context
         self._registry = registry
-        self._participant = Participant(edge.max_malformed_frames)
-        self._decoder = Decoder(edge.max_frame_bytes)
+        self._participant = StateMachine(context.max_malformed_frames)
+        self._decoder = Decoder(context.max_frame_bytes)
         self._transport: asyncio.Transport
         self._room: Room | None = None
         self._user: User | None = None
@@ -124,11 +126,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade is done; the first frame must come in time."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self._transport.set_write_buffer_limits(high=self._edge.max_buffer_bytes)
+        self._transport.set_write_buffer_limits(high=self._context.max_buffer_bytes)
         self._registry.add(self)
-        self._edge.door.entered(self.address)
-        self._slice = self._edge.heartbeat.add(self)
-        self._closer = asyncio.get_running_loop().call_later(self._edge.join_timeout_seconds, self._join_is_late)
+        self._context.door.entered(self.address)
+        self._slice = self._context.heartbeat.add(self)
+        self._closer = asyncio.get_running_loop().call_later(self._context.join_timeout_seconds, self._join_is_late)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -146,10 +148,10 @@ class Connection(asyncio.Protocol):
         if self._replay is not None:
             self._replay.pause()
         elif self._room is not None and self._room.info.slow_consumers == "resync":
-            self._replay = Replay(self._edge.replays, self, self._room, self._transport)
+            self._replay = Replay(self._context.replays, self, self._room, self._transport)
             self._replay.fall_behind()
         elif not self._close_code:
-            self._edge.tally.slow_consumers += 1
+            self._context.counters.slow_consumers += 1
             self.end(close_codes.SLOW_CONSUMER)
 
     def resume_writing(self) -> None:
@@ -163,10 +165,10 @@ class Connection(asyncio.Protocol):
         if self._closer is not None:
             self._closer.cancel()
         self._registry.discard(self)
-        self._edge.door.went(self.address)
-        self._edge.heartbeat.discard(self._slice, self)
+        self._context.door.went(self.address)
+        self._context.heartbeat.discard(self._slice, self)
         if not self._close_code:
-            self._edge.tally.closed["lost"] += 1
+            self._context.counters.closed["lost"] += 1
         self._stop(self._close_code or ABNORMAL, is_lost=True)
         log.info(
             "connection.closed",
@@ -205,7 +207,7 @@ class Connection(asyncio.Protocol):
         """Close the connection: tell why, then wait a little for the client's own close frame."""
         if self._close_code:
             return
-        self._edge.tally.ended(ending)
+        self._context.counters.ended(ending)
         self._stop(ending.code, is_lost=ending is not close_codes.LEFT)
         farewell = b""
         if ending.has_error:
@@ -243,8 +245,8 @@ class Connection(asyncio.Protocol):
         if room is not None:
             assert self._user is not None
             room.detach(self)
-            self._edge.hub.drop_if_empty(room)
-            self._edge.departures.leave(self.session_id, self._user, self.id, is_lost=is_lost)
+            self._context.hub.drop_if_empty(room)
+            self._context.leave_queue.leave(self.session_id, self._user, self.id, is_lost=is_lost)
 
     # In
 
@@ -268,7 +270,7 @@ class Connection(asyncio.Protocol):
 
     def _closed_by_client(self, code: int | None) -> None:
         if not self._close_code:
-            self._edge.tally.closed["client"] += 1
+            self._context.counters.closed["client"] += 1
             self._stop(code or 1005, is_lost=True)
             self.write(close_frame(code))
             self._expect_close()  # closing waits for what is unsent, which the client may never read
@@ -279,10 +281,10 @@ class Connection(asyncio.Protocol):
             case Publish():
                 if self._publishing is None:
                     assert self._user is not None
-                    self._publishing = Publishing(self._edge.publisher, self._edge.tally, self, self._user)
+                    self._publishing = Publishing(self._context.publisher, self._context.counters, self, self._user)
                 self._publishing.publish(effect)
             case Announce():
-                self._edge.publisher.send_ephemeral(self.session_id, "user_typing", self._user).add_done_callback(
+                self._context.publisher.send_ephemeral(self.session_id, "user_typing", self._user).add_done_callback(
                     _unheeded
                 )
             case PongEffect(command_id):
@@ -291,7 +293,7 @@ class Connection(asyncio.Protocol):
                 data = ErrorData(effect.code, effect.message, effect.is_retryable, effect.field)
                 self.write(text_frame(server_events.error(effect.id, data)))
             case Join():
-                self._edge.tasks.spawn(joining.join(self._edge, self, effect), f"join {self.id}")
+                self._context.tasks.spawn(joining.join(self._context, self, effect), f"join {self.id}")
             case End(ending, command_id, field):
                 self.end(ending, command_id, field)
             case None:
@@ -313,7 +315,7 @@ class Connection(asyncio.Protocol):
         self._replay = None
 
     def _join_is_late(self) -> None:
-        seconds = self._edge.join_timeout_seconds
+        seconds = self._context.join_timeout_seconds
         if self._participant.phase is Phase.JOINING:
             self.end(close_codes.UNAVAILABLE.saying(f"the join took longer than {seconds} seconds"))
         else:

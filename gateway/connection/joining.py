@@ -7,7 +7,7 @@ import structlog
 
 from broker.events import User
 from gateway.access.admission import Admitted, RefusedError
-from gateway.connection.context import Edge
+from gateway.connection.context import Context
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.commands import CommandId, Join
@@ -39,34 +39,34 @@ class Newcomer(Reader, Protocol):
         """Close the connection."""
 
 
-async def join(edge: Edge, newcomer: Newcomer, command: Join) -> None:
+async def join(context: Context, newcomer: Newcomer, command: Join) -> None:
     """Let it in, or end it."""
     try:
-        admitted = await edge.admission.admit(newcomer.session_id, command, newcomer.id)
+        admitted = await context.admission.admit(newcomer.session_id, command, newcomer.id)
     except RefusedError as error:
-        edge.tally.join_refused(error.ending)
+        context.counters.join_refused(error.ending)
         newcomer.end(error.ending, command.id, "name" if error.ending is close_codes.NAME_TAKEN else None)
     except Exception:
-        edge.tally.join_refused(close_codes.INTERNAL)
+        context.counters.join_refused(close_codes.INTERNAL)
         newcomer.end(close_codes.INTERNAL)
         raise
     else:
         if newcomer.has_ended:  # the client went while its seat was being taken
-            edge.admission.withdraw(newcomer.session_id, admitted.user, command, newcomer.id)
+            context.admission.withdraw(newcomer.session_id, admitted.user, command, newcomer.id)
         else:
-            _welcome(edge, newcomer, command, admitted)
-        edge.hub.left(admitted.room)
+            _welcome(context, newcomer, command, admitted)
+        context.hub.left(admitted.room)
 
 
-def _welcome(edge: Edge, newcomer: Newcomer, command: Join, admitted: Admitted) -> None:
+def _welcome(context: Context, newcomer: Newcomer, command: Join, admitted: Admitted) -> None:
     """Take the seat: no await from here to the room, so that no event is missed or repeated."""
     user, seat, room, plan = admitted.user, admitted.seat, admitted.room, admitted.plan
-    replay = Replay(edge.replays, newcomer, room, newcomer.transport)
+    replay = Replay(context.replays, newcomer, room, newcomer.transport)
     newcomer.seated(user, room, replay)
     room.seat(newcomer, seat.seq, seat.epoch)
     if newcomer.has_ended:  # it was replaced or removed already
         return
-    edge.tally.joined(plan.resumed, is_back=command.resume is not None)
+    context.counters.joined(plan.resumed, is_back=command.resume is not None)
     welcome = Welcome(
         session=server_events.session_of(room.info),
         you=user,
@@ -74,9 +74,9 @@ def _welcome(edge: Edge, newcomer: Newcomer, command: Join, admitted: Admitted) 
         user_count=seat.user_count,
         seq=command.resume.seq if plan.resumed.recovered and command.resume is not None else seat.seq,
         epoch=seat.epoch,
-        token=edge.admission.token_for(newcomer.session_id, user),
+        token=context.admission.token_for(newcomer.session_id, user),
         resumed=plan.resumed,
-        heartbeat_seconds=edge.heartbeat.interval_seconds,
+        heartbeat_seconds=context.heartbeat.interval_seconds,
     )
     bodies = [server_events.welcome(command.id, welcome), *(event.body for event in plan.events)]
     newcomer.transport.write(b"".join(map(text_frame, bodies)))

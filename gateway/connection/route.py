@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 from broker.errors import BrokerUnavailableError
 from gateway.access.admission import address_of
 from gateway.connection.connection import Connection
-from gateway.connection.context import Edge
+from gateway.connection.context import Context
 from gateway.errors import ApiError
 from gateway.protocol.handshake import BATCH_SUBPROTOCOL
 from gateway.rest.envelope import REQUEST_ID_HEADER, failure, request_id
@@ -21,14 +21,14 @@ log = structlog.get_logger()
 
 async def join_session(websocket: WebSocket) -> None:
     """`GET /ws/{session_id}`: 403, 404, 429 or 503 with the envelope, or a socket that waits for `join`."""
-    edge: Edge = websocket.app.state.edge
+    context: Context = websocket.app.state.context
     try:
-        edge.door.check(websocket)
-        session_id = await _session_id(edge, websocket)
-        edge.door.check(websocket)  # others came in meanwhile; from here to the detach nothing waits
+        context.door.check(websocket)
+        session_id = await _session_id(context, websocket)
+        context.door.check(websocket)  # others came in meanwhile; from here to the detach nothing waits
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
-        edge.tally.upgrades_refused[error.code] += 1
+        context.counters.upgrades_refused[error.code] += 1
         answer = failure(websocket, error)
         answer.headers[REQUEST_ID_HEADER] = request_id(websocket.scope)
         await websocket.send_denial_response(answer)
@@ -37,7 +37,9 @@ async def join_session(websocket: WebSocket) -> None:
     await websocket.accept(subprotocol=BATCH_SUBPROTOCOL if wants_batches else None)
     address = address_of(websocket)
     websocket.scope["extensions"]["seance.detach"](
-        lambda registry: Connection(edge, session_id, address=address, wants_batches=wants_batches, registry=registry)
+        lambda registry: Connection(
+            context, session_id, address=address, wants_batches=wants_batches, registry=registry
+        )
     )
 
 
@@ -47,7 +49,7 @@ async def upgrade_required(request: Request) -> Response:
     return failure(request, error)
 
 
-async def _session_id(edge: Edge, websocket: WebSocket) -> str:
+async def _session_id(context: Context, websocket: WebSocket) -> str:
     """The canonical id of a session that exists."""
     not_found = ApiError(404, "session_not_found", "there is no such session")
     try:
@@ -55,7 +57,7 @@ async def _session_id(edge: Edge, websocket: WebSocket) -> str:
     except ApiError as error:
         raise not_found from error
     try:
-        info = await edge.admission.find(session_id)
+        info = await context.admission.find(session_id)
     except (BrokerUnavailableError, DatabaseUnavailableError) as error:
         raise unavailable("sessions can't be looked up right now") from error
     if info is None:

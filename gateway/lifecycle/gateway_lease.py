@@ -8,22 +8,24 @@ import structlog
 from broker import keys
 from broker.errors import BrokerError
 from broker.redis.link import Link
-from broker.sessions.gateway_leases import BEAT_SECONDS, LEASE_MS, REAP_SECONDS, Leases
+from broker.sessions.gateway_leases import BEAT_SECONDS, LEASE_MS, REAP_SECONDS, GatewayLeases
 from gateway.protocol import close_codes
 from gateway.rooms.hub import Hub
-from gateway.rooms.leave_queue import Departures
+from gateway.rooms.leave_queue import LeaveQueue
 
 log = structlog.get_logger()
 
 
-class Beat:
+class GatewayLease:
     """Runs beside the server; before it `has_lease` the gateway gets no seats."""
 
-    def __init__(self, link: Link, leases: Leases, hub: Hub, departures: Departures, *, partitions: int) -> None:
+    def __init__(
+        self, link: Link, leases: GatewayLeases, hub: Hub, leave_queue: LeaveQueue, *, partitions: int
+    ) -> None:
         self._keeper = link.keeper
         self._leases = leases
         self._hub = hub
-        self._departures = departures
+        self._leave_queue = leave_queue
         self._partitions = partitions
         self._is_new = asyncio.Event()
         self._had_leases = False
@@ -71,4 +73,4 @@ class Beat:
                 if keys.partition_of(room.info.id, self._partitions) in lost:
                     room.end_all(close_codes.RESYNC)
         self.has_lease = self._had_leases = True
-        self._departures.retry()
+        self._leave_queue.retry()

@@ -6,7 +6,7 @@ import contextlib
 import structlog
 
 from broker.errors import BrokerError
-from broker.pubsub.relay_probe import Canary
+from broker.pubsub.relay_probe import ProbeChannel
 from broker.redis.link import Link
 from metrics.definitions import SECONDS
 from metrics.histogram import Histogram
@@ -19,13 +19,13 @@ LONGEST_REDIAL = 24
 log = structlog.get_logger()
 
 
-class Hearing:
+class RelayProbe:
     """Sends a canary every two seconds, while there is a connection to send it over; `run` is its task.
 
     `sent_total`, `lost_total` and `round_trips` (of those that came in time) are for metrics.
     """
 
-    def __init__(self, canary: Canary, link: Link) -> None:
+    def __init__(self, canary: ProbeChannel, link: Link) -> None:
         self.sent_total = 0
         self.lost_total = 0
         self.round_trips = Histogram(SECONDS)

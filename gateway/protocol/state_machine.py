@@ -59,7 +59,7 @@ class End(msgspec.Struct, frozen=True, gc=False):
 Effect = Join | Publish | Announce | Pong | Refuse | End | None
 
 
-class Participant:
+class StateMachine:
     """Follows one connection. `malformed_limit` malformed frames in a row are the last straw."""
 
     __slots__ = ("_malformed", "_malformed_limit", "phase")

@@ -6,7 +6,7 @@ alone: the messages will do only as far as the roster of the client's welcome is
 
 from collections.abc import Sequence
 
-from broker.sessions.event_log import Payload
+from broker.sessions.event_log import Event
 
 # Messages will do however far the log is ahead.
 UNBOUNDED = 2**63 - 1
@@ -37,7 +37,7 @@ class Cursor:
         self.seq = seqs[-1] if len(seqs) == limit else self._log_first - 1
         self.has_more = True
 
-    def took_log(self, page: Sequence[Payload], limit: int, *, known_seq: int = 0) -> Sequence[Payload]:
+    def took_log(self, page: Sequence[Event], limit: int, *, known_seq: int = 0) -> Sequence[Event]:
         """The log gave this page of events after `seq`, `limit` at most; returns those to send now.
 
         `known_seq` was given to an event before the log was read. Raises OutrunError.
@@ -57,7 +57,7 @@ class Cursor:
         self.has_more = True
 
 
-def _unbroken(page: Sequence[Payload], seq: int) -> Sequence[Payload]:
+def _unbroken(page: Sequence[Event], seq: int) -> Sequence[Event]:
     """The events of the page that follow `seq` without a hole."""
     for index, event in enumerate(page):
         if event.seq != seq + 1 + index:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import msgspec
 
 from broker.events import Message, instant, message_received
-from broker.sessions.event_log import Log, Payload, read
-from broker.sessions.live_sessions import Seat, SessionInfo, Sessions
+from broker.sessions.event_log import Event, EventLog, read
+from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
 from gateway.protocol.commands import Resume
 from gateway.protocol.server_events import Resumed
 from gateway.recovery.cursor import UNBOUNDED, Cursor
@@ -29,7 +29,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     resumed: Resumed
     cursor: Cursor
-    events: Sequence[Payload] = ()
+    events: Sequence[Event] = ()
 
     @property
     def is_read(self) -> bool:
@@ -43,10 +43,10 @@ def cursor_after(info: SessionInfo, seq: int, roster_seq: int = 0) -> Cursor:
     return Cursor(seq, messages_until=UNBOUNDED if info.presence == "summary" else roster_seq)
 
 
-class Past:
+class RecoveryReader:
     """Both stores. Every method raises BrokerUnavailableError or DatabaseUnavailableError when it can't be told."""
 
-    def __init__(self, log: Log, sessions: Sessions, messages: Messages) -> None:
+    def __init__(self, log: EventLog, sessions: LiveSessions, messages: Messages) -> None:
         self._log = log
         self._sessions = sessions
         self._messages = messages
@@ -68,7 +68,7 @@ class Past:
         missed = await self._count(info.id, cursor, seat.seq)
         return Plan(Resumed(recovered=True, source="history", missed=missed), cursor)
 
-    async def next(self, session_id: str, cursor: Cursor, known_seq: int) -> Sequence[Payload]:
+    async def next(self, session_id: str, cursor: Cursor, known_seq: int) -> Sequence[Event]:
         """The next page, and the cursor moved past it; it may be empty. Raises OutrunError."""
         if cursor.history is None:
             page = await self._read_log(session_id, cursor.seq)
@@ -79,7 +79,7 @@ class Past:
         cursor.took_history([record.seq for record in records], PAGE_EVENTS)
         return [_payload(record) for record in records]
 
-    async def _read_log(self, session_id: str, after: int, last: int | None = None) -> list[Payload]:
+    async def _read_log(self, session_id: str, after: int, last: int | None = None) -> list[Event]:
         async with self._log_reads:
             return read(await self._log.send_range(session_id, after + 1, last, limit=PAGE_EVENTS))
 
@@ -95,7 +95,7 @@ class Past:
             return await self._messages.count(session_id, after, before) + last - before + 1
 
 
-def _payload(record: MessageRecord) -> Payload:
+def _payload(record: MessageRecord) -> Event:
     message = Message(
         id=record.id,
         session_id=record.session_id,
@@ -105,4 +105,4 @@ def _payload(record: MessageRecord) -> Payload:
         timestamp=instant(record.timestamp),
         is_spirit=record.is_spirit,
     )
-    return Payload(record.seq, b"m", (record.user_id or "-").encode(), message_received(record.seq, message))
+    return Event(record.seq, b"m", (record.user_id or "-").encode(), message_received(record.seq, message))

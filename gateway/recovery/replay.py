@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from broker.errors import BrokerUnavailableError
-from gateway.counters import Tally
+from gateway.counters import Counters
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.frames import text_frame
 from gateway.recovery.cursor import Cursor, OutrunError
-from gateway.recovery.reader import Past, Plan, cursor_after
+from gateway.recovery.reader import Plan, RecoveryReader, cursor_after
 from gateway.rooms.hub import Hub
 from gateway.rooms.join_buffer import ended_by
 from gateway.rooms.outbox import Member
@@ -49,12 +49,19 @@ class Replays:
     """
 
     def __init__(
-        self, past: Past, hub: Hub, tasks: Tasks, tally: Tally, *, max_buffer_bytes: int, patience_seconds: int
+        self,
+        reader: RecoveryReader,
+        hub: Hub,
+        tasks: Tasks,
+        counters: Counters,
+        *,
+        max_buffer_bytes: int,
+        patience_seconds: int,
     ) -> None:
-        self.past = past
+        self.reader = reader
         self.hub = hub
         self.tasks = tasks
-        self.tally = tally
+        self.counters = counters
         self.max_buffer_bytes = max_buffer_bytes
         self.patience_seconds = patience_seconds
 
@@ -95,8 +102,8 @@ class Replay:
         """The welcome was written, with the plan's events: go on, at least to `until`; now, if nothing lies between."""
         self._cursor = plan.cursor
         self._allow_answers()
-        self._replays.tally.replays += plan.resumed.missed > 0
-        self._replays.tally.replayed_events += len(plan.events)
+        self._replays.counters.replays += plan.resumed.missed > 0
+        self._replays.counters.replayed_events += len(plan.events)
         if plan.cursor.seq < until or not self._is_attached():
             self._spawn()
 
@@ -104,7 +111,7 @@ class Replay:
         """The client is sent no live events until it has read what waits for it."""
         self._is_resync = True
         self._writable.clear()
-        self._replays.tally.slow_consumers += 1
+        self._replays.counters.slow_consumers += 1
         # Not in the middle of a delivery: what the client has got can be told only between two of them.
         asyncio.get_running_loop().call_soon(self._suspend)
 
@@ -166,12 +173,12 @@ class Replay:
     async def _send_page(self) -> None:
         await self._drained()
         known_seq = self._room.order.last_seq or 0
-        events = await self._replays.past.next(self._room.info.id, self._cursor, known_seq)
+        events = await self._replays.reader.next(self._room.info.id, self._cursor, known_seq)
         for data in _packed((event.body for event in events), self._replays.max_buffer_bytes):
             await self._drained()
             self._transport.write(data)
             self._allow_answers()
-        self._replays.tally.replayed_events += len(events)
+        self._replays.counters.replayed_events += len(events)
         ending = ended_by(events, self._reader.user_id)
         if ending is not None:
             self._reader.end(ending)
@@ -196,7 +203,7 @@ class Replay:
         if not self._writable.is_set():  # what came meanwhile has filled it
             self._cursor.seq = self._room.suspend(self._reader)
             return False
-        self._replays.tally.resyncs += self._is_resync
+        self._replays.counters.resyncs += self._is_resync
         self._reader.caught_up()
         return True
 

@@ -54,7 +54,7 @@ async def health(_: Request, services: Services) -> Response:
     """GET /health: 503 when Redis or Postgres does not answer within a second."""
     database, redis = await asyncio.gather(_check(services.ping_database), _check(services.ping_redis))
     is_ok = database == redis == "up"
-    counters = msgspec.structs.asdict(services.counters())
+    counters = msgspec.structs.asdict(services.health())
     content = Health(status="ok" if is_ok else "degraded", database=database, redis=redis, **counters)
     return bare(content, status=200 if is_ok else 503)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from broker.pubsub.publisher import Publisher
-from broker.sessions.live_sessions import Sessions as LiveSessions
+from broker.sessions.live_sessions import LiveSessions
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
@@ -14,7 +14,7 @@ from gateway.rooms.hub import Hub
 from gateway.settings import Settings
 from metrics.exposition import Exposition
 from persistence.messages import Messages
-from persistence.sessions import Sessions as StoredSessions
+from persistence.sessions import StoredSessions
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Readiness(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Counters(msgspec.Struct, frozen=True, kw_only=True):
+class HealthCounters(msgspec.Struct, frozen=True, kw_only=True):
     """What this gateway holds now and what it has done since it started."""
 
     gateway_id: str
@@ -59,7 +59,7 @@ class Services:
     publisher: Publisher
     hub: Hub
     readiness: Callable[[], Readiness]
-    counters: Callable[[], Counters]
+    health: Callable[[], HealthCounters]
     metrics: Exposition
     ping_database: Callable[[], Awaitable[None]]
     ping_redis: Callable[[], Awaitable[None]]

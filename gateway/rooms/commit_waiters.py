@@ -16,7 +16,7 @@ REFUSED_KEPT = 256
 Tell = Callable[[bool | None], None]
 
 
-class Commits:
+class CommitWaiters:
     """The persisted watermark of one session, as far as it was told here, and the waiting.
 
     A watermark that lies a million above a seq is of a later epoch, and says nothing about an event that Redis lost.

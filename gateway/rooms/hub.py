@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.connection import Reply
-from broker.sessions.event_log import Log, parse
-from broker.sessions.live_sessions import SessionInfo, Sessions
-from gateway.counters import Tally
+from broker.sessions.event_log import EventLog, parse
+from broker.sessions.live_sessions import LiveSessions, SessionInfo
+from gateway.counters import Counters
 from gateway.protocol.close_codes import Ending
 from gateway.rooms.outbox import Outbox
 from gateway.rooms.room import Room
@@ -16,12 +16,12 @@ from gateway.rooms.room import Room
 class Hub:
     """All rooms of one gateway; listens to the subscriber."""
 
-    def __init__(self, subscriber: Subscriber, sessions: Sessions, log: Log, tally: Tally) -> None:
+    def __init__(self, subscriber: Subscriber, sessions: LiveSessions, log: EventLog, counters: Counters) -> None:
         self._subscriber = subscriber
         self._sessions = sessions
         self._log = log
-        self._tally = tally
-        self._stopwatch = tally.stopwatch
+        self._counters = counters
+        self._stopwatch = counters.stopwatch
         self._loop = asyncio.get_running_loop()
         self._rooms: dict[bytes, Room] = {}
         self._due: list[Outbox] = []
@@ -119,7 +119,7 @@ class Hub:
 
     def ask_log(self, session_id: str, first: int) -> "asyncio.Future[Reply]":
         """Events from `first` on, at most a page."""
-        self._tally.log_reads += 1
+        self._counters.log_reads += 1
         return self._log.send_range(session_id, first)
 
     def ask_position(self, session_id: str) -> "asyncio.Future[Reply]":
@@ -153,4 +153,4 @@ class Hub:
 
     def count_gap(self, events: int) -> None:
         """So many events could not be had here."""
-        self._tally.gap_events += events
+        self._counters.gap_events += events

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from broker.sessions.event_log import Payload
+from broker.sessions.event_log import Event
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
 from gateway.rooms.outbox import Member
@@ -11,18 +11,18 @@ from gateway.rooms.outbox import Member
 RECENT_EVENTS = 4096
 
 
-class Meanwhile:
+class JoinBuffer:
     """The last events (`recent`), and who has to go (`gone`, by connection or user id)."""
 
     __slots__ = ("gone", "recent")
 
     def __init__(self) -> None:
-        self.recent: deque[Payload] = deque(maxlen=RECENT_EVENTS)
+        self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
         self.gone: dict[str, Ending] = {}
 
-    def since(self, seq: int) -> list[Payload]:
+    def since(self, seq: int) -> list[Event]:
         """The recent events after `seq`, in order; fewer when there were too many to keep."""
-        late: list[Payload] = []
+        late: list[Event] = []
         for event in reversed(self.recent):
             if event.seq <= seq:
                 break
@@ -35,7 +35,7 @@ class Meanwhile:
         return self.gone.get(member.id) or self.gone.get(member.user_id)
 
 
-def ended_by(late: Iterable[Payload], user_id: str) -> Ending | None:
+def ended_by(late: Iterable[Event], user_id: str) -> Ending | None:
     """How the connection of a user ends to whom these events come late, if it does."""
     for event in late:
         if event.kind == b"c":

@@ -9,12 +9,12 @@ import structlog
 from broker.errors import BrokerUnavailableError
 from broker.events import User
 from broker.redis.connection import Reply
-from broker.sessions.live_sessions import Sessions
+from broker.sessions.live_sessions import LiveSessions
 
 log = structlog.get_logger()
 
 
-class Departure(msgspec.Struct, frozen=True):
+class PendingLeave(msgspec.Struct, frozen=True):
     """A seat that its connection gives up; `is_lost` keeps it for the grace time."""
 
     session_id: str
@@ -23,19 +23,19 @@ class Departure(msgspec.Struct, frozen=True):
     is_lost: bool
 
 
-class Departures:
+class LeaveQueue:
     """Departures that Redis has not confirmed yet."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: LiveSessions) -> None:
         self._sessions = sessions
-        self._under_way: set[Departure] = set()
-        self._failed: set[Departure] = set()
+        self._under_way: set[PendingLeave] = set()
+        self._failed: set[PendingLeave] = set()
         self._settled = asyncio.Event()
 
     def leave(self, session_id: str, user: User, connection_id: str, *, is_lost: bool) -> None:
         """Give the seat up."""
         assert user.id is not None
-        self._send(Departure(session_id, user.id, connection_id, is_lost))
+        self._send(PendingLeave(session_id, user.id, connection_id, is_lost))
 
     def retry(self) -> None:
         """Redis may be back: tell it again."""
@@ -49,7 +49,7 @@ class Departures:
             self._settled.clear()
             await self._settled.wait()
 
-    def _send(self, departure: Departure) -> None:
+    def _send(self, departure: PendingLeave) -> None:
         self._under_way.add(departure)
         answer = self._sessions.send_leave(
             departure.session_id,
@@ -59,7 +59,7 @@ class Departures:
         )
         answer.add_done_callback(partial(self._answered, departure))
 
-    def _answered(self, departure: Departure, answer: "asyncio.Future[Reply]") -> None:
+    def _answered(self, departure: PendingLeave, answer: "asyncio.Future[Reply]") -> None:
         self._under_way.discard(departure)
         error = answer.exception()
         if isinstance(error, BrokerUnavailableError):

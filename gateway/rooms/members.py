@@ -15,7 +15,7 @@ class Attendant(Protocol):
 Socket = TypeVar("Socket", bound=Attendant)
 
 
-class Attendance(Generic[Socket]):
+class Members(Generic[Socket]):
     """User → sockets. Nearly every user has one, and it costs no more than an entry."""
 
     __slots__ = ("_sockets",)

@@ -7,7 +7,7 @@ from broker.errors import BacklogFullError, BrokerError, SessionClosedError, Ses
 from broker.events import User
 from broker.pubsub.publisher import Published, Publisher, published
 from broker.redis.connection import Reply
-from gateway.counters import Tally
+from gateway.counters import Counters
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.commands import CommandId
 from gateway.protocol.frames import text_frame
@@ -43,11 +43,11 @@ class Speaker(Member, Protocol):
 class Publishing:
     """Made with the first message; what is not the hot path stays out of it."""
 
-    __slots__ = ("_in_flight", "_publisher", "_speaker", "_tally", "_uncommitted", "_user")
+    __slots__ = ("_counters", "_in_flight", "_publisher", "_speaker", "_uncommitted", "_user")
 
-    def __init__(self, publisher: Publisher, tally: Tally, speaker: Speaker, user: User) -> None:
+    def __init__(self, publisher: Publisher, counters: Counters, speaker: Speaker, user: User) -> None:
         self._publisher = publisher
-        self._tally = tally
+        self._counters = counters
         self._speaker = speaker
         self._user = user
         self._in_flight = 0
@@ -74,7 +74,7 @@ class Publishing:
             is_awaited=effect.is_awaited,
             settle=partial(self._published, effect),
         )
-        self._tally.stopwatch.sent(message_id)
+        self._counters.stopwatch.sent(message_id)
 
     def _published(self, effect: Publish, message_id: str, reply: Reply | BrokerError) -> None:
         self._in_flight -= 1
@@ -87,11 +87,11 @@ class Publishing:
             done = published(message_id, reply)
         except BrokerError as error:
             self._uncommitted -= effect.is_awaited
-            self._tally.stopwatch.forget(message_id)
+            self._counters.stopwatch.forget(message_id)
             self._say_failed(effect.id, error, room)
         else:
             if done.message_id is not message_id:
-                self._tally.stopwatch.forget(message_id)
+                self._counters.stopwatch.forget(message_id)
             if effect.is_awaited:
                 self._await_commit(effect.id, done, room)
             else:
@@ -116,7 +116,7 @@ class Publishing:
             room.commits.wait(done.seq, tell)
 
     def _say_failed(self, command_id: CommandId, error: BrokerError, room: Room) -> None:
-        self._tally.publish_failed(error)
+        self._counters.publish_failed(error)
         match error:
             case SessionUnknownError():
                 self._say_unavailable(command_id, "the session's state was lost; nothing was stored")

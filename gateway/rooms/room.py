@@ -7,17 +7,17 @@ import structlog
 
 from broker.events import Empty, ephemeral, instant
 from broker.redis.connection import Reply
-from broker.sessions.event_log import Payload
+from broker.sessions.event_log import Event
 from broker.sessions.live_sessions import SessionInfo
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.frames import text_frame
-from gateway.rooms.commit_waiters import Commits
-from gateway.rooms.join_buffer import Meanwhile, ended_by
-from gateway.rooms.members import Attendance
+from gateway.rooms.commit_waiters import CommitWaiters
+from gateway.rooms.join_buffer import JoinBuffer, ended_by
+from gateway.rooms.members import Members
 from gateway.rooms.outbox import Member, Outbox, Post
 from gateway.rooms.seat_check import call_roll
-from gateway.rooms.sequencer import RETRY_SECONDS, Order, Source
+from gateway.rooms.sequencer import RETRY_SECONDS, Sequencer, Source
 
 PRESENCE_SECONDS = 1.0
 
@@ -55,14 +55,14 @@ class Room:
     def __init__(self, info: SessionInfo, desk: Desk) -> None:
         self.info = info
         self.out = Outbox(desk)
-        self.users: Attendance[Member] = Attendance()
+        self.users: Members[Member] = Members()
         self.joining = 0
-        self.order = Order(info.id, desk, self)
+        self.order = Sequencer(info.id, desk, self)
         self._desk = desk
         self._loop = asyncio.get_running_loop()
         # Made when they are needed: empty, they would cost each socket of a small room 300 bytes.
-        self._commits: Commits | None = None
-        self._meanwhile: Meanwhile | None = None
+        self._commits: CommitWaiters | None = None
+        self._meanwhile: JoinBuffer | None = None
         self._waiting: list[tuple[int, Member]] = []
         self._user_count = 0
         self._presence_timer: asyncio.TimerHandle | None = None
@@ -73,17 +73,17 @@ class Room:
         return not self.users and not self.joining
 
     @property
-    def commits(self) -> Commits:
+    def commits(self) -> CommitWaiters:
         """Who waits for which event to be committed."""
         if self._commits is None:
-            self._commits = Commits()
+            self._commits = CommitWaiters()
         return self._commits
 
     def expect(self) -> None:
         """One more join is under way; call `joined` when it is over."""
         self.joining += 1
         if self._meanwhile is None:
-            self._meanwhile = Meanwhile()
+            self._meanwhile = JoinBuffer()
 
     def seat(self, member: Member, seq: int, epoch: str) -> None:
         """The member's user is here, with a seat as of event `seq`; the member gets nothing before `attach`."""
@@ -151,7 +151,7 @@ class Room:
 
     # What comes from the channel
 
-    def heard(self, event: Payload) -> None:
+    def heard(self, event: Event) -> None:
         """An event arrived from the channel."""
         if event.seq:
             self.order.heard(event)
@@ -188,7 +188,7 @@ class Room:
         self._desk.count_gap(last - first + 1)
         self.out.queue(server_events.gap(first, last))
 
-    def deliver(self, event: Payload) -> None:
+    def deliver(self, event: Event) -> None:
         """The next event, to everyone."""
         if event.kind == b"r":
             self._remove(event.subject)
@@ -218,7 +218,7 @@ class Room:
             else:  # the log lacks what it should get first
                 member.end(close_codes.RESYNC)
 
-    def _heard_unsequenced(self, event: Payload) -> None:
+    def _heard_unsequenced(self, event: Event) -> None:
         match event.kind:
             case b"t":
                 self._send_to_others(event)
@@ -237,7 +237,7 @@ class Room:
             case _:
                 self.out.queue(event.body)
 
-    def _send_to_others(self, event: Payload) -> None:
+    def _send_to_others(self, event: Event) -> None:
         self.out.flush()
         frame = text_frame(event.body)
         own = self.users.of(event.subject.decode())
@@ -252,7 +252,7 @@ class Room:
         for member in [member for member in self.out.members if member.wants_persisted]:
             member.write(frame)
 
-    def _replace(self, event: Payload) -> None:
+    def _replace(self, event: Event) -> None:
         # It names who goes, not who came: however late it is heard, it ends nobody who came after.
         connection_id = event.body.decode()
         if self._meanwhile is not None:

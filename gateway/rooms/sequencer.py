@@ -12,7 +12,7 @@ from typing import Protocol
 
 from broker.errors import BrokerError
 from broker.redis.connection import Reply
-from broker.sessions.event_log import PAGE, Payload, read
+from broker.sessions.event_log import PAGE, Event, read
 
 ATTEMPTS = 20
 RETRY_SECONDS = 0.5
@@ -34,7 +34,7 @@ class Source(Protocol):
 class Sink(Protocol):
     """Who gets the events."""
 
-    def deliver(self, event: Payload) -> None:
+    def deliver(self, event: Event) -> None:
         """The next event."""
 
     def missing(self, first: int, last: int) -> None:
@@ -44,7 +44,7 @@ class Sink(Protocol):
         """What was handed out so far does not fit what comes: everyone must start anew."""
 
 
-class Order:
+class Sequencer:
     """The order of one session's events on this gateway; both are None until somebody is there."""
 
     __slots__ = (
@@ -66,7 +66,7 @@ class Order:
         self._session_id = session_id
         self._source = source
         self._sink = sink
-        self._held: list[Payload] = []
+        self._held: list[Event] = []
         # The event at `last_seq`, when it was handed out here: what the log must hold.
         self._last_body: bytes | None = None
         self._is_filling = False
@@ -87,7 +87,7 @@ class Order:
             if self._is_behind:
                 self.catch_up()
 
-    def heard(self, event: Payload) -> None:
+    def heard(self, event: Event) -> None:
         """A sequenced event arrived from the channel."""
         if self._is_filling:
             self._held.append(event)
@@ -137,7 +137,7 @@ class Order:
         if self._is_behind:
             self.catch_up()
 
-    def _still_fits(self, position: Reply, events: list[Payload]) -> bool:
+    def _still_fits(self, position: Reply, events: list[Event]) -> bool:
         """Whether Redis holds what was handed out; if not, it is fenced off, and everyone sent to come back."""
         assert self.last_seq is not None
         epoch, seq, _ = position
@@ -158,7 +158,7 @@ class Order:
             return True
         return False
 
-    def _is_rewritten(self, events: list[Payload]) -> bool:
+    def _is_rewritten(self, events: list[Event]) -> bool:
         """Whether the log has another event where the last one was handed out."""
         if self._last_body is None or not events or events[0].seq != self.last_seq:
             return False
@@ -188,7 +188,7 @@ class Order:
         self.last_seq = None
         self._sink.lost()
 
-    def _deliver_from_log(self, event: Payload) -> None:
+    def _deliver_from_log(self, event: Event) -> None:
         assert self.last_seq is not None
         if event.seq <= self.last_seq:
             return
@@ -196,7 +196,7 @@ class Order:
             self._sink.missing(self.last_seq + 1, event.seq - 1)
         self._deliver(event)
 
-    def _deliver(self, event: Payload) -> None:
+    def _deliver(self, event: Event) -> None:
         self.last_seq = event.seq
         self._last_body = event.body
         self._sink.deliver(event)

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from broker.pubsub.publisher import Publisher
 from broker.redis.link import Link
 from gateway.access.admission import Door
-from gateway.counters import Tally
+from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
-from gateway.lifecycle.relay_probe import Hearing
-from gateway.rest.services import Counters
+from gateway.lifecycle.relay_probe import RelayProbe
+from gateway.rest.services import HealthCounters
 from gateway.rooms.hub import Hub
-from gateway.telemetry.dependency_probe import Vitals
-from gateway.telemetry.loop_lag import Lag
+from gateway.telemetry.dependency_probe import DependencyProbe
+from gateway.telemetry.loop_lag import LoopLag
 from metrics.exposition import Value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Readings:
+class Collector:
     """Reads the parts of a gateway when somebody asks."""
 
     gateway_id: str
@@ -27,10 +27,10 @@ class Readings:
     hub: Hub
     link: Link
     publisher: Publisher
-    tally: Tally
-    vitals: Vitals
-    hearing: Hearing
-    lag: Lag
+    counters: Counters
+    dependency_probe: DependencyProbe
+    relay_probe: RelayProbe
+    lag: LoopLag
     is_ready: Callable[[], bool]
     max_backlog: int
     started_at: float = field(default_factory=time.monotonic)
@@ -39,9 +39,9 @@ class Readings:
         """Every metric's value now."""
         return {**self._people(), **self._passing(), **self._servers()}
 
-    def counters(self) -> Counters:
+    def health(self) -> HealthCounters:
         """The few numbers that `/health` shows."""
-        return Counters(
+        return HealthCounters(
             gateway_id=self.gateway_id,
             sockets=self.door.sockets,
             sessions=self.hub.room_count,
@@ -49,9 +49,9 @@ class Readings:
             deliveries_total=self.hub.deliveries_total,
             uptime_seconds=round(time.monotonic() - self.started_at, 1),
             loop_lag_seconds=round(self.lag.seconds, 4),
-            backlog=self.vitals.backlog.fullest,
+            backlog=self.dependency_probe.backlog.fullest,
             backlog_limit=self.max_backlog,
-            dead_letters=self.vitals.backlog.dead,
+            dead_letters=self.dependency_probe.backlog.dead,
         )
 
     def _people(self) -> dict[str, Value]:
@@ -61,42 +61,42 @@ class Readings:
             "seance_ready": self.is_ready(),
             "seance_draining": self.door.is_draining,
             "seance_drained_connections_total": self.drain.drained_total,
-            "seance_joins_total": self.tally.joins,
-            "seance_joins_refused_total": self.tally.joins_refused,
-            "seance_upgrades_refused_total": self.tally.upgrades_refused,
-            "seance_connections_closed_total": self.tally.closed,
+            "seance_joins_total": self.counters.joins,
+            "seance_joins_refused_total": self.counters.joins_refused,
+            "seance_upgrades_refused_total": self.counters.upgrades_refused,
+            "seance_connections_closed_total": self.counters.closed,
         }
 
     def _passing(self) -> dict[str, Value]:
         return {
             "seance_publishes_total": self.publisher.sent_total,
-            "seance_publishes_failed_total": self.tally.publishes_failed,
+            "seance_publishes_failed_total": self.counters.publishes_failed,
             "seance_events_total": self.hub.events_total,
             "seance_deliveries_total": self.hub.deliveries_total,
             "seance_delivered_bytes_total": self.hub.delivered_bytes_total,
-            "seance_publish_to_deliver_seconds": self.tally.stopwatch.seconds,
-            "seance_log_reads_total": self.tally.log_reads,
-            "seance_gap_events_total": self.tally.gap_events,
-            "seance_replays_total": self.tally.replays,
-            "seance_replayed_events_total": self.tally.replayed_events,
-            "seance_slow_consumers_total": self.tally.slow_consumers,
-            "seance_resyncs_total": self.tally.resyncs,
+            "seance_publish_to_deliver_seconds": self.counters.stopwatch.seconds,
+            "seance_log_reads_total": self.counters.log_reads,
+            "seance_gap_events_total": self.counters.gap_events,
+            "seance_replays_total": self.counters.replays,
+            "seance_replayed_events_total": self.counters.replayed_events,
+            "seance_slow_consumers_total": self.counters.slow_consumers,
+            "seance_resyncs_total": self.counters.resyncs,
         }
 
     def _servers(self) -> dict[str, Value]:
-        vitals = self.vitals
+        dependency_probe = self.dependency_probe
         return {
-            "seance_redis_up": vitals.is_redis_up,
-            "seance_postgres_up": vitals.is_postgres_up,
-            "seance_canaries_total": self.hearing.sent_total,
-            "seance_canaries_lost_total": self.hearing.lost_total,
-            "seance_canary_round_trip_seconds": self.hearing.round_trips,
+            "seance_redis_up": dependency_probe.is_redis_up,
+            "seance_postgres_up": dependency_probe.is_postgres_up,
+            "seance_canaries_total": self.relay_probe.sent_total,
+            "seance_canaries_lost_total": self.relay_probe.lost_total,
+            "seance_canary_round_trip_seconds": self.relay_probe.round_trips,
             "seance_loop_lag_seconds": self.lag.seconds,
-            "seance_redis_round_trip_seconds": vitals.redis_seconds,
-            "seance_postgres_round_trip_seconds": vitals.postgres_seconds,
+            "seance_redis_round_trip_seconds": dependency_probe.redis_seconds,
+            "seance_postgres_round_trip_seconds": dependency_probe.postgres_seconds,
             "seance_redis_reconnects_total": self.link.keeper.reconnects_total,
-            "seance_backlog_entries": vitals.backlog.entries,
-            "seance_backlog_fullest_entries": vitals.backlog.fullest,
+            "seance_backlog_entries": dependency_probe.backlog.entries,
+            "seance_backlog_fullest_entries": dependency_probe.backlog.fullest,
             "seance_backlog_limit_entries": self.max_backlog,
-            "seance_dead_letters": vitals.backlog.dead,
+            "seance_dead_letters": dependency_probe.backlog.dead,
         }

@@ -16,7 +16,7 @@ LOOK_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.5
 
 
-class Vitals:
+class DependencyProbe:
     """What the last look found; before the first one nothing is up."""
 
     def __init__(

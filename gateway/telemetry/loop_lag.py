@@ -7,7 +7,7 @@ TICK_SECONDS = 0.25
 RECENT_SECONDS = 5.0
 
 
-class Lag:
+class LoopLag:
     """Measures by sleeping; `run` is its task. Four wake-ups a second cost nothing that shows."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.raw_client import RawClient, connected
-from tests.redis_admin import Backstage, backstage, resident_bytes
+from tests.redis_admin import RedisAdmin, redis_admin, resident_bytes
 from tests.rest import call, create_session, eventually
 from tests.services import Services
 
@@ -75,7 +75,7 @@ def resume(welcome: Json, seq: int | None = None) -> Json:
 async def test_log(gateways: list[Gateway], services: Services) -> None:
     """While the log reaches back, every event comes from it, however many pages it takes, and then the live ones."""
     session = await create_session(gateways[0].url)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         before = await seated(stack, gateways[0], session, "Ana")
         last = await behind.publish(500)
         ana = await stack.enter_async_context(connected(gateways[1].url, session["id"]))
@@ -100,7 +100,7 @@ async def test_nothing_missed(gateways: list[Gateway]) -> None:
 async def test_history(short: list[Gateway], services: Services) -> None:
     """Below the log come the messages as everyone got them live, then every event of the log, then the live ones."""
     session = await create_session(short[0].url)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         witness = await stack.enter_async_context(connected(short[0].url, session["id"]))
         await witness.join("Witness")
         before = await seated(stack, short[0], session, "Ana")
@@ -130,7 +130,7 @@ async def test_history(short: list[Gateway], services: Services) -> None:
 async def test_the_edge_of_the_log(short: list[Gateway], services: Services, offset: int) -> None:
     """Whoever lacks the log's first event gets it from the log; whoever lacks the one before, that from Postgres."""
     session = await create_session(short[0].url)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         before = await seated(stack, short[0], session, "Ana")
         await behind.publish(300)
         first = await behind.trim()
@@ -150,7 +150,7 @@ async def test_live_traffic_meanwhile(short: list[Gateway], services: Services, 
     on.
     """
     session = await create_session(short[0].url, presence=presence)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         before = await seated(stack, short[0], session, "Ana")
         await behind.publish(2000)
         await behind.trim()
@@ -182,7 +182,7 @@ async def test_fifty_thousand(services: Services, tmp_path: Path) -> None:
     """50 000 missed messages come in order, however slowly they are read; the gateway needs no memory for them."""
     with running_gateways(services, tmp_path, log_events=16) as [gateway], running_workers(services, tmp_path):
         session = await create_session(gateway.url)
-        async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+        async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
             before = await seated(stack, gateway, session, "Ana")
             await behind.publish(50_000, "\N{GHOST}" * 250)  # 64 MB
             await behind.trim()
@@ -208,7 +208,7 @@ async def test_fifty_thousand(services: Services, tmp_path: Path) -> None:
             assert (await ana.event_of("message_received"))["seq"] == last + 2
 
 
-async def held_up(stack: AsyncExitStack, gateway: Gateway, session: Json, behind: Backstage) -> tuple[RawClient, Json]:
+async def held_up(stack: AsyncExitStack, gateway: Gateway, session: Json, behind: RedisAdmin) -> tuple[RawClient, Json]:
     """A client that has begun to resume and reads nothing, with more to come than sockets hold; and its old welcome."""
     before = await seated(stack, gateway, session, "Ana")
     await behind.publish(6000, GHOSTS)
@@ -222,7 +222,7 @@ async def held_up(stack: AsyncExitStack, gateway: Gateway, session: Json, behind
 async def test_closed_meanwhile(short: list[Gateway], services: Services) -> None:
     """Whoever resumes while the session is closed gets everything up to `session_closed` before it ends with 4504."""
     session = await create_session(short[0].url)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         ana, before = await held_up(stack, short[1], session, behind)
         answer = await call(short[0].url, "DELETE", f"/api/sessions/{session['id']}", token=session["host_token"])
         last = answer.json()["data"]["seq"]
@@ -237,7 +237,7 @@ async def test_closed_meanwhile(short: list[Gateway], services: Services) -> Non
 async def test_gone_meanwhile(short: list[Gateway], services: Services, what: str) -> None:
     """Whoever is removed or connects elsewhere while resuming ends at once, with what was sent before in order."""
     session = await create_session(short[0].url)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         ana, before = await held_up(stack, short[1], session, behind)
         last = await behind.committed()
         if what == "removed":
@@ -264,7 +264,7 @@ async def test_never_read(services: Services, tmp_path: Path) -> None:
         running_workers(services, tmp_path),
     ):
         session = await create_session(gateway.url)
-        async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+        async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
             ana, _ = await held_up(stack, gateway, session, behind)
             await closed(gateway, "slow_consumer")
             while (event := await ana.event())["type"] != "error":
@@ -277,7 +277,7 @@ async def test_postgres_away(short: list[Gateway], services: Services, tmp_path:
     """While Postgres can't be asked for what the log lacks, the close is 4002; what the log holds can be had."""
     lonely = Services(services.redis_url, "postgresql://postgres@127.0.0.1:1/nothing")
     session = await create_session(short[0].url)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         before = await seated(stack, short[0], session, "Ana")
         await behind.publish(300)
         first = await behind.trim()
@@ -299,7 +299,7 @@ async def test_postgres_away(short: list[Gateway], services: Services, tmp_path:
 async def test_not_committed(gateways: list[Gateway], services: Services) -> None:
     """When the log was lost with events that Postgres has not got yet, the close is 4002 until it has."""
     session = await create_session(gateways[0].url)
-    async with AsyncExitStack() as stack, backstage(services, session["id"]) as behind:
+    async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         before = await seated(stack, gateways[0], session, "Ana")
         last = await behind.publish(5)
         await behind.committed()

@@ -12,7 +12,7 @@ from tests.frames import text
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.metrics import Scrape
 from tests.raw_client import RawClient, connected
-from tests.redis_admin import Backstage, backstage
+from tests.redis_admin import RedisAdmin, redis_admin
 from tests.rest import create_session, eventually
 from tests.services import Services
 
@@ -24,17 +24,17 @@ RECEIVE_BYTES = 4096
 @asynccontextmanager
 async def slow_client(
     services: Services, gateway: Gateway, **session_fields: object
-) -> AsyncIterator[tuple[RawClient, Json, Backstage]]:
+) -> AsyncIterator[tuple[RawClient, Json, RedisAdmin]]:
     """A client that the system sends hardly more than it reads, its welcome, and its session's backstage."""
     session = await create_session(gateway.url, **session_fields)
     async with (
-        backstage(services, session["id"]) as behind,
+        redis_admin(services, session["id"]) as behind,
         connected(gateway.url, session["id"], receive_bytes=RECEIVE_BYTES) as slow,
     ):
         yield slow, (await slow.join("Slow"))["data"], behind
 
 
-async def flood(behind: Backstage, gateway: Gateway, metric: str) -> None:
+async def flood(behind: RedisAdmin, gateway: Gateway, metric: str) -> None:
     """Publish until the gateway has counted one."""
 
     async def is_counted() -> bool:

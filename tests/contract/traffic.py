@@ -15,7 +15,7 @@ from tests.frames import client_frame, text
 from tests.gateways import Gateway
 from tests.metrics import Scrape
 from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected
-from tests.redis_admin import backstage
+from tests.redis_admin import redis_admin
 from tests.rest import call, create_session
 from tests.services import Services
 
@@ -147,7 +147,7 @@ class Talk:
 
     async def _batch(self) -> None:
         session = await create_session(self._gateway.url)
-        async with backstage(self._services, session["id"]) as behind, self._client(session, headers=BATCHES) as ana:
+        async with redis_admin(self._services, session["id"]) as behind, self._client(session, headers=BATCHES) as ana:
             await ana.join("Ana")
             while not any(isinstance(frame, list) for frame in ana.heard):
                 last = await behind.publish(50)
@@ -209,7 +209,7 @@ class Talk:
     async def _slow(self) -> None:
         session = await create_session(self._gateway.url, slow_consumers="disconnect")
         async with (
-            backstage(self._services, session["id"]) as behind,
+            redis_admin(self._services, session["id"]) as behind,
             self._client(session, receive_bytes=4096) as slow,
         ):
             await slow.join("Slow")

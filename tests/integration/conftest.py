@@ -12,7 +12,7 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from tests.redis_server import RedisServer, redis_server
 from tests.services import Services, running_services
-from tests.session_state import Ear, Hot, kept
+from tests.session_state import ChannelRecorder, SessionState, kept
 from tests.stream_fixtures import empty_streams, engine_on, redis_on
 
 
@@ -67,15 +67,15 @@ def scripts(link: Link) -> Scripts:
 
 
 @pytest.fixture
-def ear(link: Link, subscriber: Subscriber) -> Ear:
+def channel(link: Link, subscriber: Subscriber) -> ChannelRecorder:
     """Hears channels."""
-    return Ear(link, subscriber)
+    return ChannelRecorder(link, subscriber)
 
 
 @pytest.fixture
-def hot(link: Link, scripts: Scripts, ear: Ear) -> Hot:
+def session(link: Link, scripts: Scripts, channel: ChannelRecorder) -> SessionState:
     """One session, not opened yet."""
-    return Hot(link, scripts, ear)
+    return SessionState(link, scripts, channel)
 
 
 @pytest.fixture

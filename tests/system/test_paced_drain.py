@@ -12,7 +12,7 @@ import pytest
 from tests.gateways import Gateway, running_gateways
 from tests.local import LocalCluster
 from tests.raw_client import HEADERS, RawClient, connected, request
-from tests.reconnecting_clients import Guest, all_in, staying
+from tests.reconnecting_clients import ReconnectingClient, all_in, staying
 from tests.rest import call, create_session, eventually
 from tests.services import Services
 
@@ -25,7 +25,7 @@ PACED_SECONDS = 5.5  # how long 550 clients take in a long window
 class Talk:
     """What guests say to each other, one after the other, until it ends."""
 
-    def __init__(self, speakers: Sequence[Guest]) -> None:
+    def __init__(self, speakers: Sequence[ReconnectingClient]) -> None:
         self._speakers = speakers
         self._is_over = False
 
@@ -37,7 +37,7 @@ class Talk:
         """Everybody finishes their sentence."""
         self._is_over = True
 
-    async def _speak(self, speaker: Guest) -> None:
+    async def _speak(self, speaker: ReconnectingClient) -> None:
         for number in count(1):
             await speaker.say(f"{speaker.name} {number}")
             await asyncio.sleep(0.05)  # as people do
@@ -46,7 +46,7 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def talking(speakers: Sequence[Guest]) -> AsyncIterator[None]:
+async def talking(speakers: Sequence[ReconnectingClient]) -> AsyncIterator[None]:
     """These talk meanwhile; at the end everything that was said is acknowledged."""
     talk = Talk(speakers)
     async with asyncio.TaskGroup() as tasks:
@@ -55,13 +55,13 @@ async def talking(speakers: Sequence[Guest]) -> AsyncIterator[None]:
         talk.end()
 
 
-async def check_books(guests: Sequence[Guest], said: Sequence[Guest]) -> None:
+async def check_books(guests: Sequence[ReconnectingClient], said: Sequence[ReconnectingClient]) -> None:
     """Everyone got every message of their session exactly once, in the same order, and saw nobody come or go."""
     for guest in guests:
         seqs = {text: seq for one in said if one.session_id == guest.session_id for text, seq in one.seqs.items()}
         expected = sorted(seqs, key=lambda text: seqs[text])
 
-        async def has_all(guest: Guest = guest, expected: Sequence[str] = expected) -> bool:
+        async def has_all(guest: ReconnectingClient = guest, expected: Sequence[str] = expected) -> bool:
             return len(guest.texts) >= len(expected)
 
         await eventually(has_all)
@@ -82,8 +82,10 @@ async def test_drain_is_spread(services: Services, tmp_path: Path) -> None:
     settings = {"drain_wait_seconds": 1, "drain_window_seconds": WINDOW_SECONDS, "log_level": "warning"}
     with running_gateways(services, tmp_path, 2, wait=True, **settings) as [first, second]:
         sessions = [await create_session(first.url, max_users=100) for _ in range(ROOMS)]
-        guests = [Guest(first.url, sessions[number % ROOMS]["id"], f"guest {number}") for number in range(GUESTS)]
-        witnesses = [Guest(second.url, session["id"], "witness") for session in sessions]
+        guests = [
+            ReconnectingClient(first.url, sessions[number % ROOMS]["id"], f"guest {number}") for number in range(GUESTS)
+        ]
+        witnesses = [ReconnectingClient(second.url, session["id"], "witness") for session in sessions]
         async with staying(guests), staying(witnesses), talking(guests[:ROOMS]):
             for guest in guests:
                 guest.url = second.url
@@ -110,8 +112,8 @@ async def test_second_signal(services: Services, tmp_path: Path) -> None:
     settings = {"drain_window_seconds": 300, "shutdown_timeout_seconds": 600, "log_level": "warning"}
     with running_gateways(services, tmp_path, 2, wait=True, **settings) as [first, second]:
         session = await create_session(first.url, max_users=1000)
-        witness = Guest(second.url, session["id"], "witness")
-        guests = [Guest(first.url, session["id"], f"guest {number}") for number in range(50)]
+        witness = ReconnectingClient(second.url, session["id"], "witness")
+        guests = [ReconnectingClient(first.url, session["id"], f"guest {number}") for number in range(50)]
         others = [await create_session(first.url) for _ in range(50)]
         async with contextlib.AsyncExitStack() as idle:
             upgrades = [connected(first.url, other["id"]) for other in others for _ in range(10)]
@@ -158,7 +160,7 @@ async def test_restart_and_scale_down_under_way(cluster: LocalCluster) -> None:
     """`seance restart` and `scale` to fewer, in the middle of a conversation: every message once, nobody seen to go."""
     url = cluster.status()["url"]
     sessions = [await create_session(url, max_users=100) for _ in range(4)]
-    guests = [Guest(url, sessions[number % 4]["id"], f"guest {number}") for number in range(40)]
+    guests = [ReconnectingClient(url, sessions[number % 4]["id"], f"guest {number}") for number in range(40)]
     async with staying(guests):
         before = [len(guest.events) for guest in guests]
         async with talking(guests[:4]):

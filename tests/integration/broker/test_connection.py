@@ -4,7 +4,7 @@ import asyncio
 
 import hiredis
 
-from broker.redis.connection import Reply, Wire, dial
+from broker.redis.connection import Connection, Reply, dial
 from broker.redis.link import Link
 from tests.session_state import eventually
 
@@ -59,7 +59,7 @@ async def test_it_takes_the_connection_over(redis_url: str) -> None:
 async def test_nothing_is_sent_after_the_end(link: Link) -> None:
     """A command that is sent in the tick in which the connection ends is dropped, before or after the end."""
     wire = link._wire
-    assert isinstance(wire, Wire)
+    assert isinstance(wire, Connection)
     wire.send("INCR", "count")
     wire.abort()
     wire.send("INCR", "count")

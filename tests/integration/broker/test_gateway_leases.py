@@ -10,16 +10,16 @@ from broker.events import User
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions import gateway_leases as leases_module
-from broker.sessions.gateway_leases import LEASE_MS, Leases
-from broker.sessions.live_sessions import SessionInfo, Sessions
+from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases
+from broker.sessions.live_sessions import LiveSessions, SessionInfo
 from tests.session_state import eventually, now_ms, take_lease
 
 PARTITIONS = 4
 
 
-def leases(link: Link, scripts: Scripts, lease: str = "gw-1") -> Leases:
+def leases(link: Link, scripts: Scripts, lease: str = "gw-1") -> GatewayLeases:
     """The leases of a gateway."""
-    return Leases(link, scripts, partitions=PARTITIONS, lease=lease)
+    return GatewayLeases(link, scripts, partitions=PARTITIONS, lease=lease)
 
 
 async def expiries(link: Link, lease: str = "gw-1") -> list[int | None]:
@@ -34,7 +34,7 @@ async def a_millisecond() -> None:
     await eventually(lambda: now_ms() > now)
 
 
-async def seated(sessions: Sessions, number: int, lease: str) -> str:
+async def seated(sessions: LiveSessions, number: int, lease: str) -> str:
     """A session of its own with one user on that gateway; its id."""
     session_id = f"00000000-0000-4000-8000-{number:012}"
     await sessions.open(SessionInfo(session_id, "Evening", "2026-11-22T21:05:00.123Z", 200, "full", spirit=False))
@@ -82,7 +82,7 @@ async def test_an_expired_lease_that_nobody_ended(link: Link, scripts: Scripts) 
 async def test_reap(link: Link, scripts: Scripts) -> None:
     """Seats of a gateway whose lease has passed are freed in every partition; those of the living stay."""
     dead, alive = leases(link, scripts, "dead"), leases(link, scripts, "alive")
-    sessions = Sessions(link, scripts, partitions=PARTITIONS)
+    sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
     await dead.renew()
     await alive.renew()
     held = [await seated(sessions, number, ("dead", "alive")[number % 2]) for number in range(20)]
@@ -98,7 +98,7 @@ async def test_reap(link: Link, scripts: Scripts) -> None:
 async def test_reap_many(link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many seats a dead gateway held, one round frees them all, some at a time."""
     monkeypatch.setattr(leases_module, "REAP_AT_ONCE", 3)
-    sessions = Sessions(link, scripts, partitions=PARTITIONS)
+    sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
     dead = leases(link, scripts, "dead")
     held = await asyncio.gather(*(seated(sessions, number, "dead") for number in range(50)))
     await dead.renew()
@@ -110,7 +110,7 @@ async def test_reap_many(link: Link, scripts: Scripts, monkeypatch: pytest.Monke
 
 async def test_grace_passed(link: Link, scripts: Scripts) -> None:
     """A seat that was kept for nobody is freed once its grace has passed."""
-    sessions = Sessions(link, scripts, partitions=PARTITIONS, grace_seconds=15)
+    sessions = LiveSessions(link, scripts, partitions=PARTITIONS, grace_seconds=15)
     session_id = await seated(sessions, 1, "gw-1")
     await sessions.send_leave(session_id, "u1", connection="c-1", is_lost=True)
     assert await leases(link, scripts).reap() == 0
@@ -134,7 +134,7 @@ async def test_given_up(link: Link, scripts: Scripts) -> None:
 
 async def test_own_clock_does_not_matter(link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway whose clock is wrong frees no seat of a gateway that lives, and lives itself."""
-    sessions = Sessions(link, scripts, partitions=PARTITIONS)
+    sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
     ours, theirs = leases(link, scripts), leases(link, scripts, "gw-2")
     await theirs.renew()
     session_id = await seated(sessions, 1, "gw-2")

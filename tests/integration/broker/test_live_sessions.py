@@ -18,7 +18,7 @@ from broker.errors import (
 from broker.events import User
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.live_sessions import Seat, SessionInfo, Sessions, SessionState
+from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo, SessionState
 from tests.session_state import ANA, BEN, SESSION, kept, take_lease
 
 PARTITIONS = 4
@@ -27,18 +27,18 @@ ANA_USER, BEN_USER = User(ANA, "Ana"), User(BEN, "Ben")
 
 
 @pytest.fixture
-def sessions(link: Link, scripts: Scripts) -> Sessions:
+def sessions(link: Link, scripts: Scripts) -> LiveSessions:
     """Sessions with a short grace."""
-    return Sessions(link, scripts, partitions=PARTITIONS, log_events=99, idle_seconds=600, grace_seconds=15)
+    return LiveSessions(link, scripts, partitions=PARTITIONS, log_events=99, idle_seconds=600, grace_seconds=15)
 
 
-async def join(sessions: Sessions, user: User, connection: str = "c-1") -> Seat:
+async def join(sessions: LiveSessions, user: User, connection: str = "c-1") -> Seat:
     """Take a seat."""
     await take_lease(sessions._link, SESSION, PARTITIONS)
     return await sessions.join(SESSION, user, gateway="gw-1", connection=connection)
 
 
-async def test_unknown(sessions: Sessions) -> None:
+async def test_unknown(sessions: LiveSessions) -> None:
     """Nothing can be had of a session that is not hot; every call says so."""
     assert await sessions.info(SESSION) is None
     assert (await sessions.send_position(SESSION))[0] is None
@@ -62,7 +62,7 @@ async def test_unknown(sessions: Sessions) -> None:
         msgspec.structs.replace(INFO, slow_consumers="disconnect", multiple_connections=True),
     ],
 )
-async def test_what_never_changes(sessions: Sessions, link: Link, info: SessionInfo) -> None:
+async def test_what_never_changes(sessions: LiveSessions, link: Link, info: SessionInfo) -> None:
     """What was opened is read back as it was, with or without a password and options."""
     await sessions.open(info)
     assert await sessions.info(SESSION) == info
@@ -72,7 +72,7 @@ async def test_what_never_changes(sessions: Sessions, link: Link, info: SessionI
     assert len(stored[4]) == 8
 
 
-async def test_holders(sessions: Sessions, link: Link) -> None:
+async def test_holders(sessions: LiveSessions, link: Link) -> None:
     """Every connection that holds a seat is named, the oldest first."""
     await sessions.open(msgspec.structs.replace(INFO, multiple_connections=True))
     await take_lease(link, SESSION, PARTITIONS)
@@ -82,7 +82,7 @@ async def test_holders(sessions: Sessions, link: Link) -> None:
     assert await sessions.holders(SESSION, ANA) == ("c-1", "c-2", "c-3")
 
 
-async def test_hot_state_without_options(sessions: Sessions, link: Link) -> None:
+async def test_hot_state_without_options(sessions: LiveSessions, link: Link) -> None:
     """Hot state that an older version opened has the options' defaults."""
     await sessions.open(msgspec.structs.replace(INFO, slow_consumers="disconnect", multiple_connections=True))
     assert await link.call("HDEL", sessions.key(SESSION), "slow_consumers", "multiple_connections") == 2
@@ -93,13 +93,13 @@ async def test_hot_state_without_options(sessions: Sessions, link: Link) -> None
     ("max_seq", "first"),
     [(None, 0), (0, 2_000_000), (999_999, 2_000_000), (1_000_000, 3_000_000), (5_123_456, 7_000_000)],
 )
-async def test_no_seq_is_given_twice(sessions: Sessions, max_seq: int | None, first: int) -> None:
+async def test_no_seq_is_given_twice(sessions: LiveSessions, max_seq: int | None, first: int) -> None:
     """A session that Redis held before starts well above everything that Postgres has of it; a new one at 0."""
     await sessions.open(INFO, max_seq=max_seq)
     assert (await join(sessions, ANA_USER)).seq == first + 1
 
 
-async def test_opened_at_once_by_several(sessions: Sessions) -> None:
+async def test_opened_at_once_by_several(sessions: LiveSessions) -> None:
     """Whoever opens first decides about the epoch; the others change nothing."""
     await asyncio.gather(*(sessions.open(INFO) for _ in range(10)))
     epoch = (await sessions.send_position(SESSION))[0]
@@ -108,7 +108,7 @@ async def test_opened_at_once_by_several(sessions: Sessions) -> None:
     assert (await join(sessions, ANA_USER)).epoch == epoch.decode()
 
 
-async def test_opened_closed(sessions: Sessions) -> None:
+async def test_opened_closed(sessions: LiveSessions) -> None:
     """A session that was closed before it was loaded is closed."""
     await sessions.open(INFO, is_active=False)
     assert await sessions.state(SESSION) == SessionState(is_active=False, user_count=0)
@@ -118,7 +118,7 @@ async def test_opened_closed(sessions: Sessions) -> None:
         await sessions.remove(SESSION, ANA)
 
 
-async def test_join(sessions: Sessions) -> None:
+async def test_join(sessions: LiveSessions) -> None:
     """A seat tells whether it is new, where the session stands, and who is there."""
     await sessions.open(INFO)
     epoch = (await sessions.send_position(SESSION))[0].decode()
@@ -135,7 +135,7 @@ async def test_join(sessions: Sessions) -> None:
     assert await sessions.holders(SESSION, ANA) == ("c-2",)
 
 
-async def test_join_under_summary_presence(sessions: Sessions) -> None:
+async def test_join_under_summary_presence(sessions: LiveSessions) -> None:
     """In a big session a seat tells how many are there, not who."""
     await sessions.open(msgspec.structs.replace(INFO, presence="summary"))
     await join(sessions, ANA_USER)
@@ -145,7 +145,7 @@ async def test_join_under_summary_presence(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize("name", ["ana", "ANA", "\N{FULLWIDTH LATIN CAPITAL LETTER A}na"])
-async def test_name_taken(sessions: Sessions, name: str) -> None:
+async def test_name_taken(sessions: LiveSessions, name: str) -> None:
     """Names are compared without regard to case and to forms of the same letter."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -153,7 +153,7 @@ async def test_name_taken(sessions: Sessions, name: str) -> None:
         await join(sessions, User(BEN, name))
 
 
-async def test_a_name_is_free_again(sessions: Sessions) -> None:
+async def test_a_name_is_free_again(sessions: LiveSessions) -> None:
     """The name of whoever left can be had by anybody."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -161,7 +161,7 @@ async def test_a_name_is_free_again(sessions: Sessions) -> None:
     assert (await join(sessions, User(BEN, "ANA"))).is_new
 
 
-async def test_lost_and_found(sessions: Sessions) -> None:
+async def test_lost_and_found(sessions: LiveSessions) -> None:
     """A lost connection keeps the seat; whoever held it is known until somebody else does."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -172,7 +172,7 @@ async def test_lost_and_found(sessions: Sessions) -> None:
     assert await sessions.send_leave(SESSION, ANA, connection="c-1", is_lost=False) == 0
 
 
-async def test_remove(sessions: Sessions) -> None:
+async def test_remove(sessions: LiveSessions) -> None:
     """The host gets the user who was removed; that user stays out, and can't be removed twice."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -183,7 +183,7 @@ async def test_remove(sessions: Sessions) -> None:
         await sessions.remove(SESSION, ANA)
 
 
-async def test_close(sessions: Sessions) -> None:
+async def test_close(sessions: LiveSessions) -> None:
     """Closing tells the last seq, as often as asked, and leaves nobody in."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -193,7 +193,7 @@ async def test_close(sessions: Sessions) -> None:
         await join(sessions, ANA_USER)
 
 
-async def test_remember(sessions: Sessions, link: Link) -> None:
+async def test_remember(sessions: LiveSessions, link: Link) -> None:
     """What an Idempotency-Key stood for first is told to whoever asks again, for a day."""
     assert await sessions.remember("digest", "body-1", "session-1") == ("body-1", "session-1")
     assert await sessions.remember("digest", "body-2", "session-2") == ("body-1", "session-1")
@@ -202,14 +202,14 @@ async def test_remember(sessions: Sessions, link: Link) -> None:
 
 
 @pytest.fixture
-async def gateways(redis_url: str) -> AsyncIterator[list[Sessions]]:
+async def gateways(redis_url: str) -> AsyncIterator[list[LiveSessions]]:
     """Three gateways' connections."""
     links = [Link(redis_url) for _ in range(3)]
     async with kept(links[0].keeper), kept(links[1].keeper), kept(links[2].keeper):
-        yield [Sessions(link, Scripts(link), partitions=PARTITIONS) for link in links]
+        yield [LiveSessions(link, Scripts(link), partitions=PARTITIONS) for link in links]
 
 
-async def test_a_crowd_for_few_seats(gateways: list[Sessions]) -> None:
+async def test_a_crowd_for_few_seats(gateways: list[LiveSessions]) -> None:
     """However many come at once on however many gateways, exactly the seats that there are get taken."""
     await gateways[0].open(msgspec.structs.replace(INFO, max_users=50))
     joins = [join(gateways[number % 3], User(f"u{number}", f"Guest {number}")) for number in range(200)]
@@ -220,7 +220,7 @@ async def test_a_crowd_for_few_seats(gateways: list[Sessions]) -> None:
     assert len({user.name for user in await gateways[1].users(SESSION)}) == 50
 
 
-async def test_a_crowd_for_one_name(gateways: list[Sessions]) -> None:
+async def test_a_crowd_for_one_name(gateways: list[LiveSessions]) -> None:
     """Of all who want a name at the same time one gets it."""
     await gateways[0].open(msgspec.structs.replace(INFO, max_users=50))
     joins = [join(gateways[number % 3], User(f"u{number}", ("Ana", "ANA")[number % 2])) for number in range(20)]
@@ -228,7 +228,7 @@ async def test_a_crowd_for_one_name(gateways: list[Sessions]) -> None:
     assert sorted(type(seat) is NameTakenError for seat in seats) == [False, *[True] * 19]
 
 
-async def test_one_user_on_every_gateway(gateways: list[Sessions]) -> None:
+async def test_one_user_on_every_gateway(gateways: list[LiveSessions]) -> None:
     """A user who comes by several gateways at once has one seat, and is announced once."""
     await gateways[0].open(INFO)
     joins = [join(sessions, ANA_USER, f"c-{number}") for number, sessions in enumerate(gateways)]

@@ -11,7 +11,7 @@ from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatc
 from broker.redis import client
 from broker.streams import dead_letters
 from broker.streams.ownership import Ownership
-from broker.streams.partition_streams import CONSUMER, Entry, Persisted, Stream, lag
+from broker.streams.partition_streams import CONSUMER, Entry, PartitionStreams, Persisted, lag
 from cluster.process.ports import free_port
 from tests.services import Services
 from tests.stream_fixtures import EPOCH, empty_streams, message, publish, until
@@ -22,9 +22,9 @@ HOME = keys.partition_of(SESSION, P)
 
 
 @pytest.fixture
-async def stream(redis: Redis) -> Stream:
+async def stream(redis: Redis) -> PartitionStreams:
     """A source with its consumer groups."""
-    stream = Stream(redis, P)
+    stream = PartitionStreams(redis, P)
     await stream.prepare()
     return stream
 
@@ -37,7 +37,7 @@ async def fill(redis: Redis, count: int) -> None:
 # Reading
 
 
-async def test_entries_come_in_order_with_their_fields(redis: Redis, stream: Stream) -> None:
+async def test_entries_come_in_order_with_their_fields(redis: Redis, stream: PartitionStreams) -> None:
     """What was published comes out in order, with session, epoch and body."""
     await fill(redis, 5)
     entries = await stream.read([HOME], 3, 1)
@@ -51,7 +51,7 @@ async def test_entries_come_in_order_with_their_fields(redis: Redis, stream: Str
 async def test_what_was_published_before_the_group_is_read(redis: Redis) -> None:
     """The group begins at the first entry, and making it again changes nothing."""
     await fill(redis, 2)
-    stream = Stream(redis, P)
+    stream = PartitionStreams(redis, P)
     await stream.prepare()
     await stream.prepare()
     assert len(await stream.read(range(P), 10, 1)) == 2
@@ -60,13 +60,13 @@ async def test_what_was_published_before_the_group_is_read(redis: Redis) -> None
 async def test_an_idle_read_is_no_outage(services: Services) -> None:
     """Waiting for an entry for longer than a command may take ends with nothing, not with an error."""
     redis = client.connect(await empty_streams(services), timeout_seconds=0.5, name="test")
-    stream = Stream(redis, P)
+    stream = PartitionStreams(redis, P)
     await stream.prepare()
     assert await stream.read(range(P), 10, 300) == []
     await redis.aclose()
 
 
-async def test_a_read_ends_with_the_first_entry(redis: Redis, stream: Stream) -> None:
+async def test_a_read_ends_with_the_first_entry(redis: Redis, stream: PartitionStreams) -> None:
     """A waiting read comes back as soon as something is published."""
     reading = asyncio.create_task(stream.read(range(P), 10, 10_000))
     await until(lambda: _is_blocked(redis), what="a blocked reader")
@@ -79,7 +79,7 @@ async def _is_blocked(redis: Redis) -> bool:
     return bool((await redis.info("clients"))["blocked_clients"])
 
 
-async def test_an_entry_of_another_make_has_empty_fields(redis: Redis, stream: Stream) -> None:
+async def test_an_entry_of_another_make_has_empty_fields(redis: Redis, stream: PartitionStreams) -> None:
     """An entry without our fields, or with bytes that are no text, is delivered as it is."""
     await redis.xadd(keys.events(HOME), {b"s": b"\xff", b"x": b"y"})
     (entry,) = await stream.read([HOME], 10, 1)
@@ -87,11 +87,11 @@ async def test_an_entry_of_another_make_has_empty_fields(redis: Redis, stream: S
     assert entry.fields == {b"s": b"\xff", b"x": b"y"}
 
 
-async def test_another_number_of_partitions_is_refused(redis: Redis, stream: Stream) -> None:
+async def test_another_number_of_partitions_is_refused(redis: Redis, stream: PartitionStreams) -> None:
     """A worker with another PARTITIONS would miss events; it is told which number is right."""
     assert await redis.get(keys.PARTITIONS) == b"4"
     with pytest.raises(PartitionsMismatchError, match="PARTITIONS=4"):
-        await Stream(redis, 8).prepare()
+        await PartitionStreams(redis, 8).prepare()
     await stream.prepare()
 
 
@@ -99,10 +99,10 @@ async def test_a_stream_that_is_none_is_an_error(redis: Redis) -> None:
     """When a key is taken by something else, starting says so."""
     await redis.set(keys.events(1), "mine")
     with pytest.raises(BrokerError, match="WRONGTYPE"):
-        await Stream(redis, P).prepare()
+        await PartitionStreams(redis, P).prepare()
 
 
-async def test_lost_data_is_noticed(redis: Redis, stream: Stream) -> None:
+async def test_lost_data_is_noticed(redis: Redis, stream: PartitionStreams) -> None:
     """When Redis lost the groups, reading says unavailable; prepared again, it works on."""
     await redis.flushdb()
     with pytest.raises(BrokerUnavailableError, match="group is gone"):
@@ -115,7 +115,7 @@ async def test_lost_data_is_noticed(redis: Redis, stream: Stream) -> None:
 async def test_a_redis_that_is_away_is_unavailable() -> None:
     """Every call says that Redis can't be reached, and no driver's error gets out."""
     redis = client.connect(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=1, name="test")
-    stream, ownership = Stream(redis, P), Ownership(redis, worker_id="a", partitions=P)
+    stream, ownership = PartitionStreams(redis, P), Ownership(redis, worker_id="a", partitions=P)
     entry = Entry(0, b"1-0", SESSION, EPOCH, b"", {})
     for work in (
         stream.prepare(),
@@ -139,18 +139,18 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
 # Settling and taking over
 
 
-async def test_what_is_not_acknowledged_stays_pending(redis: Redis, stream: Stream) -> None:
+async def test_what_is_not_acknowledged_stays_pending(redis: Redis, stream: PartitionStreams) -> None:
     """Entries that were read come again from `pending` until they are settled, also to another process."""
     await fill(redis, 5)
     entries = await stream.read([HOME], 10, 1)
-    assert await Stream(redis, P).pending(range(P), 10) == entries
+    assert await PartitionStreams(redis, P).pending(range(P), 10) == entries
     await stream.settle(entries[:3], [])
     assert await stream.pending(range(P), 10) == entries[3:]
     await stream.settle(entries[3:], [])
     assert await stream.pending(range(P), 10) == []
 
 
-async def test_what_other_consumers_left_is_claimed(redis: Redis, stream: Stream) -> None:
+async def test_what_other_consumers_left_is_claimed(redis: Redis, stream: PartitionStreams) -> None:
     """Whatever a dead worker called itself, and however much it left, its successor finds all of it in order."""
     await fill(redis, 2500)
     for name, count in (("old-1", 1200), ("old-2", 1300)):
@@ -186,7 +186,7 @@ async def _hot(redis: Redis, session_id: str, persisted: int = 5) -> str:
     ],
 )
 async def test_the_watermark_only_moves_forward_in_its_epoch(
-    redis: Redis, stream: Stream, persisted: int, mark: tuple[str, int], expected: bytes
+    redis: Redis, stream: PartitionStreams, persisted: int, mark: tuple[str, int], expected: bytes
 ) -> None:
     """A lower seq, or one of an earlier life of the session, leaves the watermark alone."""
     key = await _hot(redis, SESSION, persisted)
@@ -194,13 +194,13 @@ async def test_the_watermark_only_moves_forward_in_its_epoch(
     assert await redis.hget(key, "persisted") == expected
 
 
-async def test_the_watermark_of_a_session_that_went_cold_is_not_kept(redis: Redis, stream: Stream) -> None:
+async def test_the_watermark_of_a_session_that_went_cold_is_not_kept(redis: Redis, stream: PartitionStreams) -> None:
     """Without hot state nothing is created."""
     await stream.settle([], [Persisted(HOME, SESSION, EPOCH, 9)])
     assert not await redis.exists(keys.session(HOME, SESSION))
 
 
-async def test_a_first_watermark_is_set(redis: Redis, stream: Stream) -> None:
+async def test_a_first_watermark_is_set(redis: Redis, stream: PartitionStreams) -> None:
     """A session whose hash has no watermark yet gets one, each with its own."""
     others = [f"session-{number}" for number in range(20)]
     for session_id in others:
@@ -215,7 +215,7 @@ async def test_a_first_watermark_is_set(redis: Redis, stream: Stream) -> None:
     ("watch", "told"), [(None, []), (5, []), (6, [b"0 w -\n9"]), (9, [b"0 w -\n9"]), (20, [b"0 w -\n9"])]
 )
 async def test_the_channel_hears_of_a_watched_watermark(
-    redis: Redis, stream: Stream, watch: int | None, told: list[bytes]
+    redis: Redis, stream: PartitionStreams, watch: int | None, told: list[bytes]
 ) -> None:
     """While somebody waits for a seq above the old watermark, the new one is published, and only then."""
     key = await _hot(redis, SESSION)
@@ -228,7 +228,7 @@ async def test_the_channel_hears_of_a_watched_watermark(
         assert await _until_end(channel) == told
 
 
-async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: Stream) -> None:
+async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: PartitionStreams) -> None:
     """Whoever waits for a message that can't be written is told its seq; it is marked while keys are remembered."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)

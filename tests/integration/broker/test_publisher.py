@@ -10,18 +10,18 @@ from broker.events import MessageReceived, User, decode_stored, message_received
 from broker.pubsub.publisher import Published, Publisher
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.event_log import PAGE, Log, parse, read
-from broker.sessions.live_sessions import SessionInfo, Sessions
-from tests.session_state import ANA, SESSION, Ear
+from broker.sessions.event_log import PAGE, EventLog, parse, read
+from broker.sessions.live_sessions import LiveSessions, SessionInfo
+from tests.session_state import ANA, SESSION, ChannelRecorder
 
 PARTITIONS = 4
 INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 3, "full", spirit=True)
 
 
 @pytest.fixture
-def sessions(link: Link, scripts: Scripts) -> Sessions:
+def sessions(link: Link, scripts: Scripts) -> LiveSessions:
     """The hot state."""
-    return Sessions(link, scripts, partitions=PARTITIONS)
+    return LiveSessions(link, scripts, partitions=PARTITIONS)
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def publisher(link: Link, scripts: Scripts) -> Publisher:
 
 
 @pytest.fixture
-def log(link: Link) -> Log:
+def log(link: Link) -> EventLog:
     """Reads recent events."""
-    return Log(link, partitions=PARTITIONS)
+    return EventLog(link, partitions=PARTITIONS)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def log(link: Link) -> Log:
     [((ANA, False), b"m"), ((ANA, True), b"e"), ((None, False), b"e"), ((None, True), b"e")],
 )
 async def test_message(
-    sessions: Sessions, publisher: Publisher, log: Log, author: tuple[str | None, bool], kind: bytes
+    sessions: LiveSessions, publisher: Publisher, log: EventLog, author: tuple[str | None, bool], kind: bytes
 ) -> None:
     """A message stands in the log as the contract has it; only a person's sets the spirit thinking."""
     await sessions.open(INFO)
@@ -58,7 +58,7 @@ async def test_message(
     assert message_received(1, event.data) == payload.body
 
 
-async def test_key(sessions: Sessions, publisher: Publisher, log: Log) -> None:
+async def test_key(sessions: LiveSessions, publisher: Publisher, log: EventLog) -> None:
     """A repeated key gives the first message's place; the same key of another user, or of no user, is another."""
     await sessions.open(INFO)
     first = await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="one", key="k")
@@ -69,7 +69,7 @@ async def test_key(sessions: Sessions, publisher: Publisher, log: Log) -> None:
     assert len(read(await log.send_range(SESSION, 1))) == 2
 
 
-async def test_refused(sessions: Sessions, publisher: Publisher, link: Link, scripts: Scripts) -> None:
+async def test_refused(sessions: LiveSessions, publisher: Publisher, link: Link, scripts: Scripts) -> None:
     """What can't be published says why, and nothing is stored."""
     with pytest.raises(SessionUnknownError):
         await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
@@ -83,14 +83,14 @@ async def test_refused(sessions: Sessions, publisher: Publisher, link: Link, scr
     assert last == 1
 
 
-async def test_ephemeral(sessions: Sessions, publisher: Publisher, ear: Ear) -> None:
+async def test_ephemeral(sessions: LiveSessions, publisher: Publisher, channel: ChannelRecorder) -> None:
     """Ephemeral events are heard by whoever listens now, and kept nowhere."""
     await sessions.open(INFO)
-    await ear.listen(sessions.key(SESSION))
+    await channel.listen(sessions.key(SESSION))
     await publisher.ephemeral(SESSION, "spirit_thinking")
     await publisher.ephemeral(SESSION, "user_typing", User(ANA, "Ana"))
     await publisher.ephemeral(SESSION, "user_typing", User(None, "Server"))
-    payloads = [parse(raw) for raw in await ear.latest(sessions.key(SESSION))]
+    payloads = [parse(raw) for raw in await channel.latest(sessions.key(SESSION))]
     assert [(payload.seq, payload.kind, payload.subject) for payload in payloads] == [
         (0, b"a", b"-"),
         (0, b"t", ANA.encode()),
@@ -106,7 +106,7 @@ async def test_ephemeral(sessions: Sessions, publisher: Publisher, ear: Ear) -> 
     assert all(event.keys() == {"type", "ts", "data"} for event in events)
 
 
-async def test_ranges(sessions: Sessions, publisher: Publisher, log: Log) -> None:
+async def test_ranges(sessions: LiveSessions, publisher: Publisher, log: EventLog) -> None:
     """A range of the log comes in order, from its first event on, and no longer than asked for."""
     await sessions.open(INFO)
     total = PAGE + 1

@@ -1,45 +1,45 @@
 """`close.lua`, branch by branch."""
 
-from tests.session_state import ANA, BEN, Hot, bodies, closed
+from tests.session_state import ANA, BEN, SessionState, bodies, closed
 
 
-async def test_unknown(hot: Hot) -> None:
+async def test_unknown(session: SessionState) -> None:
     """Without hot state there is nothing to close."""
-    assert await hot.close() == b"unknown"
-    assert await hot.keys() == set()
+    assert await session.close() == b"unknown"
+    assert await session.keys() == set()
 
 
-async def test_closed(hot: Hot) -> None:
+async def test_closed(session: SessionState) -> None:
     """The last event goes out, all seats are free, those kept for somebody too, and nobody gets in any more."""
-    await hot.open()
-    await hot.join(ANA)
-    await hot.join(BEN, gateway="gw-2", connection="c-2")
-    await hot.leave(BEN, "lost", connection="c-2")
-    await hot.heard()
-    assert await hot.close() == 3
-    assert await hot.heard() == [closed(3)]
-    assert (await hot.log())["3-0"] == closed(3)
-    assert (await hot.recorded())[2:] == bodies(closed(3))
-    assert (await hot.hash())["is_active"] == "0"
-    assert await hot.keys() == {"", ":log", "events"}
-    assert await hot.expiring() == {"", ":log"}
-    assert await hot.join(ANA) == [b"closed"]
+    await session.open()
+    await session.join(ANA)
+    await session.join(BEN, gateway="gw-2", connection="c-2")
+    await session.leave(BEN, "lost", connection="c-2")
+    await session.heard()
+    assert await session.close() == 3
+    assert await session.heard() == [closed(3)]
+    assert (await session.log())["3-0"] == closed(3)
+    assert (await session.recorded())[2:] == bodies(closed(3))
+    assert (await session.hash())["is_active"] == "0"
+    assert await session.keys() == {"", ":log", "events"}
+    assert await session.expiring() == {"", ":log"}
+    assert await session.join(ANA) == [b"closed"]
 
 
-async def test_closed_before(hot: Hot) -> None:
+async def test_closed_before(session: SessionState) -> None:
     """Closing again tells the same seq and changes nothing."""
-    await hot.open()
-    await hot.publish()
-    assert await hot.close() == 2
-    await hot.heard()
-    before = await hot.log(), await hot.recorded()
-    assert await hot.close() == 2
-    assert (await hot.log(), await hot.recorded(), await hot.heard()) == (*before, [])
+    await session.open()
+    await session.publish()
+    assert await session.close() == 2
+    await session.heard()
+    before = await session.log(), await session.recorded()
+    assert await session.close() == 2
+    assert (await session.log(), await session.recorded(), await session.heard()) == (*before, [])
 
 
-async def test_a_closed_session_keeps_whom_the_host_removed(hot: Hot) -> None:
+async def test_a_closed_session_keeps_whom_the_host_removed(session: SessionState) -> None:
     """The list goes away with the rest, not before."""
-    await hot.open(BEN)
-    await hot.join(ANA)
-    await hot.close()
-    assert (await hot.removed(), await hot.expiring()) == ({BEN}, {"", ":log", ":removed"})
+    await session.open(BEN)
+    await session.join(ANA)
+    await session.close()
+    assert (await session.removed(), await session.expiring()) == ({BEN}, {"", ":log", ":removed"})

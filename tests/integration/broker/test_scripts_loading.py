@@ -6,7 +6,7 @@ from broker.errors import BrokerError, BrokerUnavailableError
 from broker.redis.link import Link
 from broker.redis.scripts import NAMES, Script, Scripts
 from tests.redis_server import redial
-from tests.session_state import PART, Hot
+from tests.session_state import PART, SessionState
 
 
 async def loaded(link: Link, names: tuple[str, ...] = NAMES) -> list[int]:
@@ -31,23 +31,23 @@ async def test_loaded_on_every_connection(link: Link, redis_url: str) -> None:
     assert await loaded(link) == [1] * len(NAMES)
 
 
-async def test_forgotten_scripts_are_sent_whole(hot: Hot) -> None:
+async def test_forgotten_scripts_are_sent_whole(session: SessionState) -> None:
     """When Redis has forgotten its scripts nobody notices: the call is repeated with the source."""
-    await hot.open()
-    assert await hot.publish("one") == 1
-    await hot.redis("SCRIPT", "FLUSH")
-    assert await hot.publish("two") == 2
-    assert await hot.publish("three") == 3
-    assert [event["data"]["text"] for event in await hot.recorded()] == ["one", "two", "three"]
+    await session.open()
+    assert await session.publish("one") == 1
+    await session.redis("SCRIPT", "FLUSH")
+    assert await session.publish("two") == 2
+    assert await session.publish("three") == 3
+    assert [event["data"]["text"] for event in await session.recorded()] == ["one", "two", "three"]
 
 
-async def test_many_calls_of_a_forgotten_script(hot: Hot, scripts: Scripts) -> None:
+async def test_many_calls_of_a_forgotten_script(session: SessionState, scripts: Scripts) -> None:
     """Calls that were under way together are all carried out, in the order made."""
-    await hot.open()
-    await hot.redis("SCRIPT", "FLUSH")
-    calls = [scripts.call("close", (hot.key, PART), "now"), scripts.call("close", (hot.key, PART), "later")]
+    await session.open()
+    await session.redis("SCRIPT", "FLUSH")
+    calls = [scripts.call("close", (session.key, PART), "now"), scripts.call("close", (session.key, PART), "later")]
     assert [await call for call in calls] == [1, 1]
-    assert (await hot.recorded())[0]["ts"] == "now"
+    assert (await session.recorded())[0]["ts"] == "now"
 
 
 async def test_a_script_that_fails(link: Link, scripts: Scripts) -> None:
@@ -68,21 +68,23 @@ async def test_without_a_connection(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_whoever_goes_away_is_not_answered(link: Link, hot: Hot, scripts: Scripts, is_known: bool) -> None:
+async def test_whoever_goes_away_is_not_answered(
+    link: Link, session: SessionState, scripts: Scripts, is_known: bool
+) -> None:
     """A cancelled call disturbs no other; a script that Redis knows was carried out by then."""
-    await hot.open()
+    await session.open()
     if is_known:
         await link.call("SCRIPT", "LOAD", Script("close").source)
-    scripts.call("close", (hot.key, PART), "now").cancel()
-    assert (await hot.hash())["is_active"] == ("0" if is_known else "1")
-    assert await hot.close() == 1
+    scripts.call("close", (session.key, PART), "now").cancel()
+    assert (await session.hash())["is_active"] == ("0" if is_known else "1")
+    assert await session.close() == 1
 
 
-async def test_going_away_while_the_script_is_sent(link: Link, hot: Hot, scripts: Scripts) -> None:
+async def test_going_away_while_the_script_is_sent(link: Link, session: SessionState, scripts: Scripts) -> None:
     """The same while the source is on its way."""
-    await hot.open()
+    await session.open()
     await link.call("SCRIPT", "FLUSH")
-    answer = scripts.call("close", (hot.key, PART), "now")
+    answer = scripts.call("close", (session.key, PART), "now")
     assert await link.call("PING") == b"PONG"  # by then EVALSHA was answered
     answer.cancel()
-    assert (await hot.hash())["is_active"] == "0"
+    assert (await session.hash())["is_active"] == "0"

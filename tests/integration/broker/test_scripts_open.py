@@ -1,12 +1,12 @@
 """`open.lua`, branch by branch."""
 
-from tests.session_state import ANA, BEN, EPOCH, IDLE_SECONDS, Hot
+from tests.session_state import ANA, BEN, EPOCH, IDLE_SECONDS, SessionState
 
 
-async def test_opens_what_was_not_hot(hot: Hot) -> None:
+async def test_opens_what_was_not_hot(session: SessionState) -> None:
     """The session's fields, its epoch and where its seq starts are kept, until it was idle for long."""
-    assert await hot.open(max_users=9, seq=41) == 1
-    assert await hot.hash() == {
+    assert await session.open(max_users=9, seq=41) == 1
+    assert await session.hash() == {
         "epoch": EPOCH,
         "seq": "41",
         "persisted": "41",
@@ -16,36 +16,41 @@ async def test_opens_what_was_not_hot(hot: Hot) -> None:
         "log_events": "512",
         "is_active": "1",
     }
-    assert await hot.keys() == {""}
-    assert await hot.expiring() == {""}
-    assert await hot.heard() == []
+    assert await session.keys() == {""}
+    assert await session.expiring() == {""}
+    assert await session.heard() == []
 
 
-async def test_knows_whom_the_host_removed(hot: Hot) -> None:
-    """Users that were removed before the session was loaded stay out, as long as it is hot."""
-    assert await hot.open(ANA, BEN) == 1
-    assert await hot.removed() == {ANA, BEN}
-    assert await hot.join(ANA) == [b"removed"]
-    assert await hot.expiring() == {"", ":removed"}
+async def test_knows_whom_the_host_removed(session: SessionState) -> None:
+    """Users that were removed before the session was loaded stay out, as long as it is session."""
+    assert await session.open(ANA, BEN) == 1
+    assert await session.removed() == {ANA, BEN}
+    assert await session.join(ANA) == [b"removed"]
+    assert await session.expiring() == {"", ":removed"}
 
 
-async def test_leaves_a_hot_session_alone(hot: Hot) -> None:
+async def test_leaves_a_hot_session_alone(session: SessionState) -> None:
     """Opening a second time changes nothing."""
-    await hot.open()
-    await hot.join(ANA)
-    before = await hot.hash(), await hot.log(), await hot.seats()
-    assert await hot.open(BEN, epoch="other", seq=999, max_users=1) == 0
-    assert (await hot.hash(), await hot.log(), await hot.seats()) == before
-    assert await hot.removed() == set()
-    assert await hot.expiring() == set()
+    await session.open()
+    await session.join(ANA)
+    before = await session.hash(), await session.log(), await session.seats()
+    assert await session.open(BEN, epoch="other", seq=999, max_users=1) == 0
+    assert (await session.hash(), await session.log(), await session.seats()) == before
+    assert await session.removed() == set()
+    assert await session.expiring() == set()
 
 
-async def test_clears_what_an_earlier_state_left_behind(hot: Hot) -> None:
+async def test_clears_what_an_earlier_state_left_behind(session: SessionState) -> None:
     """When Redis lost the session's hash alone, its log, seats, names and removed users go as well."""
-    await hot.open(BEN)
-    await hot.join(ANA)
-    await hot.redis("DEL", hot.key)
-    assert await hot.open(seq=7, epoch="new") == 1
-    assert (await hot.log(), await hot.seats(), await hot.names(), await hot.removed()) == ({}, {}, {}, set())
-    assert (await hot.hash())["epoch"] == "new"
-    assert await hot.expiring() == {""}
+    await session.open(BEN)
+    await session.join(ANA)
+    await session.redis("DEL", session.key)
+    assert await session.open(seq=7, epoch="new") == 1
+    assert (await session.log(), await session.seats(), await session.names(), await session.removed()) == (
+        {},
+        {},
+        {},
+        set(),
+    )
+    assert (await session.hash())["epoch"] == "new"
+    assert await session.expiring() == {""}

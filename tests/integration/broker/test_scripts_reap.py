@@ -3,157 +3,170 @@
 from broker import keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from tests.session_state import ANA, BEN, CAT, FOREVER, GRACE, KEPT, OTHER_SESSION, PARTITION, Ear, Hot, bodies, left
+from tests.session_state import (
+    ANA,
+    BEN,
+    CAT,
+    FOREVER,
+    GRACE,
+    KEPT,
+    OTHER_SESSION,
+    PARTITION,
+    ChannelRecorder,
+    SessionState,
+    bodies,
+    left,
+)
 
 GATEWAYS = keys.gateways(PARTITION)
 
 
-async def lease(hot: Hot, gateway: str, expiry: int) -> None:
+async def lease(session: SessionState, gateway: str, expiry: int) -> None:
     """Let the gateway's lease end then."""
-    await hot.redis("ZADD", GATEWAYS, expiry, gateway)
+    await session.redis("ZADD", GATEWAYS, expiry, gateway)
 
 
-async def leases(hot: Hot) -> set[bytes]:
+async def leases(session: SessionState) -> set[bytes]:
     """Every gateway that has a lease, expired or not."""
-    return set(await hot.redis("ZRANGE", GATEWAYS, 0, -1))
+    return set(await session.redis("ZRANGE", GATEWAYS, 0, -1))
 
 
-async def test_nothing_to_do(hot: Hot) -> None:
+async def test_nothing_to_do(session: SessionState) -> None:
     """Nothing is seen and nothing made where nobody is."""
-    assert await hot.reap() == 0
-    assert await hot.keys() == set()
+    assert await session.reap() == 0
+    assert await session.keys() == set()
 
 
-async def test_the_living_keep_their_seats(hot: Hot) -> None:
+async def test_the_living_keep_their_seats(session: SessionState) -> None:
     """A seat is kept while its gateway's lease runs, or while its grace does."""
-    await hot.open()
-    await hot.join(ANA)
-    await hot.join(BEN, connection="c-2")
-    await hot.leave(BEN, "lost", connection="c-2")
-    await lease(hot, "gw-1", FOREVER)
-    await hot.heard()
-    assert await hot.reap() == 0
-    assert set(await hot.seats()) == {ANA, BEN}
-    assert (await hot.heard(), await leases(hot)) == ([], {b"gw-1"})
+    await session.open()
+    await session.join(ANA)
+    await session.join(BEN, connection="c-2")
+    await session.leave(BEN, "lost", connection="c-2")
+    await lease(session, "gw-1", FOREVER)
+    await session.heard()
+    assert await session.reap() == 0
+    assert set(await session.seats()) == {ANA, BEN}
+    assert (await session.heard(), await leases(session)) == ([], {b"gw-1"})
 
 
-async def test_grace_passed(hot: Hot) -> None:
+async def test_grace_passed(session: SessionState) -> None:
     """A seat whose grace has passed is freed, and everyone is told that its user was lost."""
-    await hot.open()
-    await hot.join(ANA)
-    await hot.join(BEN, connection="c-2")
-    await hot.leave(ANA, "lost")
-    await hot.heard()
-    await hot.pass_time(GRACE)
-    assert await hot.reap() == 1
-    assert (set(await hot.seats()), await hot.away()) == ({BEN}, {})
-    assert await hot.heard() == [left(3, ANA, 1, "lost")]
-    assert (await hot.recorded())[2:] == bodies(left(3, ANA, 1, "lost"))
-    assert await hot.reap() == 0
+    await session.open()
+    await session.join(ANA)
+    await session.join(BEN, connection="c-2")
+    await session.leave(ANA, "lost")
+    await session.heard()
+    await session.pass_time(GRACE)
+    assert await session.reap() == 1
+    assert (set(await session.seats()), await session.away()) == ({BEN}, {})
+    assert await session.heard() == [left(3, ANA, 1, "lost")]
+    assert (await session.recorded())[2:] == bodies(left(3, ANA, 1, "lost"))
+    assert await session.reap() == 0
 
 
-async def test_lease_expired(hot: Hot, link: Link, scripts: Scripts, ear: Ear) -> None:
+async def test_lease_expired(session: SessionState, link: Link, scripts: Scripts, channel: ChannelRecorder) -> None:
     """A dead gateway's seats are freed in every session of the partition, exactly one event each; others stay."""
-    other = Hot(link, scripts, ear, OTHER_SESSION)
-    await hot.open()
+    other = SessionState(link, scripts, channel, OTHER_SESSION)
+    await session.open()
     await other.open()
-    await hot.join(ANA, gateway="dead")
-    await hot.join(BEN, gateway="alive")
+    await session.join(ANA, gateway="dead")
+    await session.join(BEN, gateway="alive")
     await other.join(CAT, gateway="dead")
-    await lease(hot, "dead", 1)
-    await lease(hot, "alive", FOREVER)
-    await hot.heard()
+    await lease(session, "dead", 1)
+    await lease(session, "alive", FOREVER)
+    await session.heard()
     await other.heard()
-    assert await hot.reap() == 2
-    assert await hot.heard() == [left(3, ANA, 1, "lost")]
+    assert await session.reap() == 2
+    assert await session.heard() == [left(3, ANA, 1, "lost")]
     assert await other.heard() == [left(2, CAT, 0, "lost")]
-    assert (set(await hot.seats()), await other.seats()) == ({BEN}, {})
-    assert (await leases(hot), await hot.held_by("dead")) == ({b"alive"}, set())
+    assert (set(await session.seats()), await other.seats()) == ({BEN}, {})
+    assert (await leases(session), await session.held_by("dead")) == ({b"alive"}, set())
     assert await other.expiring() == {"", ":log"}
-    assert await hot.reap() == 0
+    assert await session.reap() == 0
 
 
-async def test_a_dead_gateway_without_seats(hot: Hot) -> None:
+async def test_a_dead_gateway_without_seats(session: SessionState) -> None:
     """A lease that held nothing is forgotten."""
-    await lease(hot, "dead", 1)
-    assert await hot.reap() == 0
-    assert await leases(hot) == set()
+    await lease(session, "dead", 1)
+    assert await session.reap() == 0
+    assert await leases(session) == set()
 
 
-async def test_limit(hot: Hot) -> None:
+async def test_limit(session: SessionState) -> None:
     """At most `limit` seats of dead gateways are freed in one call; the next calls go on, over several gateways."""
-    await hot.open(max_users=10)
+    await session.open(max_users=10)
     for number in range(5):
-        await hot.join(f"u{number}", name=f"u{number}", gateway=f"dead-{number % 2}")
-    await lease(hot, "dead-0", 1)
-    await lease(hot, "dead-1", 2)
+        await session.join(f"u{number}", name=f"u{number}", gateway=f"dead-{number % 2}")
+    await lease(session, "dead-0", 1)
+    await lease(session, "dead-1", 2)
     left_over = []
     for expected in (2, 2, 1, 0):
-        assert await hot.reap(limit=2) == expected
-        left_over.append((len(await hot.seats()), len(await leases(hot))))
+        assert await session.reap(limit=2) == expected
+        left_over.append((len(await session.seats()), len(await leases(session))))
     assert left_over == [(3, 2), (1, 1), (0, 0), (0, 0)]
-    assert len([event for event in await hot.recorded() if event["type"] == "user_left"]) == 5
+    assert len([event for event in await session.recorded() if event["type"] == "user_left"]) == 5
 
 
-async def test_a_seat_that_is_held_elsewhere(hot: Hot) -> None:
+async def test_a_seat_that_is_held_elsewhere(session: SessionState) -> None:
     """An entry left over from before a user moved to another gateway frees nothing."""
-    await hot.open()
-    await hot.join(ANA, gateway="alive")
-    await hot.redis("SADD", "seance:{3}:gateway:dead", hot.member(ANA))
-    await lease(hot, "dead", 1)
-    await hot.heard()
-    assert await hot.reap() == 1
-    assert (set(await hot.seats()), await hot.heard()) == ({ANA}, [])
+    await session.open()
+    await session.join(ANA, gateway="alive")
+    await session.redis("SADD", "seance:{3}:gateway:dead", session.member(ANA))
+    await lease(session, "dead", 1)
+    await session.heard()
+    assert await session.reap() == 1
+    assert (set(await session.seats()), await session.heard()) == ({ANA}, [])
 
 
-async def test_a_seat_that_is_away(hot: Hot) -> None:
+async def test_a_seat_that_is_away(session: SessionState) -> None:
     """An entry of a seat that is kept for its user frees nothing before the grace has passed."""
-    await hot.open()
-    await hot.join(ANA, gateway="dead")
-    await hot.leave(ANA, "lost")
-    await hot.redis("SADD", "seance:{3}:gateway:dead", hot.member(ANA))
-    await lease(hot, "dead", 1)
-    assert await hot.reap() == 1
-    assert (set(await hot.seats()), await hot.away()) == ({ANA}, {hot.member(ANA): KEPT})
+    await session.open()
+    await session.join(ANA, gateway="dead")
+    await session.leave(ANA, "lost")
+    await session.redis("SADD", "seance:{3}:gateway:dead", session.member(ANA))
+    await lease(session, "dead", 1)
+    assert await session.reap() == 1
+    assert (set(await session.seats()), await session.away()) == ({ANA}, {session.member(ANA): KEPT})
 
 
-async def test_a_seat_that_is_gone(hot: Hot) -> None:
+async def test_a_seat_that_is_gone(session: SessionState) -> None:
     """An entry of a seat that nobody has any more frees nothing."""
-    await hot.open()
-    await hot.redis("SADD", "seance:{3}:gateway:dead", hot.member(ANA))
-    await lease(hot, "dead", 1)
-    assert await hot.reap() == 1
-    assert (await hot.heard(), await leases(hot)) == ([], set())
+    await session.open()
+    await session.redis("SADD", "seance:{3}:gateway:dead", session.member(ANA))
+    await lease(session, "dead", 1)
+    assert await session.reap() == 1
+    assert (await session.heard(), await leases(session)) == ([], set())
 
 
-async def test_an_overdue_entry_whose_seat_is_held_again(hot: Hot) -> None:
+async def test_an_overdue_entry_whose_seat_is_held_again(session: SessionState) -> None:
     """An away entry left over from before its user came back frees nothing, and is forgotten."""
-    await hot.open()
-    await hot.join(ANA)
-    await hot.redis("ZADD", "seance:{3}:away", 1, hot.member(ANA), 1, hot.member(BEN))
-    await hot.heard()
-    assert await hot.reap() == 2
-    assert (set(await hot.seats()), await hot.away(), await hot.heard()) == ({ANA}, {}, [])
+    await session.open()
+    await session.join(ANA)
+    await session.redis("ZADD", "seance:{3}:away", 1, session.member(ANA), 1, session.member(BEN))
+    await session.heard()
+    assert await session.reap() == 2
+    assert (set(await session.seats()), await session.away(), await session.heard()) == ({ANA}, {}, [])
 
 
-async def test_overdue_seats_in_one_call(hot: Hot) -> None:
+async def test_overdue_seats_in_one_call(session: SessionState) -> None:
     """At most 100 overdue seats are freed in one call, and told, so that the caller comes again."""
-    await hot.open(max_users=200)
+    await session.open(max_users=200)
     for number in range(101):
         user = f"u{number}"
-        await hot.join(user, name=user, connection=user)
-        await hot.leave(user, "lost", connection=user)
-    await hot.pass_time(GRACE)
-    assert [await hot.reap() for _ in range(3)] == [100, 1, 0]
+        await session.join(user, name=user, connection=user)
+        await session.leave(user, "lost", connection=user)
+    await session.pass_time(GRACE)
+    assert [await session.reap() for _ in range(3)] == [100, 1, 0]
 
 
-async def test_summary_presence(hot: Hot) -> None:
+async def test_summary_presence(session: SessionState) -> None:
     """Under summary presence the channel gets numbers only."""
-    await hot.open(presence="summary")
-    await hot.join(ANA, gateway="dead")
-    await hot.join(BEN, gateway="dead")
-    await lease(hot, "dead", 1)
-    await hot.heard()
-    assert await hot.reap() == 2
-    assert await hot.heard() == ["0 p -\n1", "0 p -\n0"]
-    assert [event["data"].get("reason") for event in await hot.recorded()] == [None, None, "lost", "lost"]
+    await session.open(presence="summary")
+    await session.join(ANA, gateway="dead")
+    await session.join(BEN, gateway="dead")
+    await lease(session, "dead", 1)
+    await session.heard()
+    assert await session.reap() == 2
+    assert await session.heard() == ["0 p -\n1", "0 p -\n0"]
+    assert [event["data"].get("reason") for event in await session.recorded()] == [None, None, "lost", "lost"]

@@ -5,39 +5,52 @@ import json
 import pytest
 
 from broker import keys
-from tests.session_state import ANA, BEN, EPOCH, GRACE, KEPT, PART, PARTITION, Hot, closed, joined, left, user_json
+from tests.session_state import (
+    ANA,
+    BEN,
+    EPOCH,
+    GRACE,
+    KEPT,
+    PART,
+    PARTITION,
+    SessionState,
+    closed,
+    joined,
+    left,
+    user_json,
+)
 
 MOST = 16
 
 
 @pytest.fixture
-async def several(hot: Hot) -> Hot:
+async def several(session: SessionState) -> SessionState:
     """A session that allows them, with Ben in it."""
-    await hot.open(multiple_connections=1)
-    await hot.join(BEN, gateway="gw-9", connection="b")
-    await hot.heard()
-    return hot
+    await session.open(multiple_connections=1)
+    await session.join(BEN, gateway="gw-9", connection="b")
+    await session.heard()
+    return session
 
 
-async def connect(hot: Hot, *connections: str) -> None:
+async def connect(session: SessionState, *connections: str) -> None:
     """Connect Ana by these, `<connection>@<gateway>`, and forget what the channel brought."""
     for connection, _, gateway in (text.partition("@") for text in connections):
-        await hot.join(ANA, connection=connection, gateway=gateway)
-    await hot.heard()
+        await session.join(ANA, connection=connection, gateway=gateway)
+    await session.heard()
 
 
-async def held(hot: Hot) -> list[str]:
+async def held(session: SessionState) -> list[str]:
     """Ana's connections, the oldest first."""
-    seat = (await hot.seats())[ANA]
+    seat = (await session.seats())[ANA]
     return [f"{connection}@{gateway}" for connection, gateway in [*seat.get("m", []), [seat["c"], seat["g"]]]]
 
 
-async def end_lease(hot: Hot, gateway: str, expiry: int = 1) -> None:
+async def end_lease(session: SessionState, gateway: str, expiry: int = 1) -> None:
     """Let the gateway's lease be over."""
-    await hot.redis("ZADD", keys.gateways(PARTITION), expiry, gateway)
+    await session.redis("ZADD", keys.gateways(PARTITION), expiry, gateway)
 
 
-async def test_beside_each_other(several: Hot) -> None:
+async def test_beside_each_other(several: SessionState) -> None:
     """The second connection stands beside the first: one seat, one `user_joined`, nobody is replaced."""
     assert (await several.join(ANA, connection="1"))[:4] == [b"joined", 2, EPOCH.encode(), 2]
     assert (await several.join(ANA, connection="2", gateway="gw-2"))[:4] == [b"again", 2, EPOCH.encode(), 2]
@@ -47,23 +60,23 @@ async def test_beside_each_other(several: Hot) -> None:
 
 
 @pytest.mark.parametrize("option", [None, 0])
-async def test_not_allowed(hot: Hot, option: int | None) -> None:
+async def test_not_allowed(session: SessionState, option: int | None) -> None:
     """Without the option, as in a session that an older version opened, the newest connection replaces."""
-    await hot.open(multiple_connections=option)
-    await connect(hot, "1@gw-1", "2@gw-2")
-    assert await held(hot) == ["2@gw-2"]
-    assert await hot.held_by("gw-1") == set()
+    await session.open(multiple_connections=option)
+    await connect(session, "1@gw-1", "2@gw-2")
+    assert await held(session) == ["2@gw-2"]
+    assert await session.held_by("gw-1") == set()
 
 
-async def test_a_seat_is_full_whoever_connects(hot: Hot) -> None:
+async def test_a_seat_is_full_whoever_connects(session: SessionState) -> None:
     """Several connections take one seat of `max_users`, and coming again needs none."""
-    await hot.open(multiple_connections=1, max_users=1)
-    await connect(hot, "1@gw-1", "2@gw-1", "3@gw-2")
-    assert await hot.join(BEN) == [b"full"]
-    assert (await hot.join(ANA, connection="4"))[:2] == [b"again", 1]
+    await session.open(multiple_connections=1, max_users=1)
+    await connect(session, "1@gw-1", "2@gw-1", "3@gw-2")
+    assert await session.join(BEN) == [b"full"]
+    assert (await session.join(ANA, connection="4"))[:2] == [b"again", 1]
 
 
-async def test_beyond_the_bound_the_oldest_is_replaced(several: Hot) -> None:
+async def test_beyond_the_bound_the_oldest_is_replaced(several: SessionState) -> None:
     """A user has at most 16 connections; the oldest goes, and its gateway lets go when it has no other."""
     await connect(several, "0@gw-0", *(f"{number}@gw-1" for number in range(1, MOST)))
     await several.join(ANA, connection="16", gateway="gw-2")
@@ -80,7 +93,7 @@ async def test_beyond_the_bound_the_oldest_is_replaced(several: Hot) -> None:
 @pytest.mark.parametrize(
     ("gone", "staying"), [("1", ["2@gw-2", "3@gw-2"]), ("2", ["1@gw-1", "3@gw-2"]), ("3", ["1@gw-1", "2@gw-2"])]
 )
-async def test_one_of_several_ends(several: Hot, reason: str, gone: str, staying: list[str]) -> None:
+async def test_one_of_several_ends(several: SessionState, reason: str, gone: str, staying: list[str]) -> None:
     """Whichever ends, and however, the others keep the seat; nobody is told; its gateway holds what it still has."""
     await connect(several, "1@gw-1", "2@gw-2", "3@gw-2")
     assert await several.leave(ANA, reason, connection=gone) == 3
@@ -92,7 +105,7 @@ async def test_one_of_several_ends(several: Hot, reason: str, gone: str, staying
     assert await several.leave(ANA, reason, connection=gone) == 0
 
 
-async def test_the_last_of_several_leaves(several: Hot) -> None:
+async def test_the_last_of_several_leaves(several: SessionState) -> None:
     """When the last connection leaves, so does the user, once; a seat with one connection is kept as any other."""
     await connect(several, "1@gw-1", "2@gw-2")
     await several.leave(ANA, connection="1")
@@ -103,7 +116,7 @@ async def test_the_last_of_several_leaves(several: Hot) -> None:
     assert await several.held_by("gw-1") == await several.held_by("gw-2") == set()
 
 
-async def test_the_last_of_several_is_lost(several: Hot) -> None:
+async def test_the_last_of_several_is_lost(several: SessionState) -> None:
     """When the last connection breaks, the seat has its grace; coming back then is not seen by others."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.leave(ANA, "lost", connection="1") == 3
@@ -114,7 +127,7 @@ async def test_the_last_of_several_is_lost(several: Hot) -> None:
     assert (await several.heard(), await several.away(), await held(several)) == ([], {}, ["3@gw-1"])
 
 
-async def test_a_dead_gateway_takes_only_its_own(several: Hot) -> None:
+async def test_a_dead_gateway_takes_only_its_own(several: SessionState) -> None:
     """Reaping a gateway ends what it held; the user stays for what is connected elsewhere, and then leaves once."""
     await connect(several, "1@gw-1", "2@gw-2", "3@gw-1", "4@gw-3")
     await end_lease(several, "gw-1")
@@ -129,7 +142,7 @@ async def test_a_dead_gateway_takes_only_its_own(several: Hot) -> None:
     assert await several.reap() == 0
 
 
-async def test_a_seat_that_a_dead_gateway_does_not_hold(several: Hot) -> None:
+async def test_a_seat_that_a_dead_gateway_does_not_hold(several: SessionState) -> None:
     """An entry left over from a connection that ended takes none of the others."""
     await connect(several, "1@gw-1", "2@gw-2")
     await several.redis("SADD", f"{PART}gateway:dead", several.member(ANA))
@@ -138,7 +151,7 @@ async def test_a_seat_that_a_dead_gateway_does_not_hold(several: Hot) -> None:
     assert await held(several) == ["1@gw-1", "2@gw-2"]
 
 
-async def test_grace_beside_a_dead_gateway(several: Hot) -> None:
+async def test_grace_beside_a_dead_gateway(several: SessionState) -> None:
     """A connection that broke has its whole grace, though the ones that remained turn out to be dead."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.leave(ANA, "lost", connection="2") == 3
@@ -151,7 +164,7 @@ async def test_grace_beside_a_dead_gateway(several: Hot) -> None:
     assert await several.heard() == [left(3, ANA, 1, "lost")]
 
 
-async def test_grace_that_is_over_beside_a_dead_gateway(several: Hot) -> None:
+async def test_grace_that_is_over_beside_a_dead_gateway(several: SessionState) -> None:
     """When that grace is over, or the user came back meanwhile, the dead gateway's reaping frees the seat."""
     await connect(several, "1@gw-1", "2@gw-1")
     assert await several.leave(ANA, "lost", connection="2") == 3
@@ -161,7 +174,7 @@ async def test_grace_that_is_over_beside_a_dead_gateway(several: Hot) -> None:
     assert await several.heard() == [left(3, ANA, 1, "lost")]
 
 
-async def test_removed_and_closed(several: Hot) -> None:
+async def test_removed_and_closed(several: SessionState) -> None:
     """Removing a user and closing the session let go of every connection's gateway."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.remove(ANA) == [b"removed", user_json(ANA).encode()]
@@ -173,7 +186,7 @@ async def test_removed_and_closed(several: Hot) -> None:
     assert await several.held_by("gw-8") == await several.held_by("gw-9") == set()
 
 
-async def test_fenced(several: Hot) -> None:
+async def test_fenced(several: SessionState) -> None:
     """A new epoch keeps the seat for the grace time, and no gateway holds any of its connections."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.fence(9) == 1
@@ -184,13 +197,13 @@ async def test_fenced(several: Hot) -> None:
     assert await held(several) == ["3@gw-1"]
 
 
-async def test_a_seat_that_an_older_version_stored(hot: Hot) -> None:
+async def test_a_seat_that_an_older_version_stored(session: SessionState) -> None:
     """A seat is read as older versions wrote it: with one connection, beside which others may stand."""
-    await hot.open(multiple_connections=1)
-    await hot.join(ANA, connection="old")
+    await session.open(multiple_connections=1)
+    await session.join(ANA, connection="old")
     stored = {"n": "ana", "u": user_json(ANA), "g": "gw-1", "c": "old", "s": "here"}
-    await hot.redis("HSET", f"{hot.key}:users", ANA, json.dumps(stored))
-    await hot.join(ANA, connection="new", gateway="gw-2")
-    assert await held(hot) == ["old@gw-1", "new@gw-2"]
-    assert await hot.leave(ANA, connection="old") == 3
-    assert await hot.leave(ANA, connection="new") == 1
+    await session.redis("HSET", f"{session.key}:users", ANA, json.dumps(stored))
+    await session.join(ANA, connection="new", gateway="gw-2")
+    assert await held(session) == ["old@gw-1", "new@gw-2"]
+    assert await session.leave(ANA, connection="old") == 3
+    assert await session.leave(ANA, connection="new") == 1

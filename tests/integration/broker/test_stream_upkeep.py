@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from broker import keys
 from broker.errors import BrokerError
 from broker.streams import dead_letters
-from broker.streams.partition_streams import Stream, lag
+from broker.streams.partition_streams import PartitionStreams, lag
 from tests.stream_fixtures import message, publish, put
 
 P = 4
@@ -17,9 +17,9 @@ HOME = keys.partition_of(SESSION, P)
 
 
 @pytest.fixture
-async def stream(redis: Redis) -> Stream:
+async def stream(redis: Redis) -> PartitionStreams:
     """A source with its consumer groups."""
-    stream = Stream(redis, P)
+    stream = PartitionStreams(redis, P)
     await stream.prepare()
     return stream
 
@@ -37,7 +37,7 @@ async def length(redis: Redis, partition: int = HOME) -> int:
 # Trimming
 
 
-async def test_only_what_is_acknowledged_is_trimmed(redis: Redis, stream: Stream) -> None:
+async def test_only_what_is_acknowledged_is_trimmed(redis: Redis, stream: PartitionStreams) -> None:
     """The stream is cut below the first entry that is pending or not yet delivered."""
     await fill(redis, 10)
     assert await stream.trim(range(P)) == 0
@@ -54,7 +54,7 @@ async def test_only_what_is_acknowledged_is_trimmed(redis: Redis, stream: Stream
 
 
 @pytest.mark.parametrize("slower", [0, 3, 10])
-async def test_every_group_keeps_what_it_needs(redis: Redis, stream: Stream, slower: int) -> None:
+async def test_every_group_keeps_what_it_needs(redis: Redis, stream: PartitionStreams, slower: int) -> None:
     """A second group that has read less, or acknowledged less, is waited for, whichever was made first."""
     await redis.xgroup_create(keys.events(HOME), "audit", id="0")
     await redis.xgroup_create(keys.events(HOME), "a-third", id="0")
@@ -68,7 +68,7 @@ async def test_every_group_keeps_what_it_needs(redis: Redis, stream: Stream, slo
     assert await length(redis) == 10 - slower
 
 
-async def test_entries_of_one_millisecond_are_told_apart(redis: Redis, stream: Stream) -> None:
+async def test_entries_of_one_millisecond_are_told_apart(redis: Redis, stream: PartitionStreams) -> None:
     """Many entries with the same millisecond are cut exactly, not by their first digits."""
     for number in range(1, 13):
         await redis.xadd(keys.events(HOME), {"d": "x"}, id=f"1700000000000-{number}")
@@ -79,7 +79,7 @@ async def test_entries_of_one_millisecond_are_told_apart(redis: Redis, stream: S
     assert left[0][0] == b"1700000000000-10"
 
 
-async def test_without_a_group_or_a_stream_nothing_is_trimmed(redis: Redis, stream: Stream) -> None:
+async def test_without_a_group_or_a_stream_nothing_is_trimmed(redis: Redis, stream: PartitionStreams) -> None:
     """What no group has asked for yet is kept for the one that will."""
     await redis.delete(keys.events(0), keys.events(1))
     await redis.xadd(keys.events(1), {"d": "x"})
@@ -90,7 +90,7 @@ async def test_without_a_group_or_a_stream_nothing_is_trimmed(redis: Redis, stre
 # Lag
 
 
-async def test_the_lag_is_what_is_not_acknowledged(redis: Redis, stream: Stream) -> None:
+async def test_the_lag_is_what_is_not_acknowledged(redis: Redis, stream: PartitionStreams) -> None:
     """Waiting and pending entries count, whatever is trimmed; other partitions have their own."""
     assert await lag(redis, P) == dict.fromkeys(range(P), 0)
     await fill(redis, 10)
@@ -110,7 +110,7 @@ async def test_before_the_first_worker_everything_is_lag(redis: Redis) -> None:
     assert (await lag(redis, P))[HOME] == 3
 
 
-async def test_when_redis_can_not_tell_the_lag_everything_counts(redis: Redis, stream: Stream) -> None:
+async def test_when_redis_can_not_tell_the_lag_everything_counts(redis: Redis, stream: PartitionStreams) -> None:
     """After a deletion in the middle the lag is what is there, at most too much."""
     await fill(redis, 10)
     await stream.read([HOME], 2, 1)
@@ -129,7 +129,7 @@ async def test_a_lag_of_what_is_no_stream_is_an_error(redis: Redis) -> None:
 # Dead letters
 
 
-async def test_a_dead_entry_keeps_its_fields_and_can_be_retried(redis: Redis, stream: Stream) -> None:
+async def test_a_dead_entry_keeps_its_fields_and_can_be_retried(redis: Redis, stream: PartitionStreams) -> None:
     """Buried, an entry is acknowledged and listed with its reason; put back, it is read as it was."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)
@@ -144,7 +144,7 @@ async def test_a_dead_entry_keeps_its_fields_and_can_be_retried(redis: Redis, st
     assert (again.session_id, again.epoch, again.body) == (first.session_id, first.epoch, first.body)
 
 
-async def test_dead_entries_are_chosen_by_name(redis: Redis, stream: Stream) -> None:
+async def test_dead_entries_are_chosen_by_name(redis: Redis, stream: PartitionStreams) -> None:
     """Only those named are put back or dropped; a name that is not there is none."""
     await fill(redis, 4)
     for entry in await stream.read([HOME], 10, 1):
@@ -157,7 +157,7 @@ async def test_dead_entries_are_chosen_by_name(redis: Redis, stream: Stream) -> 
     assert await dead_letters.listed(redis, P) == []
 
 
-async def test_many_dead_entries_are_all_found(redis: Redis, stream: Stream) -> None:
+async def test_many_dead_entries_are_all_found(redis: Redis, stream: PartitionStreams) -> None:
     """The list goes through every partition and page, oldest first, and stops at its limit."""
     for number in range(230):
         await put(redis, number % 2, f"session-{number}", b"{}")

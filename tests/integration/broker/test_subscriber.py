@@ -13,7 +13,7 @@ from broker.pubsub.subscriber import Subscriber
 from broker.redis import reconnect
 from broker.redis.link import Link
 from tests.redis_server import RedisServer, cut
-from tests.session_state import Ear, eventually, kept
+from tests.session_state import ChannelRecorder, eventually, kept
 
 
 async def channels(link: Link) -> set[bytes]:
@@ -21,22 +21,22 @@ async def channels(link: Link) -> set[bytes]:
     return set(await link.call("PUBSUB", "CHANNELS"))
 
 
-async def test_hears_its_channels_in_order(link: Link, ear: Ear) -> None:
+async def test_hears_its_channels_in_order(link: Link, channel: ChannelRecorder) -> None:
     """Every message of a subscribed channel is heard as it is, in order; others are not."""
-    await ear.listen("one")
-    await ear.listen("two")
+    await channel.listen("one")
+    await channel.listen("two")
     for number in range(1000):
         link.call("PUBLISH", f"{('one', 'two', 'three')[number % 3]}", number)
-    assert await ear.latest("two") == [str(number).encode() for number in range(1, 1000, 3)]
-    assert await ear.latest("one") == [str(number).encode() for number in range(0, 1000, 3)]
+    assert await channel.latest("two") == [str(number).encode() for number in range(1, 1000, 3)]
+    assert await channel.latest("one") == [str(number).encode() for number in range(0, 1000, 3)]
 
 
-async def test_any_bytes(link: Link, ear: Ear) -> None:
+async def test_any_bytes(link: Link, channel: ChannelRecorder) -> None:
     """A payload is not looked into."""
-    await ear.listen("one")
+    await channel.listen("one")
     await link.call("PUBLISH", "one", bytes(range(256)))
     await link.call("PUBLISH", "one", b"")
-    assert await ear.latest("one") == [bytes(range(256)), b""]
+    assert await channel.latest("one") == [bytes(range(256)), b""]
 
 
 async def test_before_it_is_up(redis_url: str) -> None:
@@ -47,7 +47,7 @@ async def test_before_it_is_up(redis_url: str) -> None:
     subscriber.unsubscribe(b"one")
 
 
-async def test_three_first_subscribers_at_once(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+async def test_three_first_subscribers_at_once(link: Link, subscriber: Subscriber, channel: ChannelRecorder) -> None:
     """Each of them hears what is published right after its own confirmation, once."""
 
     async def subscribe_and_say(text: str) -> None:
@@ -55,11 +55,11 @@ async def test_three_first_subscribers_at_once(link: Link, subscriber: Subscribe
         await link.call("PUBLISH", "one", text)
 
     await asyncio.gather(*(subscribe_and_say(text) for text in "abc"))
-    assert sorted(await ear.latest("one")) == [b"a", b"b", b"c"]
+    assert sorted(await channel.latest("one")) == [b"a", b"b", b"c"]
     assert await link.call("PUBSUB", "NUMSUB", "one") == [b"one", 1]
 
 
-async def test_one_of_the_first_subscribers_goes_away(subscriber: Subscriber, ear: Ear) -> None:
+async def test_one_of_the_first_subscribers_goes_away(subscriber: Subscriber, channel: ChannelRecorder) -> None:
     """Its going harms neither the other nor the subscription."""
     first = asyncio.create_task(subscriber.subscribe(b"one"))
     second = asyncio.create_task(subscriber.subscribe(b"one"))
@@ -67,32 +67,32 @@ async def test_one_of_the_first_subscribers_goes_away(subscriber: Subscriber, ea
     first.cancel()
     await second
     assert first.cancelled()
-    assert await ear.latest("one") == []
+    assert await channel.latest("one") == []
 
 
-async def test_unsubscribed(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+async def test_unsubscribed(link: Link, subscriber: Subscriber, channel: ChannelRecorder) -> None:
     """A dropped channel is heard no more, and Redis sends it no more."""
-    await ear.listen("one")
-    await ear.listen("two")
+    await channel.listen("one")
+    await channel.listen("two")
     subscriber.unsubscribe(b"one")
     subscriber.unsubscribe(b"one")
     await link.call("PUBLISH", "one", "unheard")
-    assert await ear.latest("two") == []
+    assert await channel.latest("two") == []
     assert await channels(link) == {b"two"}
 
 
-async def test_dropped_and_wanted_again(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+async def test_dropped_and_wanted_again(link: Link, subscriber: Subscriber, channel: ChannelRecorder) -> None:
     """Who subscribes right after an unsubscription waits for a confirmation of its own."""
-    await ear.listen("one")
+    await channel.listen("one")
     for number in range(50):
         subscriber.unsubscribe(b"one")
         await subscriber.subscribe(b"one")
         await link.call("PUBLISH", "one", number)
-    assert await ear.latest("one") == [str(number).encode() for number in range(50)]
+    assert await channel.latest("one") == [str(number).encode() for number in range(50)]
 
 
 async def test_dropped_and_wanted_again_before_the_first_answer(
-    link: Link, subscriber: Subscriber, ear: Ear, redis_url: str
+    link: Link, subscriber: Subscriber, channel: ChannelRecorder, redis_url: str
 ) -> None:
     """The confirmation of the subscription that was dropped is not taken for the one of the next."""
     for number in range(50):
@@ -102,26 +102,26 @@ async def test_dropped_and_wanted_again_before_the_first_answer(
         subscriber.unsubscribe(b"one")
         await subscriber.subscribe(b"one")
         await link.call("PUBLISH", "one", number)
-    assert await ear.latest("one") == [str(number).encode() for number in range(50)]
+    assert await channel.latest("one") == [str(number).encode() for number in range(50)]
     assert cut(redis_url, "pubsub") == 1
-    await eventually(lambda: ear.resubscriptions)
-    assert ear.resubscriptions == [b"one"]
+    await eventually(lambda: channel.resubscriptions)
+    assert channel.resubscriptions == [b"one"]
 
 
-async def test_dropped_before_the_first_answer(link: Link, subscriber: Subscriber, ear: Ear) -> None:
+async def test_dropped_before_the_first_answer(link: Link, subscriber: Subscriber, channel: ChannelRecorder) -> None:
     """Dropped before it was confirmed, a channel is forgotten altogether."""
     gone = asyncio.create_task(subscriber.subscribe(b"one"))
     await asyncio.sleep(0)  # it waits now
     gone.cancel()
     subscriber.unsubscribe(b"one")
-    await ear.listen("two")
-    assert await ear.latest("two") == []
+    await channel.listen("two")
+    assert await channel.latest("two") == []
     assert await channels(link) == {b"two"}
     assert list(subscriber._subscriptions) == [b"two"]
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_any_order_of_wishes(link: Link, subscriber: Subscriber, ear: Ear, seed: int) -> None:
+async def test_any_order_of_wishes(link: Link, subscriber: Subscriber, channel: ChannelRecorder, seed: int) -> None:
     """However users come and go, Redis sends exactly what is wanted in the end."""
     choose = random.Random(seed)  # noqa: S311 - the same at every run
     wanted: set[str] = set()
@@ -138,32 +138,32 @@ async def test_any_order_of_wishes(link: Link, subscriber: Subscriber, ear: Ear,
     await asyncio.gather(*waiting)
     for name in wanted:
         await link.call("PUBLISH", name, "text")
-        assert await ear.latest(name) == [b"text"]
+        assert await channel.latest(name) == [b"text"]
     assert await channels(link) == {name.encode() for name in wanted}
     assert {channel.decode() for channel in subscriber._subscriptions} == wanted
 
 
 async def test_heard_again_after_the_connection_broke(
-    link: Link, subscriber: Subscriber, ear: Ear, redis_url: str
+    link: Link, subscriber: Subscriber, channel: ChannelRecorder, redis_url: str
 ) -> None:
     """Every channel is asked for again and its listener told once, however many there are; dropped ones are not."""
     names = [f"channel-{number}" for number in range(1001)]
-    await asyncio.gather(*(ear.listen(name) for name in names))
+    await asyncio.gather(*(channel.listen(name) for name in names))
     subscriber.unsubscribe(b"channel-0")
     assert cut(redis_url, "pubsub") == 1
-    await eventually(lambda: len(ear.resubscriptions) >= len(names) - 1)
+    await eventually(lambda: len(channel.resubscriptions) >= len(names) - 1)
     await link.call("PUBLISH", names[-1], "text")
-    assert await ear.latest(names[-1]) == [b"text"]
-    assert sorted(ear.resubscriptions) == sorted(name.encode() for name in names[1:])
+    assert await channel.latest(names[-1]) == [b"text"]
+    assert sorted(channel.resubscriptions) == sorted(name.encode() for name in names[1:])
     assert await channels(link) == {name.encode() for name in names[1:]}
 
 
-async def test_broken_twice(subscriber: Subscriber, ear: Ear, redis_url: str) -> None:
+async def test_broken_twice(subscriber: Subscriber, channel: ChannelRecorder, redis_url: str) -> None:
     """The listener is told after each break."""
-    await ear.listen("one")
+    await channel.listen("one")
     for count in (1, 2):
         cut(redis_url, "pubsub")
-        await eventually(lambda count=count: len(ear.resubscriptions) == count)  # type: ignore[misc]
+        await eventually(lambda count=count: len(channel.resubscriptions) == count)  # type: ignore[misc]
     assert subscriber._link.is_up
 
 
@@ -178,8 +178,8 @@ async def own(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 async def test_the_connection_breaks_before_the_confirmation(server: RedisServer, own: Subscriber) -> None:
     """Whoever waits is told, and nothing is asked for again that nobody was promised."""
     async with _link(server) as link:
-        ear = Ear(link, own)
-        await ear.listen("before")
+        channel = ChannelRecorder(link, own)
+        await channel.listen("before")
         server.pause()
         waiting = asyncio.create_task(own.subscribe(b"one"))
         dropped = asyncio.create_task(own.subscribe(b"two"))
@@ -191,47 +191,47 @@ async def test_the_connection_breaks_before_the_confirmation(server: RedisServer
         own.unsubscribe(b"one")
         server.resume()
         await asyncio.wait_for(own._link.keeper.wait_up(), 5)
-        await eventually(lambda: ear.resubscriptions)
+        await eventually(lambda: channel.resubscriptions)
         await asyncio.wait_for(link.keeper.wait_up(), 5)
         assert await channels(link) == {b"before"}
-    assert ear.resubscriptions == [b"before"]
+    assert channel.resubscriptions == [b"before"]
 
 
 async def test_dropped_while_the_connection_is_away(server: RedisServer, own: Subscriber) -> None:
     """What nobody wants any more when the connection is back is not asked for."""
     async with _link(server) as link:
-        ear = Ear(link, own)
-        await ear.listen("one")
-        await ear.listen("two")
+        channel = ChannelRecorder(link, own)
+        await channel.listen("one")
+        await channel.listen("two")
         server.kill()
         await eventually(lambda: not own._link.is_up)
         own.unsubscribe(b"one")
         with pytest.raises(BrokerUnavailableError, match="not reachable"):
             await own.subscribe(b"two")
         await server.start()
-        await eventually(lambda: ear.resubscriptions)
+        await eventually(lambda: channel.resubscriptions)
         await asyncio.wait_for(link.keeper.wait_up(), 5)
         assert await channels(link) == {b"two"}
-    assert ear.resubscriptions == [b"two"]
+    assert channel.resubscriptions == [b"two"]
 
 
 async def test_dropped_while_it_is_asked_for_again(
-    subscriber: Subscriber, link: Link, ear: Ear, redis_url: str
+    subscriber: Subscriber, link: Link, channel: ChannelRecorder, redis_url: str
 ) -> None:
     """A channel that is dropped before its second confirmation is forgotten; one wanted again is heard."""
-    await ear.listen("one")
-    await ear.listen("two")
+    await channel.listen("one")
+    await channel.listen("two")
     old, wire = subscriber._link.keeper._wire, None
     cut(redis_url, "pubsub")
     while wire in (None, old):
         await asyncio.sleep(0)  # one loop tick after the other, so that no confirmation has come yet
         wire = subscriber._link.keeper._wire
-    assert ear.resubscriptions == []
+    assert channel.resubscriptions == []
     subscriber.unsubscribe(b"one")
     subscriber.unsubscribe(b"two")
     await subscriber.subscribe(b"two")
     await link.call("PUBLISH", "two", "text")
-    assert await ear.latest("two") == [b"text"]
+    assert await channel.latest("two") == [b"text"]
     assert await channels(link) == {b"two"}
     assert list(subscriber._subscriptions) == [b"two"]
 
@@ -243,18 +243,18 @@ async def test_not_allowed(server: RedisServer) -> None:
         url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
         listening = Link(url)
         subscriber = Subscriber(listening)
-        ear = Ear(link, subscriber)
+        channel = ChannelRecorder(link, subscriber)
         async with kept(listening.keeper):
-            await ear.listen("mine")
+            await channel.listen("mine")
             with pytest.raises(BrokerUnavailableError, match="refuses to work: NOPERM"):
                 await subscriber.subscribe(b"another")
             both = (subscriber.subscribe(name) for name in (b"another", b"mine too"))
             answers = await asyncio.gather(*both, return_exceptions=True)
             assert [type(answer) for answer in answers] == [BrokerUnavailableError, type(None)]
-            await ear.listen("mine too")
-            assert await ear.latest("mine too") == []
+            await channel.listen("mine too")
+            assert await channel.latest("mine too") == []
             subscriber.unsubscribe(b"mine too")
-            assert await ear.latest("mine") == []
+            assert await channel.latest("mine") == []
             assert list(subscriber._subscriptions) == [b"mine"]
 
 
@@ -276,26 +276,26 @@ async def test_refused_when_it_is_asked_for_again(server: RedisServer, monkeypat
         url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
         listening = Link(url)
         subscriber = Subscriber(listening)
-        ear = Ear(link, subscriber)
+        channel = ChannelRecorder(link, subscriber)
         async with kept(listening.keeper):
-            await ear.listen("one")
+            await channel.listen("one")
             await link.call("ACL", "SETUSER", "limited", "resetchannels")  # ends connections that hear such channels
             await eventually(lambda: listening.keeper.reconnects_total)
             refused = asyncio.create_task(subscriber.subscribe(b"one"))
             with pytest.raises(BrokerUnavailableError, match="refuses to work: NOPERM"):
                 await refused
-            assert ear.resubscriptions == []
+            assert channel.resubscriptions == []
             await link.call("ACL", "SETUSER", "limited", "allchannels")
-            await eventually(lambda: ear.resubscriptions)
+            await eventually(lambda: channel.resubscriptions)
             await link.call("PUBLISH", "one", "text")
-            assert await ear.latest("one") == [b"text"]
+            assert await channel.latest("one") == [b"text"]
 
 
 async def test_events_and_replies_over_one_connection(server: RedisServer) -> None:
     """Over one link replies settle the calls that asked, and messages are heard, however they are mixed."""
     async with _link(server) as link:
-        ear = Ear(link, Subscriber(link))
-        await ear.listen("one")
+        channel = ChannelRecorder(link, Subscriber(link))
+        await channel.listen("one")
         answers = []
         for number in range(500):
             answers.append(link.call("PUBLISH", "one", number))
@@ -303,7 +303,7 @@ async def test_events_and_replies_over_one_connection(server: RedisServer) -> No
         assert await asyncio.gather(*answers) == [
             reply for number in range(500) for reply in (1, f"echo {number}".encode())
         ]
-        assert await ear.latest("one") == [str(number).encode() for number in range(500)]
+        assert await channel.latest("one") == [str(number).encode() for number in range(500)]
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from persistence.engine import create_engine
 from persistence.marks import Marks
 from persistence.rows import Record
 from persistence.writer import Writer
-from tests.gateway_core import INFO, House
+from tests.gateway_core import INFO, GatewayCore
 from tests.redis_server import RedisServer, redial
 from tests.session_state import ANA, eventually, kept
 from tests.stream_fixtures import engine_on, message
@@ -41,7 +41,7 @@ async def away() -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-class Checked(House):
+class Checked(GatewayCore):
     """A house that checks what Redis holds."""
 
     def __init__(self, url: str, engine: AsyncEngine) -> None:
@@ -77,57 +77,57 @@ async def mark(engine: AsyncEngine, seq: int, epoch: str) -> None:
     await Writer(engine).write([Record(INFO.id, message(INFO.id, seq), epoch)])
 
 
-async def renew_process(home: House) -> None:
+async def renew_process(core: GatewayCore) -> None:
     """Let the Redis process be one whose data nobody has compared, and the link find it."""
-    await home.link.call("SET", keys.PARTITIONS, 4)
-    await home.link.call("SET", keys.FENCED, "another")
+    await core.link.call("SET", keys.PARTITIONS, 4)
+    await core.link.call("SET", keys.FENCED, "another")
 
 
 async def test_the_first_start(redis_url: str, away: AsyncEngine) -> None:
     """A Redis without any data is ready at once, and Postgres is not asked."""
-    async with checked(redis_url, away) as home:
-        await home.opens()
-        run_id = await home.link.call("GET", keys.FENCED)
-        assert run_id in await home.link.call("INFO", "server")
+    async with checked(redis_url, away) as core:
+        await core.opens()
+        run_id = await core.link.call("GET", keys.FENCED)
+        assert run_id in await core.link.call("INFO", "server")
 
 
 async def test_nothing_is_lost(redis_url: str, engine: AsyncEngine) -> None:
     """A process that has all that Postgres has seen goes on: the same epoch, nobody is told anything."""
-    async with checked(redis_url, engine) as home:
-        await home.opens()
-        await home.sessions.open(INFO)
-        ana = await home.join(ANA)
-        await ana.sees(await home.say())
-        before = await home.position()
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        await core.sessions.open(INFO)
+        ana = await core.join(ANA)
+        await ana.sees(await core.say())
+        before = await core.position()
         await mark(engine, before[1], before[0])
-        await renew_process(home)
+        await renew_process(core)
         with capture_logs() as lines:
-            await redial(redis_url, home.link.keeper, "pubsub")
-            await home.opens()
-        assert await home.position() == before
-        await ana.sees(await home.say())
+            await redial(redis_url, core.link.keeper, "pubsub")
+            await core.opens()
+        assert await core.position() == before
+        await ana.sees(await core.say())
         [line] = [line for line in lines if line["event"] == "fencing.compared"]
         assert (line["sessions"], line["fenced"], ana.ending) == (1, 0, None)
-        assert await home.link.call("EXISTS", keys.FENCING) == 0
+        assert await core.link.call("EXISTS", keys.FENCING) == 0
 
 
 @pytest.mark.parametrize("is_same_epoch", [True, False])
 async def test_redis_is_behind(redis_url: str, engine: AsyncEngine, is_same_epoch: bool) -> None:
     """What Postgres has seen further, in whichever epoch, goes on in another one before anything gets a seq."""
-    async with checked(redis_url, engine) as home:
-        await home.opens()
-        await home.sessions.open(INFO)
-        epoch, _ = await home.position()
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        await core.sessions.open(INFO)
+        epoch, _ = await core.position()
         await mark(engine, 7, epoch if is_same_epoch else "later")
-        await renew_process(home)
+        await renew_process(core)
         async with engine.begin() as holder:
             await holder.exec_driver_sql("LOCK TABLE session_marks IN ACCESS EXCLUSIVE MODE")
-            await redial(redis_url, home.link.keeper)
+            await redial(redis_url, core.link.keeper)
             with pytest.raises(BrokerUnavailableError, match="being checked"):
-                await home.say("too early")
-        await home.opens()
-        assert (await home.position())[1] == 2_000_000
-        assert await home.say() == 2_000_001
+                await core.say("too early")
+        await core.opens()
+        assert (await core.position())[1] == 2_000_000
+        assert await core.say() == 2_000_001
 
 
 async def test_many_sessions_are_compared_in_pages(
@@ -142,105 +142,105 @@ async def test_many_sessions_are_compared_in_pages(
             " SELECT gen_random_uuid(), 'Other', now() FROM generate_series(1, 10) RETURNING id)"
             " INSERT INTO session_marks SELECT id, 'a', 5 FROM made"
         )
-    async with checked(redis_url, engine) as home:
-        await home.opens()
-        await home.sessions.open(INFO)
-        await renew_process(home)
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        await core.sessions.open(INFO)
+        await renew_process(core)
         with capture_logs() as lines:
-            await redial(redis_url, home.link.keeper)
-            await home.opens()
+            await redial(redis_url, core.link.keeper)
+            await core.opens()
         [line] = [line for line in lines if line["event"] == "fencing.compared"]
         assert (line["sessions"], line["fenced"]) == (11, 1)
 
 
 async def test_another_gateway_compares(redis_url: str, engine: AsyncEngine) -> None:
     """Whoever comes second waits until the first is done, and does not compare again."""
-    async with checked(redis_url, engine) as home:
-        await home.opens()
-        run_id = await home.link.call("GET", keys.FENCED)
-        await renew_process(home)
-        await home.link.call("SET", keys.FENCING, "gw-2")
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        run_id = await core.link.call("GET", keys.FENCED)
+        await renew_process(core)
+        await core.link.call("SET", keys.FENCING, "gw-2")
         with capture_logs() as lines:
-            await redial(redis_url, home.link.keeper)
+            await redial(redis_url, core.link.keeper)
             with pytest.raises(BrokerUnavailableError):
-                await home.say()
-            await home.link.call("SET", keys.FENCED, run_id)
-            await home.opens()
+                await core.say()
+            await core.link.call("SET", keys.FENCED, run_id)
+            await core.opens()
         assert "fencing.compared" not in str(lines)
 
 
 async def test_a_gateway_that_died_while_it_compared(redis_url: str, engine: AsyncEngine) -> None:
     """Its claim ends, and another one compares."""
-    async with checked(redis_url, engine) as home:
-        await home.opens()
-        await renew_process(home)
-        await home.link.call("SET", keys.FENCING, "gw-2", "PX", 200)
-        await redial(redis_url, home.link.keeper)
-        await home.opens()
-        assert await home.link.call("GET", keys.FENCED) != b"another"
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        await renew_process(core)
+        await core.link.call("SET", keys.FENCING, "gw-2", "PX", 200)
+        await redial(redis_url, core.link.keeper)
+        await core.opens()
+        assert await core.link.call("GET", keys.FENCED) != b"another"
 
 
 async def test_postgres_is_away(redis_url: str, away: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Live sessions do not wait for it for ever; that nothing was compared is told, and it is tried on."""
     monkeypatch.setattr(fencing_module, "PATIENCE_SECONDS", 0.3)
-    async with checked(redis_url, away) as home:
-        await home.opens()
-        await home.sessions.open(INFO)
-        await renew_process(home)
+    async with checked(redis_url, away) as core:
+        await core.opens()
+        await core.sessions.open(INFO)
+        await renew_process(core)
         with capture_logs() as lines:
-            await redial(redis_url, home.link.keeper)
-            assert not home.fencing.is_open
-            await home.opens()
-            assert await home.say() == 1
+            await redial(redis_url, core.link.keeper)
+            assert not core.fencing.is_open
+            await core.opens()
+            assert await core.say() == 1
         assert [line["event"] for line in lines if line["event"] == "fencing.unchecked"] == ["fencing.unchecked"]
-        assert await home.link.call("GET", keys.FENCED) == b"another"
+        assert await core.link.call("GET", keys.FENCED) == b"another"
 
 
 async def test_redis_does_not_tell_who_it_is(server: RedisServer, engine: AsyncEngine) -> None:
     """A provider may forbid INFO: then nothing can be compared, which is told, and nothing waits for it."""
-    async with checked(server.url, engine) as home:
-        await home.opens()
-        await home.link.call("ACL", "SETUSER", "default", "-info")
+    async with checked(server.url, engine) as core:
+        await core.opens()
+        await core.link.call("ACL", "SETUSER", "default", "-info")
         with capture_logs() as lines:
-            await redial(server.url, home.link.keeper)
-            await home.opens()
+            await redial(server.url, core.link.keeper)
+            await core.opens()
         assert "fencing.impossible" in str(lines)
 
 
 async def test_rooms_are_told_by_the_link(server: RedisServer, engine: AsyncEngine) -> None:
     """Whoever is connected when an older state comes back is sent to come back, and goes on in another epoch."""
-    async with checked(server.url, engine) as home:
-        await home.opens()
-        await home.sessions.open(INFO)
-        await mark(engine, 1, (await home.position())[0])
-        ana = await home.join(ANA)
-        earlier = await home.snapshot()
-        await ana.sees(await home.say("lost"))
-        await home.go_back(earlier)
-        await renew_process(home)
-        await redial(server.url, home.link.keeper, "pubsub")
+    async with checked(server.url, engine) as core:
+        await core.opens()
+        await core.sessions.open(INFO)
+        await mark(engine, 1, (await core.position())[0])
+        ana = await core.join(ANA)
+        earlier = await core.snapshot()
+        await ana.sees(await core.say("lost"))
+        await core.go_back(earlier)
+        await renew_process(core)
+        await redial(server.url, core.link.keeper, "pubsub")
         assert await ana.ends() == close_codes.RESYNC
-        await home.opens()
-        assert (await home.position())[1] == 2_000_000
+        await core.opens()
+        assert (await core.position())[1] == 2_000_000
 
 
 async def test_redis_killed_and_back(server: RedisServer, engine: AsyncEngine) -> None:
     """A process that was killed and has kept everything is another one, is compared, and changes nothing."""
-    async with checked(server.url, engine) as home:
-        await home.opens()
-        await home.link.call("SET", keys.PARTITIONS, 4)
-        await home.sessions.open(INFO)
-        ana = await home.join(ANA)
-        await ana.sees(await home.say())
-        before = await home.position()
+    async with checked(server.url, engine) as core:
+        await core.opens()
+        await core.link.call("SET", keys.PARTITIONS, 4)
+        await core.sessions.open(INFO)
+        ana = await core.join(ANA)
+        await ana.sees(await core.say())
+        before = await core.position()
         await mark(engine, before[1], before[0])
-        first = await home.link.call("GET", keys.FENCED)
+        first = await core.link.call("GET", keys.FENCED)
         server.kill()
-        await eventually(lambda: not home.link.is_up)
+        await eventually(lambda: not core.link.is_up)
         await server.start()
-        await asyncio.wait_for(home.link.keeper.wait_up(), 10)
-        await home.opens()
-        assert await home.link.call("GET", keys.FENCED) != first
-        assert await home.position() == before
-        await ana.sees(await home.say())
+        await asyncio.wait_for(core.link.keeper.wait_up(), 10)
+        await core.opens()
+        assert await core.link.call("GET", keys.FENCED) != first
+        assert await core.position() == before
+        await ana.sees(await core.say())
         assert ana.ending is None

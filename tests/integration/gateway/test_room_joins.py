@@ -7,296 +7,296 @@ import pytest
 from broker import keys
 from gateway.protocol import close_codes
 from gateway.rooms import join_buffer
-from tests.gateway_core import INFO, PARTITIONS, House, house
+from tests.gateway_core import INFO, PARTITIONS, GatewayCore, gateway_core
 from tests.redis_server import redial
 from tests.session_state import ANA, BEN, CAT, eventually
 
 
 @pytest.fixture
-async def home(redis_url: str) -> AsyncIterator[House]:
+async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
     """A gateway's house with an open session."""
-    async with house(redis_url) as home:
-        yield home
+    async with gateway_core(redis_url) as core:
+        yield core
 
 
-async def test_the_own_join_comes_first(home: House) -> None:
+async def test_the_own_join_comes_first(core: GatewayCore) -> None:
     """The first user's own `user_joined` came before the seat was confirmed; only what follows is delivered."""
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(ANA)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(ANA)
     await eventually(lambda: room.order.last_seq == 1)
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
-    await home.say()
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
+    await core.say()
     await ana.sees(2)
     assert ana.seqs == [2]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_events_between_the_seat_and_the_socket(home: House, is_first: bool) -> None:
+async def test_events_between_the_seat_and_the_socket(core: GatewayCore, is_first: bool) -> None:
     """What came after the own join, but before the socket was attached, is delivered at once, to the first user too."""
     if not is_first:
-        await home.join(CAT)
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(ANA)
+        await core.join(CAT)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(ANA)
     for _ in range(3):
-        last = await home.say()
+        last = await core.say()
     await eventually(lambda: room.order.last_seq == last)
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
     assert ana.seqs == [seat.seq + 1, seat.seq + 2, seat.seq + 3]
     assert len(ana.writes) == 1
-    await home.say()
+    await core.say()
     await ana.sees(last + 1)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_the_own_join_comes_last(home: House, is_first: bool) -> None:
+async def test_the_own_join_comes_last(core: GatewayCore, is_first: bool) -> None:
     """Attached before its own join came round, a socket gets nothing up to that, and everything after it."""
     if not is_first:
-        await home.mark(await home.join(CAT))
-    room = await home.hub.enter(INFO)
-    home.gate.shut()
-    before = await home.say()
-    seat = await home.seat(ANA)
-    await home.say()
-    await home.gate.holds(3)
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
-    home.gate.let(1)
-    home.gate.let(1)
+        await core.mark(await core.join(CAT))
+    room = await core.hub.enter(INFO)
+    core.gate.shut()
+    before = await core.say()
+    seat = await core.seat(ANA)
+    await core.say()
+    await core.gate.holds(3)
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
+    core.gate.let(1)
+    core.gate.let(1)
     assert ana.events == []
-    home.gate.open()
+    core.gate.open()
     await ana.sees(before + 2)
     assert ana.seqs == [before + 2]
 
 
-async def test_several_whose_joins_come_late(home: House) -> None:
+async def test_several_whose_joins_come_late(core: GatewayCore) -> None:
     """Each of those who wait is admitted at its own join, and sees those who joined later."""
-    room = await home.hub.enter(INFO)
-    home.gate.shut()
+    room = await core.hub.enter(INFO)
+    core.gate.shut()
     members = []
     for user in (ANA, BEN, CAT):
-        seat = await home.seat(user)
-        members.append(home.recorder(room, user))
+        seat = await core.seat(user)
+        members.append(core.recorder(room, user))
         if user == ANA:
             room.order.last_seq = 0  # as if somebody had been here before
             room.order.epoch = seat.epoch
-        home.attach(members[-1], seat)
-    home.hub.left(room)
-    await home.say()
-    await home.gate.holds(4)
+        core.attach(members[-1], seat)
+    core.hub.left(room)
+    await core.say()
+    await core.gate.holds(4)
     assert room.out.members == set()
-    home.gate.open()
-    await home.mark(*members)
+    core.gate.open()
+    await core.mark(*members)
     assert [member.seqs for member in members] == [[2, 3, 4], [3, 4], [4]]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_events_on_both_sides_of_the_own_join(home: House, is_first: bool) -> None:
+async def test_events_on_both_sides_of_the_own_join(core: GatewayCore, is_first: bool) -> None:
     """Of what came while the user joined, what the welcome contains is not repeated."""
     if not is_first:
-        await home.join(CAT)
-    room = await home.hub.enter(INFO)
-    await home.say()
-    seat = await home.seat(ANA)
-    last = await home.say()
+        await core.join(CAT)
+    room = await core.hub.enter(INFO)
+    await core.say()
+    seat = await core.seat(ANA)
+    last = await core.say()
     await eventually(lambda: room.order.last_seq == last)
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
-    await home.mark(ana)
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
+    await core.mark(ana)
     assert ana.seqs == [last] == [seat.seq + 1]
 
 
 @pytest.mark.parametrize("what", ["closed", "removed", "another removed"])
-async def test_the_end_came_before_the_socket(home: House, what: str) -> None:
+async def test_the_end_came_before_the_socket(core: GatewayCore, what: str) -> None:
     """Whoever was removed, or whose session was closed, before the socket was attached, is told and ended at once."""
-    cat = await home.join(CAT)
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(ANA)
-    await home.say()
+    cat = await core.join(CAT)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(ANA)
+    await core.say()
     if what == "closed":
-        await home.sessions.close(INFO.id)
+        await core.sessions.close(INFO.id)
     else:
-        await home.sessions.remove(INFO.id, CAT if what == "another removed" else ANA)
+        await core.sessions.remove(INFO.id, CAT if what == "another removed" else ANA)
     await eventually(lambda: room.order.last_seq == seat.seq + 2)
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
     endings = {"closed": close_codes.SESSION_CLOSED, "removed": close_codes.REMOVED, "another removed": None}
     assert ana.ending == endings[what]
     assert ana.seqs == [seat.seq + 1, seat.seq + 2]
     assert (cat.ending is None) == (what == "removed")
 
 
-async def test_replaced_by_a_socket_that_is_attached_first(home: House) -> None:
+async def test_replaced_by_a_socket_that_is_attached_first(core: GatewayCore) -> None:
     """The new socket ends the old one, even when the news of it comes later, and is not ended by it."""
-    first = await home.join(ANA, connection="first")
-    await home.shut(first)
-    second = await home.join(ANA, connection="second")
+    first = await core.join(ANA, connection="first")
+    await core.shut(first)
+    second = await core.join(ANA, connection="second")
     assert (first.ending, second.ending) == (close_codes.REPLACED, None)
-    await home.gate.holds(1)
-    home.gate.open()
-    await home.mark(second)
+    await core.gate.holds(1)
+    core.gate.open()
+    await core.mark(second)
     assert second.ending is None
 
 
-async def test_gone_before_the_own_join_came(home: House) -> None:
+async def test_gone_before_the_own_join_came(core: GatewayCore) -> None:
     """A socket that ends while it waits gets nothing, and keeps no room."""
-    cat = await home.join(CAT)
-    await home.shut(cat)
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(ANA)
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
+    cat = await core.join(CAT)
+    await core.shut(cat)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(ANA)
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
     ana.end(close_codes.LEFT)
-    await home.say()
-    home.gate.open()
+    await core.say()
+    core.gate.open()
     await cat.sees(3)
     assert (ana.events, list(room.users)) == ([], [cat])
 
 
-async def test_what_waits_to_be_sent_is_not_repeated(home: House) -> None:
+async def test_what_waits_to_be_sent_is_not_repeated(core: GatewayCore) -> None:
     """A socket attached in the same tick in which events arrived gets each of them once."""
-    cat = await home.join(CAT)
-    await home.mark(cat)
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(ANA)
+    cat = await core.join(CAT)
+    await core.mark(cat)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(ANA)
     await cat.sees(seat.seq)
-    home.gate.shut()
-    last = await home.say()
-    await home.gate.holds(1)
-    home.gate.open()
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
-    await home.mark(ana, cat)
+    core.gate.shut()
+    last = await core.say()
+    await core.gate.holds(1)
+    core.gate.open()
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
+    await core.mark(ana, cat)
     assert ana.seqs == [last]
     assert cat.seqs[-2:] == [seat.seq, last]
 
 
-async def test_more_events_than_are_kept_for_joins(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_events_than_are_kept_for_joins(core: GatewayCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A join that took so long that events were forgotten is not attached, until it has read what it lacks."""
     monkeypatch.setattr(join_buffer, "RECENT_EVENTS", 8)
-    cat = await home.join(CAT)
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(ANA)
+    cat = await core.join(CAT)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(ANA)
     for _ in range(9):
-        last = await home.say()
+        last = await core.say()
     await cat.sees(last)
-    ana = home.recorder(room, ANA)
+    ana = core.recorder(room, ANA)
     room.seat(ana, seat.seq, seat.epoch)
     assert not room.attach(ana, seat.seq)
     assert (list(room.users), room.out.members, ana.events) == ([cat, ana], {cat}, [])
     assert room.attach(ana, last - 8)
     assert ana.seqs == list(range(last - 7, last + 1))
-    home.hub.left(room)
+    core.hub.left(room)
 
 
-async def test_suspended(home: House) -> None:
+async def test_suspended(core: GatewayCore) -> None:
     """A suspended member has what was delivered before, and gets nothing until it is attached again."""
-    ana, cat = await home.join(ANA), await home.join(CAT)
-    last = await home.say()
+    ana, cat = await core.join(ANA), await core.join(CAT)
+    last = await core.say()
     await cat.sees(last)
     assert ana.room.suspend(ana) == last
-    await cat.sees(await home.say())
+    await cat.sees(await core.say())
     assert ana.seqs[-1] == last
     assert ana.room.users.of(ANA) == (ana,)
     assert not ana.room.attach(ana, last)
     assert ana.room.attach(ana, last + 1)
-    await ana.sees(await home.say())
+    await ana.sees(await core.say())
     assert ana.seqs[-2:] == [last, last + 2]
 
 
-async def test_events_are_kept_for_joins_only(home: House) -> None:
+async def test_events_are_kept_for_joins_only(core: GatewayCore) -> None:
     """Nothing is kept while nobody is about to come, and no longer than for the last one."""
-    cat = await home.join(CAT)
-    last = await home.say()
+    cat = await core.join(CAT)
+    last = await core.say()
     await cat.sees(last)
-    room = await home.hub.enter(INFO)
-    await home.hub.enter(INFO)
+    room = await core.hub.enter(INFO)
+    await core.hub.enter(INFO)
     assert room._meanwhile is not None
     assert len(room._meanwhile.recent) == 0
-    last = await home.say()
+    last = await core.say()
     await cat.sees(last)
-    home.hub.left(room)
+    core.hub.left(room)
     assert len(room._meanwhile.recent) == 1
-    home.hub.left(room)
+    core.hub.left(room)
     assert room._meanwhile is None
 
 
-async def test_a_gap_over_the_own_join(home: House) -> None:
+async def test_a_gap_over_the_own_join(core: GatewayCore) -> None:
     """When the event at which a socket was to be admitted can't be had, it comes back, and misses nothing."""
-    cat = await home.join(CAT)
-    await home.shut(cat)
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(ANA)
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
-    await home.say()
-    last = await home.say()
-    await home.gate.holds(3)
+    cat = await core.join(CAT)
+    await core.shut(cat)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(ANA)
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
+    await core.say()
+    last = await core.say()
+    await core.gate.holds(3)
     for seq in (seat.seq, seat.seq + 1):
-        await home.link.call("XDEL", home.log_key, f"{seq}-0")
-    home.gate.lose(2)
-    home.gate.open()
+        await core.link.call("XDEL", core.log_key, f"{seq}-0")
+    core.gate.lose(2)
+    core.gate.open()
     await cat.sees(last)
     assert cat.types[-2:] == ["gap", "message_received"]
     assert (ana.ending, ana.events) == (close_codes.RESYNC, [])
 
 
-async def test_events_missed_between_the_subscription_and_the_seat(home: House, redis_url: str) -> None:
+async def test_events_missed_between_the_subscription_and_the_seat(core: GatewayCore, redis_url: str) -> None:
     """When the subscription broke while the first user joined, what was missed is fetched, though nothing new comes."""
-    room = await home.hub.enter(INFO)
-    home.gate.shut()
-    seat = await home.seat(ANA)
-    last = await home.say()
-    await home.gate.holds(2)
-    home.gate.lose(2)
-    await redial(redis_url, home.listening.keeper, "pubsub")
-    home.gate.open()
-    await home.publisher.ephemeral(INFO.id, "spirit_thinking")
-    ana = home.recorder(room, ANA)
-    home.attach(ana, seat)
-    home.hub.left(room)
+    room = await core.hub.enter(INFO)
+    core.gate.shut()
+    seat = await core.seat(ANA)
+    last = await core.say()
+    await core.gate.holds(2)
+    core.gate.lose(2)
+    await redial(redis_url, core.listening.keeper, "pubsub")
+    core.gate.open()
+    await core.publisher.ephemeral(INFO.id, "spirit_thinking")
+    ana = core.recorder(room, ANA)
+    core.attach(ana, seat)
+    core.hub.left(room)
     await ana.sees(last)
     assert (ana.seqs, ana.ending) == ([last], None)
 
 
-async def test_a_new_epoch(home: House) -> None:
+async def test_a_new_epoch(core: GatewayCore) -> None:
     """Whoever joins after the hot state was made anew stays; all who knew the old one come back."""
-    ana, ben = await home.join(ANA), await home.join(BEN)
-    await home.mark(ana, ben)
-    old = home.hub.rooms()[0].order.epoch
+    ana, ben = await core.join(ANA), await core.join(BEN)
+    await core.mark(ana, ben)
+    old = core.hub.rooms()[0].order.epoch
     partition = keys.partition_of(INFO.id, PARTITIONS)
-    await home.link.call("DEL", keys.session(partition, INFO.id))
-    await home.sessions.open(INFO, max_seq=2)
-    cat = await home.join(CAT)
+    await core.link.call("DEL", keys.session(partition, INFO.id))
+    await core.sessions.open(INFO, max_seq=2)
+    cat = await core.join(CAT)
     assert (ana.ending, ben.ending, cat.ending) == (close_codes.RESYNC, close_codes.RESYNC, None)
-    assert home.hub.rooms()[0].order.epoch != old
-    last = await home.say()
+    assert core.hub.rooms()[0].order.epoch != old
+    last = await core.say()
     await cat.sees(last)
-    await home.mark(cat)
+    await core.mark(cat)
     assert (cat.seqs, last) == ([2_000_002], 2_000_002)
 
 
-async def test_a_new_epoch_whose_events_came_before_the_socket(home: House) -> None:
+async def test_a_new_epoch_whose_events_came_before_the_socket(core: GatewayCore) -> None:
     """What was published under the new epoch before the first of its users was attached reaches them."""
-    ana = await home.join(ANA)
-    await home.link.call("DEL", home.key)
-    await home.sessions.open(INFO, max_seq=2)
-    room = await home.hub.enter(INFO)
-    seat = await home.seat(CAT)
+    ana = await core.join(ANA)
+    await core.link.call("DEL", core.key)
+    await core.sessions.open(INFO, max_seq=2)
+    room = await core.hub.enter(INFO)
+    seat = await core.seat(CAT)
     assert await ana.ends() == close_codes.RESYNC
-    last = await home.say()
+    last = await core.say()
     await eventually(lambda: room.order.last_seq == last)
-    cat = home.recorder(room, CAT)
-    home.attach(cat, seat)
-    home.hub.left(room)
+    cat = core.recorder(room, CAT)
+    core.attach(cat, seat)
+    core.hub.left(room)
     await cat.sees(last)
     assert (ana.ending, cat.seqs) == (close_codes.RESYNC, [last])

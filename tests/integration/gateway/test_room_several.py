@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.protocol import close_codes
-from tests.gateway_core import INFO, House, house
+from tests.gateway_core import INFO, GatewayCore, gateway_core
 from tests.redis_server import redial
 from tests.session_state import ANA, BEN, CAT
 
@@ -15,81 +15,81 @@ SUMMARY = msgspec.structs.replace(INFO, presence="summary")
 
 
 @pytest.fixture
-async def home(redis_url: str) -> AsyncIterator[House]:
+async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
     """A gateway's house; the session allows several connections."""
-    async with house(redis_url, SEVERAL) as home:
-        yield home
+    async with gateway_core(redis_url, SEVERAL) as core:
+        yield core
 
 
 @pytest.fixture
-async def next_door(redis_url: str) -> AsyncIterator[House]:
+async def other_core(redis_url: str) -> AsyncIterator[GatewayCore]:
     """Another gateway's house, the same session."""
-    async with house(redis_url, SEVERAL) as next_door:
-        yield next_door
+    async with gateway_core(redis_url, SEVERAL) as other_core:
+        yield other_core
 
 
-async def test_every_connection_gets_every_event(home: House, next_door: House) -> None:
+async def test_every_connection_gets_every_event(core: GatewayCore, other_core: GatewayCore) -> None:
     """All connections of a user stay, and each gets every event once, from its own join on."""
-    first = await home.join(ANA, connection="first")
-    second = await home.join(ANA, connection="second")
-    third = await next_door.join(ANA, connection="third")
-    last = await home.say()
+    first = await core.join(ANA, connection="first")
+    second = await core.join(ANA, connection="second")
+    third = await other_core.join(ANA, connection="third")
+    last = await core.say()
     for member in (first, second, third):
         await member.sees(last)
     assert first.seqs == second.seqs == third.seqs == [last]
     assert first.ending is second.ending is third.ending is None
 
 
-async def test_typing_goes_to_others_only(home: House, next_door: House) -> None:
+async def test_typing_goes_to_others_only(core: GatewayCore, other_core: GatewayCore) -> None:
     """A user's own typing comes to none of their connections, on any gateway."""
-    own = [await home.join(ANA, connection="1"), await home.join(ANA, connection="2")]
-    own.append(await next_door.join(ANA, connection="3"))
-    ben, cat = await home.join(BEN), await next_door.join(CAT)
-    await home.publisher.ephemeral(INFO.id, "user_typing", (await home.sessions.users(INFO.id))[0])
-    await home.mark(own[0], own[1], ben)
-    await next_door.mark(own[2], cat)
+    own = [await core.join(ANA, connection="1"), await core.join(ANA, connection="2")]
+    own.append(await other_core.join(ANA, connection="3"))
+    ben, cat = await core.join(BEN), await other_core.join(CAT)
+    await core.publisher.ephemeral(INFO.id, "user_typing", (await core.sessions.users(INFO.id))[0])
+    await core.mark(own[0], own[1], ben)
+    await other_core.mark(own[2], cat)
     assert all("user_typing" not in member.types for member in own)
     assert "user_typing" in ben.types
     assert "user_typing" in cat.types
 
 
-async def test_one_ends(home: House) -> None:
+async def test_one_ends(core: GatewayCore) -> None:
     """When one connection ends, the others of the same user go on; the room is kept until the last has gone."""
-    first, second = await home.join(ANA, connection="first"), await home.join(ANA, connection="second")
-    third = await home.join(ANA, connection="third")
+    first, second = await core.join(ANA, connection="first"), await core.join(ANA, connection="second")
+    third = await core.join(ANA, connection="third")
     second.end(close_codes.LEFT)
-    last = await home.say()
+    last = await core.say()
     await first.sees(last)
     await third.sees(last)
-    assert (second.seqs, home.hub.room_count) == ([], 1)
+    assert (second.seqs, core.hub.room_count) == ([], 1)
     first.end(close_codes.LEFT)
-    last = await home.say()
+    last = await core.say()
     await third.sees(last)
     third.end(close_codes.LEFT)
-    assert home.hub.room_count == 0
+    assert core.hub.room_count == 0
 
 
-async def test_removed(home: House, next_door: House) -> None:
+async def test_removed(core: GatewayCore, other_core: GatewayCore) -> None:
     """Removing a user ends every connection they have, on every gateway."""
-    own = [await home.join(ANA, connection="1"), await home.join(ANA, connection="2")]
-    own.append(await next_door.join(ANA, connection="3"))
-    await home.sessions.remove(INFO.id, ANA)
+    own = [await core.join(ANA, connection="1"), await core.join(ANA, connection="2")]
+    own.append(await other_core.join(ANA, connection="3"))
+    await core.sessions.remove(INFO.id, ANA)
     assert [await member.ends() for member in own] == [close_codes.REMOVED] * 3
 
 
-async def test_closed(home: House, next_door: House) -> None:
+async def test_closed(core: GatewayCore, other_core: GatewayCore) -> None:
     """Closing the session ends every connection."""
-    own = [await home.join(ANA, connection="1"), await home.join(ANA, connection="2")]
-    own.append(await next_door.join(ANA, connection="3"))
-    await home.sessions.close(INFO.id)
+    own = [await core.join(ANA, connection="1"), await core.join(ANA, connection="2")]
+    own.append(await other_core.join(ANA, connection="3"))
+    await core.sessions.close(INFO.id)
     assert [await member.ends() for member in own] == [close_codes.SESSION_CLOSED] * 3
 
 
-async def test_beyond_the_bound(home: House, next_door: House) -> None:
+async def test_beyond_the_bound(core: GatewayCore, other_core: GatewayCore) -> None:
     """The seventeenth connection replaces the first, wherever that is; all others stay."""
-    own = [await (home, next_door)[number % 2].join(ANA, connection=str(number)) for number in range(17)]
+    own = [await (core, other_core)[number % 2].join(ANA, connection=str(number)) for number in range(17)]
     assert await own[0].ends() == close_codes.REPLACED
-    last = await home.say()
+    last = await core.say()
     for member in own[1:]:
         await member.sees(last)
         assert member.ending is None
@@ -97,29 +97,29 @@ async def test_beyond_the_bound(home: House, next_door: House) -> None:
 
 async def test_late_news_of_a_replacement(redis_url: str) -> None:
     """News of replacements that come late, after the user came yet again, end nobody who came after."""
-    async with house(redis_url) as home, house(redis_url) as next_door:
-        first = await home.join(ANA, connection="first")
-        await home.shut(first)
-        second = await next_door.join(ANA, connection="second")
-        third = await home.join(ANA, connection="third")
+    async with gateway_core(redis_url) as core, gateway_core(redis_url) as other_core:
+        first = await core.join(ANA, connection="first")
+        await core.shut(first)
+        second = await other_core.join(ANA, connection="second")
+        third = await core.join(ANA, connection="third")
         assert (first.ending, await second.ends()) == (close_codes.REPLACED, close_codes.REPLACED)
-        await home.gate.holds(2)
-        home.gate.open()
-        await home.mark(third)
+        await core.gate.holds(2)
+        core.gate.open()
+        await core.mark(third)
         assert third.ending is None
 
 
 async def test_replaced_before_the_socket_was_attached(redis_url: str) -> None:
     """Whoever was replaced elsewhere before the own socket was attached is told so, and takes nobody's place."""
-    async with house(redis_url) as home, house(redis_url) as next_door:
-        cat = await home.join(CAT)
-        room = await home.hub.enter(INFO)
-        seat = await home.seat(ANA, connection="early")
-        late = await next_door.join(ANA, connection="late")
-        await home.mark(cat)
-        early = home.recorder(room, ANA, "early")
+    async with gateway_core(redis_url) as core, gateway_core(redis_url) as other_core:
+        cat = await core.join(CAT)
+        room = await core.hub.enter(INFO)
+        seat = await core.seat(ANA, connection="early")
+        late = await other_core.join(ANA, connection="late")
+        await core.mark(cat)
+        early = core.recorder(room, ANA, "early")
         room.seat(early, seat.seq, seat.epoch)
-        home.hub.left(room)
+        core.hub.left(room)
         assert (early.ending, early.events, late.ending) == (close_codes.REPLACED, [], None)
         assert list(room.users) == [cat]
         assert room._meanwhile is None
@@ -127,54 +127,54 @@ async def test_replaced_before_the_socket_was_attached(redis_url: str) -> None:
 
 async def test_removed_before_the_socket_was_attached(redis_url: str) -> None:
     """Under summary presence, where no event tells of it, whoever was removed meanwhile is ended all the same."""
-    async with house(redis_url, SUMMARY) as home:
-        cat = await home.join(CAT)
-        room = await home.hub.enter(SUMMARY)
-        seat = await home.seat(ANA)
-        await home.sessions.remove(INFO.id, ANA)
-        await home.mark(cat)
-        ana = home.recorder(room, ANA)
+    async with gateway_core(redis_url, SUMMARY) as core:
+        cat = await core.join(CAT)
+        room = await core.hub.enter(SUMMARY)
+        seat = await core.seat(ANA)
+        await core.sessions.remove(INFO.id, ANA)
+        await core.mark(cat)
+        ana = core.recorder(room, ANA)
         room.seat(ana, seat.seq, seat.epoch)
-        home.hub.left(room)
+        core.hub.left(room)
         assert (ana.ending, cat.ending) == (close_codes.REMOVED, None)
 
 
 async def test_news_of_a_replacement_that_was_lost(redis_url: str) -> None:
     """Whoever was replaced while the channel was not heard is told when it is heard again; the others stay."""
-    async with house(redis_url) as home, house(redis_url) as next_door:
-        first, cat = await home.join(ANA, connection="first"), await home.join(CAT)
-        await home.shut(first, cat)
-        second = await next_door.join(ANA, connection="second")
-        await home.gate.holds(1)
-        home.gate.lose(1)
+    async with gateway_core(redis_url) as core, gateway_core(redis_url) as other_core:
+        first, cat = await core.join(ANA, connection="first"), await core.join(CAT)
+        await core.shut(first, cat)
+        second = await other_core.join(ANA, connection="second")
+        await core.gate.holds(1)
+        core.gate.lose(1)
         assert first.ending is None
-        await redial(redis_url, home.listening.keeper, "pubsub")
+        await redial(redis_url, core.listening.keeper, "pubsub")
         assert await first.ends() == close_codes.REPLACED
-        home.gate.open()
-        await home.mark(cat)
+        core.gate.open()
+        await core.mark(cat)
         assert cat.ending is second.ending is None
 
 
 async def test_news_of_a_removal_that_was_lost(redis_url: str) -> None:
     """Under summary presence, whoever was removed meanwhile is sent away, and has no token to come back."""
-    async with house(redis_url, SUMMARY) as home:
-        ana, cat = await home.join(ANA), await home.join(CAT)
-        await home.shut(ana, cat)
-        await home.sessions.remove(INFO.id, ANA)
-        await home.gate.holds(2)
-        home.gate.lose(2)
-        await redial(redis_url, home.listening.keeper, "pubsub")
+    async with gateway_core(redis_url, SUMMARY) as core:
+        ana, cat = await core.join(ANA), await core.join(CAT)
+        await core.shut(ana, cat)
+        await core.sessions.remove(INFO.id, ANA)
+        await core.gate.holds(2)
+        core.gate.lose(2)
+        await redial(redis_url, core.listening.keeper, "pubsub")
         assert await ana.ends() == close_codes.RESYNC
-        home.gate.open()
-        await home.mark(cat)
+        core.gate.open()
+        await core.mark(cat)
         assert cat.ending is None
 
 
-async def test_every_connection_is_known_again(home: House, redis_url: str) -> None:
+async def test_every_connection_is_known_again(core: GatewayCore, redis_url: str) -> None:
     """Of several connections all those that Redis knows stay when the channel is heard again; one it forgot goes."""
-    own = [await home.join(ANA, connection=name) for name in ("1", "2", "3")]
-    assert await home.sessions.send_leave(INFO.id, ANA, connection="2", is_lost=False) == 3
-    await redial(redis_url, home.listening.keeper, "pubsub")
+    own = [await core.join(ANA, connection=name) for name in ("1", "2", "3")]
+    assert await core.sessions.send_leave(INFO.id, ANA, connection="2", is_lost=False) == 3
+    await redial(redis_url, core.listening.keeper, "pubsub")
     assert await own[1].ends() == close_codes.RESYNC
-    await home.mark(own[0], own[2])
+    await core.mark(own[0], own[2])
     assert own[0].ending is own[2].ending is None

@@ -10,7 +10,7 @@ from broker.sessions.epochs import Mark
 from persistence.errors import DataError
 from persistence.marks import Marks
 from persistence.rows import Record
-from persistence.sessions import ResumePoint, Sessions
+from persistence.sessions import ResumePoint, StoredSessions
 from persistence.writer import Writer
 from tests.stream_fixtures import add_sessions, joined, left, message
 
@@ -54,7 +54,7 @@ async def test_pages(engine: AsyncEngine) -> None:
     sessions = sorted(await add_sessions(engine, 7))
     for seq, session_id in enumerate(sessions[1:], 1):
         await write(engine, session_id, message(session_id, seq))
-    await Sessions(engine).close(sessions[3])
+    await StoredSessions(engine).close(sessions[3])
     marks, after = Marks(engine), None
     found: list[Mark] = []
     while page := await marks.page(after, 2):
@@ -74,4 +74,4 @@ async def test_hot_state_goes_on_above_both(engine: AsyncEngine, is_marked: bool
     if is_marked:
         await write(engine, session_id, joined(ANA, "Ana", seq=8))
     expected = 8 if is_marked else 3 if is_stored else 0
-    assert await Sessions(engine).resume_point(session_id) == ResumePoint(expected, ())
+    assert await StoredSessions(engine).resume_point(session_id) == ResumePoint(expected, ())

@@ -17,19 +17,19 @@ from persistence.engine import create_engine
 from persistence.errors import DatabaseUnavailableError, DataError, InvalidFieldError, PersistenceError, mapped
 from persistence.messages import Messages
 from persistence.rows import Record
-from persistence.sessions import ResumePoint, Sessions
+from persistence.sessions import ResumePoint, StoredSessions
 from persistence.tables import MessageRow, SessionRow, UserRow
 from persistence.writer import Writer
 from tests.stream_fixtures import add_sessions, joined, left, message
 
 
 @pytest.fixture
-def sessions(engine: AsyncEngine) -> Sessions:
+def sessions(engine: AsyncEngine) -> StoredSessions:
     """The queries about sessions."""
-    return Sessions(engine)
+    return StoredSessions(engine)
 
 
-async def test_a_session_is_created_with_defaults(sessions: Sessions) -> None:
+async def test_a_session_is_created_with_defaults(sessions: StoredSessions) -> None:
     """A new session gets a random UUID, the moment in UTC, six seats, full presence, a spirit and no password."""
     before = datetime.now(UTC)
     record = await sessions.create(name="  Tuesday  ")
@@ -43,7 +43,7 @@ async def test_a_session_is_created_with_defaults(sessions: Sessions) -> None:
     assert await sessions.get(record.id) == record
 
 
-async def test_a_session_keeps_what_was_asked_for(sessions: Sessions) -> None:
+async def test_a_session_keeps_what_was_asked_for(sessions: StoredSessions) -> None:
     """Every field that is given is stored as given."""
     wanted = str(uuid4())
     record = await sessions.create(
@@ -64,12 +64,12 @@ async def test_a_session_keeps_what_was_asked_for(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize(("max_users", "presence"), [(1, "full"), (100, "full"), (101, "summary"), (10_000, "summary")])
-async def test_presence_follows_the_size(sessions: Sessions, max_users: int, presence: str) -> None:
+async def test_presence_follows_the_size(sessions: StoredSessions, max_users: int, presence: str) -> None:
     """Up to 100 users presence is full, beyond that a summary, unless it was asked for."""
     assert (await sessions.create(name="a", max_users=max_users)).presence == presence
 
 
-async def test_creating_with_a_known_id_returns_what_is_stored(sessions: Sessions) -> None:
+async def test_creating_with_a_known_id_returns_what_is_stored(sessions: StoredSessions) -> None:
     """A repeated creation, even at the same moment, makes one session and gives the first one to everybody."""
     wanted = str(uuid4())
     records = await asyncio.gather(*(sessions.create(name=f"name {i}", id=wanted) for i in range(4)))
@@ -90,14 +90,14 @@ async def test_creating_with_a_known_id_returns_what_is_stored(sessions: Session
     ],
     ids=str,
 )
-async def test_wrong_values_are_refused_by_name(sessions: Sessions, wrong: dict[str, Any], field: str) -> None:
+async def test_wrong_values_are_refused_by_name(sessions: StoredSessions, wrong: dict[str, Any], field: str) -> None:
     """A value out of range is refused before Postgres sees it, and the error names the field."""
     with pytest.raises(InvalidFieldError) as caught:
         await sessions.create(**wrong)
     assert caught.value.field == field
 
 
-async def test_a_closed_session_stays_and_is_inactive(sessions: Sessions) -> None:
+async def test_a_closed_session_stays_and_is_inactive(sessions: StoredSessions) -> None:
     """Closing changes only `is_active`, and may be repeated."""
     record = await sessions.create(name="a")
     closed = await sessions.close(record.id)
@@ -107,14 +107,16 @@ async def test_a_closed_session_stays_and_is_inactive(sessions: Sessions) -> Non
 
 
 @pytest.mark.parametrize("unknown", ["9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11", "no uuid", ""])
-async def test_an_unknown_session_is_none(sessions: Sessions, unknown: str) -> None:
+async def test_an_unknown_session_is_none(sessions: StoredSessions, unknown: str) -> None:
     """A session that does not exist is None to ask for and to close, and has nothing to resume."""
     assert await sessions.get(unknown) is None
     assert await sessions.close(unknown) is None
     assert await sessions.resume_point(unknown) == ResumePoint(0, ())
 
 
-async def test_the_resume_point_is_the_highest_seq_and_the_removed(engine: AsyncEngine, sessions: Sessions) -> None:
+async def test_the_resume_point_is_the_highest_seq_and_the_removed(
+    engine: AsyncEngine, sessions: StoredSessions
+) -> None:
     """Hot state goes on above every stored message of that session, and keeps the removed out."""
     first, second = await add_sessions(engine, 2)
     ana, bob = str(uuid4()), str(uuid4())
@@ -200,7 +202,7 @@ async def nowhere() -> AsyncIterator[AsyncEngine]:
 
 async def test_a_server_that_is_away_is_an_error_of_ours(nowhere: AsyncEngine) -> None:
     """Every query and the writer say that the database is unavailable, and no driver's error gets out."""
-    sessions, some = Sessions(nowhere), str(uuid4())
+    sessions, some = StoredSessions(nowhere), str(uuid4())
     for work in (
         sessions.create(name="a"),
         sessions.get(some),
@@ -217,14 +219,14 @@ async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> Non
     """A lock that is never released costs the timeout, not forever, and the pool works on."""
     engine = create_engine(database_url, pool_size=2, max_overflow=0, timeout_seconds=0.3)
     patient = create_engine(database_url, pool_size=1, max_overflow=0, timeout_seconds=30)
-    record = await Sessions(engine).create(name="a")
+    record = await StoredSessions(engine).create(name="a")
     async with patient.begin() as holder:
         await holder.execute(text("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(DatabaseUnavailableError):
-            await Sessions(engine).get(record.id)
+            await StoredSessions(engine).get(record.id)
         with pytest.raises(DatabaseUnavailableError):
             await Writer(engine).write([Record(record.id, message(record.id, 1))])
-    assert await Sessions(engine).get(record.id) == record
+    assert await StoredSessions(engine).get(record.id) == record
     await engine.dispose()
     await patient.dispose()
 
@@ -234,11 +236,11 @@ async def test_an_exhausted_pool_is_unavailable(database_url: str) -> None:
     engine = create_engine(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.2)
     async with engine.connect():
         with pytest.raises(DatabaseUnavailableError):
-            await Sessions(engine).get(str(uuid4()))
+            await StoredSessions(engine).get(str(uuid4()))
     await engine.dispose()
 
 
-async def test_connections_that_postgres_closed_are_replaced(engine: AsyncEngine, sessions: Sessions) -> None:
+async def test_connections_that_postgres_closed_are_replaced(engine: AsyncEngine, sessions: StoredSessions) -> None:
     """After Postgres cut every connection, the next query works."""
     record = await sessions.create(name="a")
     async with engine.connect() as connection:
@@ -251,7 +253,7 @@ async def test_connections_that_postgres_closed_are_replaced(engine: AsyncEngine
 async def test_a_missing_table_is_said_as_it_is(unmigrated: AsyncEngine) -> None:
     """Without migrations the error names the table; it is no outage, and no message is blamed."""
     with pytest.raises(PersistenceError, match="undefined table") as caught:
-        await Sessions(unmigrated).get(str(uuid4()))
+        await StoredSessions(unmigrated).get(str(uuid4()))
     assert not isinstance(caught.value, DatabaseUnavailableError | DataError)
 
 

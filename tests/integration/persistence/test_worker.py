@@ -14,7 +14,7 @@ from broker.events import Empty, SessionClosed, instant
 from broker.streams import dead_letters
 from broker.streams.partition_streams import CONSUMER, lag
 from persistence import drain
-from persistence.sessions import Sessions
+from persistence.sessions import StoredSessions
 from persistence.worker import WorkerConfig
 from tests.stream_fixtures import EPOCH, add_sessions, joined, left, message, publish, put, rows, until
 from tests.working import PARTITIONS, Working, config, drained, owned_by, working
@@ -38,8 +38,8 @@ async def test_what_is_published_becomes_rows(redis: Redis, engine: AsyncEngine,
     """Messages, joins, leaves and closing reach their tables; the watermark follows and the streams get empty."""
     session_id, other = await add_sessions(engine, 2)
     ana, bob = str(uuid4()), str(uuid4())
-    hot = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
-    await redis.hset(hot, mapping={"epoch": EPOCH, "persisted": 0})
+    session = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
+    await redis.hset(session, mapping={"epoch": EPOCH, "persisted": 0})
     await publish(
         redis,
         PARTITIONS,
@@ -54,7 +54,7 @@ async def test_what_is_published_becomes_rows(redis: Redis, engine: AsyncEngine,
     async with working(settings):
         await drained(redis)
         await until(lambda: _is_trimmed(redis), what="empty streams")
-        assert await redis.hget(hot, "persisted") == b"5"
+        assert await redis.hget(session, "persisted") == b"5"
     assert await rows(engine, "SELECT seq, user_id::text, text FROM messages") == [(3, ana, "hi")]
     users = await rows(engine, "SELECT session_id::text, id::text, left_at IS NULL, is_removed FROM users")
     assert set(users) == {
@@ -142,11 +142,11 @@ async def test_the_partitions_of_a_dead_worker_are_taken_over(
 async def test_a_lease_that_was_lost_is_taken_again(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
     """When its leases vanish, a worker stops, takes them anew and looks at what is pending first."""
     (session_id,) = await add_sessions(engine, 1)
-    home = keys.partition_of(session_id, PARTITIONS)
+    core = keys.partition_of(session_id, PARTITIONS)
     async with working(settings, "a"):
         await owned_by(redis, "a", "a", "a", "a")
-        await redis.set(keys.owner(home), "somebody", px=300)
-        await redis.delete(keys.owner((home + 1) % PARTITIONS))
+        await redis.set(keys.owner(core), "somebody", px=300)
+        await redis.delete(keys.owner((core + 1) % PARTITIONS))
         await publish(redis, PARTITIONS, session_id, message(session_id, 1))
         await owned_by(redis, "a", "a", "a", "a")
         await drained(redis)
@@ -168,12 +168,12 @@ async def test_a_bad_entry_is_moved_aside(redis: Redis, engine: AsyncEngine, set
     """Among good entries the bad ones are found, kept with their reasons, and never quoted in the log."""
     (session_id,) = await add_sessions(engine, 1)
     unknown = str(uuid4())
-    home = keys.partition_of(session_id, PARTITIONS)
+    core = keys.partition_of(session_id, PARTITIONS)
     await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 51)))
-    await put(redis, home, session_id, b'{"type":"message_received","what":"Ana wrote"')
-    await put(redis, home, session_id, b'{"type":"poem","data":"what Ana wrote"}')
-    await redis.xadd(keys.events(home), {"unexpected": "what Ana wrote"})
-    await put(redis, home, unknown, msgspec.json.encode(message(unknown, 1, text="what Ana wrote")))
+    await put(redis, core, session_id, b'{"type":"message_received","what":"Ana wrote"')
+    await put(redis, core, session_id, b'{"type":"poem","data":"what Ana wrote"}')
+    await redis.xadd(keys.events(core), {"unexpected": "what Ana wrote"})
+    await put(redis, core, unknown, msgspec.json.encode(message(unknown, 1, text="what Ana wrote")))
     await publish(redis, PARTITIONS, session_id, message(session_id, 51, text="what\0Ana wrote"))
     await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(52, 101)))
     with capture_logs() as lines:
@@ -201,7 +201,7 @@ async def test_a_mended_entry_can_be_retried(redis: Redis, engine: AsyncEngine, 
     async with working(settings):
         await until(lambda: dead_letters.listed(redis, PARTITIONS), what="a dead entry")
         assert not any((await lag(redis, PARTITIONS)).values())
-        await Sessions(engine).create(name="Tuesday", id=unknown)
+        await StoredSessions(engine).create(name="Tuesday", id=unknown)
         assert await dead_letters.retry(redis, PARTITIONS) == 1
         await until(lambda: stored(engine), what="the message")
     assert await stored(engine) == {unknown: [7]}

@@ -34,7 +34,7 @@ async def session_id(engine: AsyncEngine) -> str:
 
 async def make_hot(redis: Redis, session_id: str, seq: int, epoch: str = EPOCH) -> str:
     """Let Redis know the session as it was at that seq; returns its key."""
-    hot = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
+    session = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
     fields: dict[Any, Any] = {
         "epoch": epoch,
         "seq": seq,
@@ -43,8 +43,8 @@ async def make_hot(redis: Redis, session_id: str, seq: int, epoch: str = EPOCH) 
         "idle_seconds": 600,
         "presence": "full",
     }
-    await redis.hset(hot, mapping=fields)
-    return hot
+    await redis.hset(session, mapping=fields)
+    return session
 
 
 async def stored(engine: AsyncEngine) -> list[tuple[int, str]]:
@@ -59,7 +59,7 @@ async def test_they_are_published_again(
     redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """The session goes on in another epoch, above everything written; both messages of a seq are rows in the end."""
-    hot = await make_hot(redis, session_id, 4)
+    session = await make_hot(redis, session_id, 4)
     again = [message(session_id, seq, text=f"second {seq}") for seq in (3, 4)]
     await publish(redis, PARTITIONS, session_id, *again)
     with capture_logs() as lines:
@@ -68,13 +68,16 @@ async def test_they_are_published_again(
     assert await stored(engine) == [*FIRST, (2_000_001, "second 3"), (2_000_002, "second 4")]
     ids = await rows(engine, "SELECT id::text FROM messages WHERE seq > 2000000 ORDER BY seq")
     assert [one for (one,) in ids] == [event.data.id for event in again]
-    assert (await redis.hget(hot, "epoch") != EPOCH.encode(), await redis.hget(hot, "seq")) == (True, b"2000002")
-    assert await redis.hget(hot, "persisted") == b"2000002"
+    assert (await redis.hget(session, "epoch") != EPOCH.encode(), await redis.hget(session, "seq")) == (
+        True,
+        b"2000002",
+    )
+    assert await redis.hget(session, "persisted") == b"2000002"
     assert await dead_letters.listed(redis, PARTITIONS) == []
     told = [(line["seq"], line["new_seq"]) for line in lines if line["event"] == "worker.message_restored"]
     assert told == [(3, 2_000_001), (4, 2_000_002)]
     assert "worker.seq_missing" not in str(lines)
-    log: Any = await redis.xrange(f"{hot}:log")
+    log: Any = await redis.xrange(f"{session}:log")
     header, _, body = log[0][1][b"p"].partition(b"\n")
     assert header == b"2000001 e -"
     assert decode_stored(body) == msgspec.structs.replace(again[0], seq=2_000_001)
@@ -84,12 +87,12 @@ async def test_an_epoch_that_is_over_already(
     redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """When a gateway was faster the message goes into the epoch that has begun."""
-    hot = await make_hot(redis, session_id, 2_000_000, epoch="new")
+    session = await make_hot(redis, session_id, 2_000_000, epoch="new")
     await publish(redis, PARTITIONS, session_id, message(session_id, 4, text="second"))
     async with working(settings):
         await drained(redis)
     assert await stored(engine) == [*FIRST, (2_000_001, "second")]
-    assert await redis.hget(hot, "epoch") == b"new"
+    assert await redis.hget(session, "epoch") == b"new"
 
 
 async def test_no_hot_state(redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str) -> None:

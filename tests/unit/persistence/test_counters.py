@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from broker.events import instant
-from persistence.counters import Tally
+from persistence.counters import Counters
 from persistence.rows import Record
 from tests.stream_fixtures import message
 
@@ -19,9 +19,9 @@ def record(age_seconds: float) -> Record:
 
 def test_one_of_sixteen_is_timed() -> None:
     """The age of every sixteenth event, the first included, is counted; one from a clock ahead of ours is 0 old."""
-    tally = Tally()
-    tally.committed([record(-5), *[record(100)] * 16, record(100)])
-    assert tally.persist_seconds.count == 2
-    assert 99 < tally.persist_seconds.total < 110
-    tally.committed([])
-    assert tally.persist_seconds.count == 2
+    counters = Counters()
+    counters.committed([record(-5), *[record(100)] * 16, record(100)])
+    assert counters.persist_seconds.count == 2
+    assert 99 < counters.persist_seconds.total < 110
+    counters.committed([])
+    assert counters.persist_seconds.count == 2

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.sessions.event_log import Payload, parse, read
+from broker.sessions.event_log import Event, parse, read
 from broker.sessions.live_sessions import fold
 
 
@@ -16,13 +16,13 @@ from broker.sessions.live_sessions import fold
 )
 def test_parse(seq: int, kind: bytes, subject: bytes, body: bytes) -> None:
     """The header is taken apart, the body stays as it is, line breaks and all."""
-    assert parse(b"%d %b %b\n%b" % (seq, kind, subject, body)) == Payload(seq, kind, subject, body)
+    assert parse(b"%d %b %b\n%b" % (seq, kind, subject, body)) == Event(seq, kind, subject, body)
 
 
 def test_read() -> None:
     """A range of the log is told in its order; an empty one is nothing."""
     entries = [[b"7-0", [b"p", b"7 m u1\n{}"]], [b"8-0", [b"p", b"8 c -\n[]"]]]
-    assert read(entries) == [Payload(7, b"m", b"u1", b"{}"), Payload(8, b"c", b"-", b"[]")]
+    assert read(entries) == [Event(7, b"m", b"u1", b"{}"), Event(8, b"c", b"-", b"[]")]
     assert read([]) == []
 
 

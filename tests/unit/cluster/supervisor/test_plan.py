@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cluster.state.home import Home
-from cluster.supervisor.plan import Fabric, Plan
+from cluster.supervisor.plan import LaunchFactory, Plan
 from gateway.settings import load
 
 
@@ -37,8 +37,8 @@ def test_servers_that_are_set_are_used() -> None:
 
 def test_children_get_the_environment_and_their_own_address() -> None:
     """A gateway gets everything that was passed on, the servers in use, and the address it is to listen on."""
-    fabric = Fabric(plan(SPIRIT="1", PORT="8100"), "redis://r", "postgresql://p")
-    environment = fabric.gateway("gw-1", "127.0.0.1", 41001).environment
+    launches = LaunchFactory(plan(SPIRIT="1", PORT="8100"), "redis://r", "postgresql://p")
+    environment = launches.gateway("gw-1", "127.0.0.1", 41001).environment
     assert environment is not None
     assert {
         "SPIRIT": "1",
@@ -47,8 +47,8 @@ def test_children_get_the_environment_and_their_own_address() -> None:
         "REDIS_URL": "redis://r",
         "DATABASE_URL": "postgresql://p",
     }.items() <= environment.items()
-    assert fabric.gateway("gw-1", "127.0.0.1", 41001).argv[-3:] == ("gateway", "--id", "gw-1")
-    worker = fabric.worker("worker-1", 41003)
+    assert launches.gateway("gw-1", "127.0.0.1", 41001).argv[-3:] == ("gateway", "--id", "gw-1")
+    worker = launches.worker("worker-1", 41003)
     assert worker.argv[-3:] == ("worker", "--id", "worker-1")
     assert worker.environment is not None
     assert {"HOST": "127.0.0.1", "WORKER_METRICS_PORT": "41003"}.items() <= worker.environment.items()

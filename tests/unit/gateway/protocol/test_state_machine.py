@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.protocol import close_codes
 from gateway.protocol.commands import Join
-from gateway.protocol.state_machine import Announce, Effect, End, Participant, Phase, Pong, Publish, Refuse
+from gateway.protocol.state_machine import Announce, Effect, End, Phase, Pong, Publish, Refuse, StateMachine
 from tests.unit.gateway.protocol.test_commands import PAYLOADS
 
 JOIN: dict[str, Any] = {"type": "join", "id": 1, "name": "Ana"}
@@ -17,14 +17,14 @@ MESSAGE: dict[str, Any] = {"type": "message", "id": 2, "text": "hi"}
 NOT_YET = Refuse(9, "not_joined", "wait for `welcome` first", is_retryable=True)
 
 
-def say(participant: Participant, **fields: Any) -> Effect:
+def say(participant: StateMachine, **fields: Any) -> Effect:
     """Have the client say it."""
     return participant.heard(json.dumps(fields).encode())
 
 
-def at(phase: Phase, malformed_limit: int = 3) -> Participant:
+def at(phase: Phase, malformed_limit: int = 3) -> StateMachine:
     """A participant who has come so far."""
-    participant = Participant(malformed_limit)
+    participant = StateMachine(malformed_limit)
     if phase >= Phase.JOINING:
         say(participant, **JOIN)
     if phase >= Phase.JOINED:
@@ -155,7 +155,7 @@ def test_a_good_frame_forgives() -> None:
 @given(st.lists(PAYLOADS | st.just(json.dumps(JOIN).encode()), max_size=12), st.integers(0, 12))
 def test_whatever_comes(payloads: list[bytes], joined_after: int) -> None:
     """Any frames in any order give effects and never raise; there is one join, one end, and nothing after it."""
-    participant = Participant(malformed_limit=3)
+    participant = StateMachine(malformed_limit=3)
     effects: list[Effect] = []
     for number, payload in enumerate(payloads):
         if number == joined_after and participant.phase is Phase.JOINING:

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.sessions.event_log import Payload
+from broker.sessions.event_log import Event
 from gateway.recovery.cursor import UNBOUNDED, Cursor, OutrunError
 
 LIMIT = 4
 
 
-def events(*seqs: int) -> list[Payload]:
+def events(*seqs: int) -> list[Event]:
     """Events of the log."""
-    return [Payload(seq, b"m", b"-", b"") for seq in seqs]
+    return [Event(seq, b"m", b"-", b"") for seq in seqs]
 
 
-def page(log: Sequence[int], after: int) -> list[Payload]:
+def page(log: Sequence[int], after: int) -> list[Event]:
     """What the log answers."""
     return events(*[seq for seq in log if seq > after][:LIMIT])
 

@@ -8,32 +8,32 @@ from starlette.applications import Starlette
 
 from broker.errors import BrokerUnavailableError
 from broker.pubsub.publisher import Publisher
-from broker.pubsub.relay_probe import Canary
+from broker.pubsub.relay_probe import ProbeChannel
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.event_log import Log
-from broker.sessions.live_sessions import Sessions as LiveSessions
+from broker.sessions.event_log import EventLog
+from broker.sessions.live_sessions import LiveSessions
 from gateway.access.admission import Door
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Claims, Tokens
-from gateway.counters import Tally
+from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
-from gateway.lifecycle.relay_probe import Hearing
+from gateway.lifecycle.relay_probe import RelayProbe
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
-from gateway.rest.services import Counters, Readiness, Services
+from gateway.rest.services import HealthCounters, Readiness, Services
 from gateway.rooms.hub import Hub
 from gateway.settings import Settings
-from gateway.telemetry.collector import Readings
-from gateway.telemetry.dependency_probe import Vitals
-from gateway.telemetry.loop_lag import Lag
+from gateway.telemetry.collector import Collector
+from gateway.telemetry.dependency_probe import DependencyProbe
+from gateway.telemetry.loop_lag import LoopLag
 from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.messages import Messages
-from persistence.sessions import Sessions as StoredSessions
+from persistence.sessions import StoredSessions
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
 SESSION = "11111111-1111-4111-8111-111111111111"
@@ -55,22 +55,22 @@ async def offline() -> AsyncIterator[Services]:
     engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1, max_overflow=0, timeout_seconds=1)
     link = Link("redis://127.0.0.1:1/0")
     scripts = Scripts(link)
-    door, tally = Door(settings), Tally()
+    door, counters = Door(settings), Counters()
     live, stored, passwords = LiveSessions(link, scripts, partitions=16), StoredSessions(engine), Passwords()
     subscriber = Subscriber(link)
     publisher = Publisher(link, scripts, partitions=16, max_backlog=1000)
-    hub = Hub(subscriber, live, Log(link, partitions=16), tally)
-    readings = Readings(
+    hub = Hub(subscriber, live, EventLog(link, partitions=16), counters)
+    readings = Collector(
         gateway_id="gw-test",
         door=door,
         drain=Drain(door, settings),
         hub=hub,
         link=link,
         publisher=publisher,
-        tally=tally,
-        hearing=Hearing(Canary(scripts, subscriber, lease="gw-test"), link),
-        lag=Lag(),
-        vitals=Vitals(link, ping_redis=unreachable, ping_database=reachable, partitions=16),
+        counters=counters,
+        relay_probe=RelayProbe(ProbeChannel(scripts, subscriber, lease="gw-test"), link),
+        lag=LoopLag(),
+        dependency_probe=DependencyProbe(link, ping_redis=unreachable, ping_database=reachable, partitions=16),
         is_ready=lambda: False,
         max_backlog=1000,
     )
@@ -85,7 +85,7 @@ async def offline() -> AsyncIterator[Services]:
         publisher=publisher,
         hub=hub,
         readiness=lambda: Readiness(is_ready=False, reason="Redis is not reachable"),
-        counters=lambda: Counters(
+        health=lambda: HealthCounters(
             gateway_id="gw-test",
             sockets=3,
             sessions=2,

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from gateway.rooms.commit_waiters import REFUSED_KEPT, Commits
+from gateway.rooms.commit_waiters import REFUSED_KEPT, CommitWaiters
 
 
-def waiting(commits: Commits, *seqs: int) -> list[tuple[int, bool | None]]:
+def waiting(commits: CommitWaiters, *seqs: int) -> list[tuple[int, bool | None]]:
     """Wait for each seq; what is told is collected."""
     told: list[tuple[int, bool | None]] = []
 
@@ -19,7 +19,7 @@ def waiting(commits: Commits, *seqs: int) -> list[tuple[int, bool | None]]:
 
 def test_told_in_order_of_seq() -> None:
     """A watermark tells everyone up to it, in order of seq, once each."""
-    commits = Commits()
+    commits = CommitWaiters()
     told = waiting(commits, 5, 3, 9, 3)
     commits.committed(5)
     assert told == [(3, True), (3, True), (5, True)]
@@ -32,7 +32,7 @@ def test_told_in_order_of_seq() -> None:
 
 def test_told_at_once() -> None:
     """What is committed or refused already is told at once; a watermark never goes back."""
-    commits = Commits()
+    commits = CommitWaiters()
     commits.committed(4)
     commits.committed(2)
     commits.refused(6)
@@ -42,7 +42,7 @@ def test_told_at_once() -> None:
 
 def test_refused() -> None:
     """Only who waits for the refused seq is told so."""
-    commits = Commits()
+    commits = CommitWaiters()
     told = waiting(commits, 7, 8, 7)
     commits.refused(7)
     assert told == [(7, False), (7, False)]
@@ -52,7 +52,7 @@ def test_refused() -> None:
 
 def test_a_later_epoch_commits_nothing_of_an_earlier_one() -> None:
     """What was published before Redis lost data is never called committed because of what came after."""
-    commits = Commits()
+    commits = CommitWaiters()
     told = waiting(commits, 42, 2_000_001)
     commits.committed(2_000_001)
     assert told == [(42, None), (2_000_001, True)]
@@ -61,7 +61,7 @@ def test_a_later_epoch_commits_nothing_of_an_earlier_one() -> None:
 
 def test_refusals_are_bounded() -> None:
     """Old refusals are forgotten."""
-    commits = Commits()
+    commits = CommitWaiters()
     for seq in range(1, REFUSED_KEPT + 2):
         commits.refused(seq)
     assert waiting(commits, 1, 2) == [(2, False)]
@@ -69,7 +69,7 @@ def test_refusals_are_bounded() -> None:
 
 async def test_reached() -> None:
     """`reached` waits; whoever gave up waiting harms nobody."""
-    commits = Commits()
+    commits = CommitWaiters()
     first, second = (asyncio.ensure_future(commits.reached(1)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gateway.rooms.members import Attendance
+from gateway.rooms.members import Members
 
 
 class Socket(msgspec.Struct, eq=False):
@@ -13,14 +13,14 @@ class Socket(msgspec.Struct, eq=False):
 
 def test_empty() -> None:
     """Nobody is there at first, and whoever is unknown goes without harm."""
-    attendance: Attendance[Socket] = Attendance()
+    attendance: Members[Socket] = Members()
     attendance.discard(Socket("ana"))
     assert (bool(attendance), list(attendance), attendance.of("ana")) == (False, [], ())
 
 
 def test_one_each() -> None:
     """Every user's socket is found by the user, until it goes."""
-    attendance: Attendance[Socket] = Attendance()
+    attendance: Members[Socket] = Members()
     ana, ben = Socket("ana"), Socket("ben")
     attendance.add(ana)
     attendance.add(ben)
@@ -33,7 +33,7 @@ def test_one_each() -> None:
 
 def test_several_of_one() -> None:
     """Several sockets of a user come in their order, and go one by one in any."""
-    attendance: Attendance[Socket] = Attendance()
+    attendance: Members[Socket] = Members()
     sockets = [Socket("ana") for _ in range(3)]
     for socket in sockets:
         attendance.add(socket)
@@ -49,7 +49,7 @@ def test_several_of_one() -> None:
 
 def test_going_while_all_are_visited() -> None:
     """Whoever is visited may take themselves and others away."""
-    attendance: Attendance[Socket] = Attendance()
+    attendance: Members[Socket] = Members()
     sockets = [Socket("ana"), Socket("ana"), Socket("ben"), Socket("cat")]
     for socket in sockets:
         attendance.add(socket)

@@ -8,7 +8,7 @@ import pytest
 from broker.errors import BrokerUnavailableError
 from broker.redis.link import Link
 from gateway.telemetry import dependency_probe
-from gateway.telemetry.dependency_probe import Vitals
+from gateway.telemetry.dependency_probe import DependencyProbe
 from persistence.errors import DatabaseUnavailableError
 
 
@@ -32,7 +32,7 @@ async def test_postgres(
 ) -> None:
     """Postgres is up when it answers in time; only answers have a round trip."""
     monkeypatch.setattr(dependency_probe, "LOOK_SECONDS", 0.05)
-    found = Vitals(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=ping, partitions=2)
+    found = DependencyProbe(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=ping, partitions=2)
     await found.look()
     assert (found.is_postgres_up, found.postgres_seconds.count) == (is_up, count)
 
@@ -43,10 +43,10 @@ async def test_redis_away() -> None:
     async def away() -> None:
         raise BrokerUnavailableError("Redis is away")
 
-    found = Vitals(Link("redis://127.0.0.1:1/0"), ping_redis=away, ping_database=answers, partitions=2)
+    found = DependencyProbe(Link("redis://127.0.0.1:1/0"), ping_redis=away, ping_database=answers, partitions=2)
     await found.look()
     assert not found.is_redis_up
     assert found.backlog.entries == 0
-    found = Vitals(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=answers, partitions=2)
+    found = DependencyProbe(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=answers, partitions=2)
     await found.look()
     assert (found.is_redis_up, found.redis_seconds.count) == (False, 1)

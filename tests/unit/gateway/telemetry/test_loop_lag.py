@@ -3,12 +3,12 @@
 import asyncio
 import time
 
-from gateway.telemetry.loop_lag import RECENT_SECONDS, TICK_SECONDS, Lag
+from gateway.telemetry.loop_lag import RECENT_SECONDS, TICK_SECONDS, LoopLag
 
 
 async def test_greatest_of_the_recent() -> None:
     """The greatest lag of the last five seconds counts, then the next smaller one that is still recent."""
-    lag = Lag()
+    lag = LoopLag()
     now = asyncio.get_running_loop().time()
     assert lag.seconds == 0
     lag.late(now - RECENT_SECONDS - 1, 9)
@@ -22,7 +22,7 @@ async def test_greatest_of_the_recent() -> None:
 
 async def test_a_blocked_loop() -> None:
     """A loop that is blocked shows as soon as it runs on."""
-    lag = Lag()
+    lag = LoopLag()
     task = asyncio.create_task(lag.run())
     await asyncio.sleep(0)
     time.sleep(TICK_SECONDS + 0.2)  # noqa: ASYNC251 - this is the fault
