@@ -23,8 +23,9 @@ from broker.sessions.event_log import EventLog
 from broker.sessions.fence import Fence
 from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions
-from gateway.access.admission import Admission, Door
+from gateway.access.admission import Admission
 from gateway.access.directory import Directory
+from gateway.access.door import Door
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
 from gateway.app import create_app
@@ -40,8 +41,11 @@ from gateway.lifecycle.server import SETTLE_SECONDS, Server
 from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
 from gateway.rest.services import Readiness, Services
+from gateway.rooms.driver import RoomDriver
+from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
+from gateway.rooms.publishing import Publishing
 from gateway.settings import Settings
 from gateway.tasks import Tasks
 from gateway.telemetry import logs
@@ -84,7 +88,6 @@ class Gateway:
         settings = self._settings
         seconds = settings.redis_timeout_seconds
         self._link = Link(settings.redis_url, timeout_seconds=seconds, name=f"{self._id}-link")
-        self._subscriber = Subscriber(self._link)
         self._engine = create_engine(
             settings.database_url,
             pool_size=settings.db_pool_size,
@@ -115,9 +118,9 @@ class Gateway:
             "link": self._link.keeper.run(),
             "installation": self._check_installation(),
             "fencing": self._fencing.run(),
-            "beat": self._gateway_lease.run(),
-            "canary": self._relay_probe.run(),
-            "lag": self._lag.run(),
+            "gateway_lease": self._gateway_lease.run(),
+            "relay_probe": self._relay_probe.run(),
+            "loop_lag": self._lag.run(),
             "heartbeat": context.heartbeat.run(),
             "dependency_probe": self._dependency_probe.run(),
         }
@@ -136,7 +139,12 @@ class Gateway:
         settings = self._settings
         partitions = settings.partitions
         lease = f"{self._id}-{secrets.token_hex(4)}"
+        counters = Counters()
+        # Redis
         scripts = Scripts(self._link)
+        subscriber = Subscriber(self._link)
+        publisher = Publisher(self._link, scripts, partitions=partitions, max_backlog=settings.max_backlog)
+        event_log = EventLog(self._link, partitions=partitions)
         sessions = LiveSessions(
             self._link,
             scripts,
@@ -145,24 +153,19 @@ class Gateway:
             idle_seconds=settings.session_idle_seconds,
             grace_seconds=settings.resume_grace_seconds,
         )
-        recent = EventLog(self._link, partitions=partitions)
-        publisher = Publisher(self._link, scripts, partitions=partitions, max_backlog=settings.max_backlog)
+        # Postgres
         stored = StoredSessions(self._engine)
+        messages = Messages(self._engine)
+        # Rooms
+        scheduler = FlushScheduler()
+        driver = RoomDriver(sessions, event_log, scheduler, counters)
+        hub = Hub(subscriber, sessions, driver, counters)
+        leave_queue = LeaveQueue(sessions)
+        reader = RecoveryReader(event_log, sessions, messages)
+        # Access
         directory = Directory(sessions, stored)
         tokens = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
-        counters = Counters()
-        self._hub = hub = Hub(self._subscriber, sessions, recent, counters)
-        canary = ProbeChannel(scripts, self._subscriber, lease=lease)
-        self._relay_probe = RelayProbe(canary, self._link)
-        hub.listen(canary.channel, self._relay_probe.heard)
-        self._lag = LoopLag()
-        messages = Messages(self._engine)
-        reader = RecoveryReader(recent, sessions, messages)
-        fence = Fence(self._link, sessions, name=lease)
-        self._fencing = Fencing(self._link, scripts, fence, Marks(self._engine))
-        leave_queue = LeaveQueue(sessions)
         self._door = Door(settings)
-        self._drain = Drain(self._door, settings)
         admission = Admission(
             hub=hub,
             sessions=sessions,
@@ -173,6 +176,15 @@ class Gateway:
             leave_queue=leave_queue,
             lease=lease,
         )
+        # Lifecycle
+        self._drain = Drain(self._door, settings)
+        self._fencing = Fencing(self._link, scripts, Fence(self._link, sessions, name=lease), Marks(self._engine))
+        leases = GatewayLeases(self._link, scripts, partitions=partitions, lease=lease)
+        self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, partitions=partitions)
+        probe_channel = ProbeChannel(scripts, subscriber, lease=lease)
+        self._relay_probe = RelayProbe(probe_channel, self._link)
+        # Telemetry
+        self._lag = LoopLag()
         self._dependency_probe = DependencyProbe(
             self._link, ping_redis=self._ping_redis, ping_database=self._ping_database, partitions=partitions
         )
@@ -200,26 +212,33 @@ class Gateway:
             live_sessions=sessions,
             publisher=publisher,
             hub=hub,
+            driver=driver,
             readiness=self._readiness,
             health=collector.health,
             metrics=Exposition("gateway", self._id, collector),
             ping_database=self._ping_database,
             ping_redis=self._ping_redis,
         )
+        replays = Replays(
+            reader=reader,
+            hub=hub,
+            driver=driver,
+            scheduler=scheduler,
+            tasks=self._tasks,
+            counters=counters,
+            max_buffer_bytes=settings.max_buffer_bytes,
+            patience_seconds=settings.slow_consumer_seconds,
+        )
         context = Context(
             hub=hub,
+            driver=driver,
+            scheduler=scheduler,
             publisher=publisher,
+            publishing=Publishing(publisher, driver, counters),
             admission=admission,
             door=self._door,
             leave_queue=leave_queue,
-            replays=Replays(
-                reader,
-                hub,
-                self._tasks,
-                counters,
-                max_buffer_bytes=settings.max_buffer_bytes,
-                patience_seconds=settings.slow_consumer_seconds,
-            ),
+            replays=replays,
             heartbeat=Heartbeat(settings.heartbeat_seconds),
             tasks=self._tasks,
             counters=counters,
@@ -228,8 +247,20 @@ class Gateway:
             max_buffer_bytes=settings.max_buffer_bytes,
             max_malformed_frames=settings.max_malformed_frames,
         )
-        leases = GatewayLeases(self._link, scripts, partitions=partitions, lease=lease)
-        self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, partitions=partitions)
+        # Who hears what of the link, in this order: scripts are loaded first; fencing shuts them before anything can
+        # ask for a seq; then the channels are heard again, and who relies on the connection is told that it is new.
+        self._link.on_up = (
+            scripts.load,
+            self._fencing.linked,
+            subscriber.resubscribe,
+            self._gateway_lease.linked,
+            self._relay_probe.linked,
+        )
+        self._link.on_message = subscriber.message
+        self._link.start_of_read = scheduler.start_of_read
+        self._link.end_of_read = scheduler.end_of_read
+        subscriber.listener = hub
+        hub.listen(probe_channel.channel, self._relay_probe.heard)
         return services, context
 
     # What keeps running

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from broker import keys
@@ -17,8 +18,11 @@ from broker.sessions.event_log import EventLog
 from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
 from gateway.counters import Counters
 from gateway.protocol.close_codes import Ending
+from gateway.rooms.driver import RETRY_SECONDS, RoomDriver
+from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
+from gateway.rooms.membership import Membership
 from gateway.rooms.room import Room
 from tests.frames import server_frames
 from tests.session_state import NAMES, SESSION, eventually, kept, take_lease
@@ -29,23 +33,22 @@ MARK = "the mark"
 
 
 class Recorder:
-    """A socket that remembers what is written; it ends as a connection does, also when it is told to at a write."""
+    """Carries a membership and remembers what is written; it ends as a connection does, also in the middle of a write.
 
-    def __init__(self, hub: Hub, room: Room, user_id: str, name: str, *, wants_batches: bool = False) -> None:
-        self.id = name
-        self.wants_batches = wants_batches
-        self.wants_persisted = False
+    A connection that ends in the middle of a write defers its end, as `ends_at_write` does.
+    """
+
+    def __init__(
+        self, core: "GatewayCore", room: Room, user: User, connection_id: str, *, wants_batches: bool = False
+    ) -> None:
+        self.id = connection_id
+        self.room = room
+        self.membership = Membership(connection_id, user, room, self, wants_batches=wants_batches)
         self.writes: list[list[Any]] = []
         self.ending: Ending | None = None
         self.ends_at_write: Ending | None = None
-        self._hub = hub
-        self.room = room
-        self._user_id = user_id
-
-    @property
-    def user_id(self) -> str:
-        """Whose connection it is."""
-        return self._user_id
+        self.unsent_bytes = 0
+        self._core = core
 
     def write(self, data: bytes) -> None:
         """Remember the frames of one write."""
@@ -54,14 +57,23 @@ class Recorder:
         assert frames[-1][2] == len(data), "whole frames only"
         self.writes.append([json.loads(payload) for _, payload, _ in frames])
         if self.ends_at_write is not None:
-            self.end(self.ends_at_write)
+            self._core.scheduler.defer(partial(self.end, self.ends_at_write))
+
+    def answer(self, data: bytes) -> None:
+        """Remember the frames of an answer."""
+        self.write(data)
 
     def end(self, ending: Ending) -> None:
         """Leave the room."""
         if self.ending is None:
             self.ending = ending
-            self.room.detach(self)
-            self._hub.drop_if_empty(self.room)
+            self._core.hub.leave(self.membership)
+
+    def pause_reading(self) -> None:
+        """Nobody sends anything."""
+
+    def resume_reading(self) -> None:
+        """Nobody sends anything."""
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -113,14 +125,6 @@ class RelayGate:
         """The channel is heard again."""
         self._hub.resubscribed(channel)
 
-    def start_of_read(self) -> None:
-        """Something comes."""
-        self._hub.start_of_read()
-
-    def end_of_read(self) -> None:
-        """Everything of one read came."""
-        self._hub.end_of_read()
-
     def shut(self) -> None:
         """Keep what comes from now on."""
         self.is_shut = True
@@ -152,11 +156,17 @@ class GatewayCore:
     """Everything between Redis and the sockets of one gateway."""
 
     def __init__(
-        self, url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0, is_apart: bool = True
+        self,
+        url: str,
+        info: SessionInfo = INFO,
+        *,
+        timeout_seconds: float = 5.0,
+        retry_seconds: float = RETRY_SECONDS,
+        is_apart: bool = True,
     ) -> None:
         self.info = info
         self.link = Link(url, timeout_seconds=timeout_seconds)
-        # A gateway has one link for both; apart, a test can take the one away and use the other.
+        # A gateway has one link for both; with two, a test can take the one away and use the other.
         self.listening = self.link
         if is_apart:
             self.listening = Link(url, timeout_seconds=timeout_seconds, name="seance-listening")
@@ -164,10 +174,26 @@ class GatewayCore:
         self.scripts = Scripts(self.link)
         self.sessions = LiveSessions(self.link, self.scripts, partitions=PARTITIONS)
         self.publisher = Publisher(self.link, self.scripts, partitions=PARTITIONS, max_backlog=100_000)
-        self.hub = Hub(self.subscriber, self.sessions, EventLog(self.link, partitions=PARTITIONS), Counters())
+        self.counters = Counters()
+        self.scheduler = FlushScheduler()
+        self.driver = RoomDriver(
+            self.sessions,
+            EventLog(self.link, partitions=PARTITIONS),
+            self.scheduler,
+            self.counters,
+            retry_seconds=retry_seconds,
+        )
+        self.hub = Hub(self.subscriber, self.sessions, self.driver, self.counters)
         self.leave_queue = LeaveQueue(self.sessions)
         self.gate = RelayGate(self.hub)
+        self.link.on_up = (self.scripts.load,)
+        self.listening.on_up = (*self.listening.on_up, self.subscriber.resubscribe)
+        self.listening.on_message = self.subscriber.message
+        for link in (self.link, self.listening):
+            link.start_of_read = self.scheduler.start_of_read
+            link.end_of_read = self.scheduler.end_of_read
         self.subscriber.listener = self.gate
+        self._joins: list[tuple[Room, contextlib.AsyncExitStack]] = []
         self.key = self.sessions.key(info.id)
         self.log_key = keys.log(keys.partition_of(info.id, PARTITIONS), info.id)
 
@@ -178,25 +204,47 @@ class GatewayCore:
         await take_lease(self.link, self.info.id, PARTITIONS)
         return await self.sessions.join(self.info.id, user, gateway="gw-1", connection=connection or name)
 
-    def recorder(self, room: Room, user_id: str, name: str | None = None, *, wants_batches: bool = False) -> Recorder:
-        """A socket of the user, not attached yet."""
-        return Recorder(self.hub, room, user_id, name or NAMES[user_id], wants_batches=wants_batches)
+    async def enter(self) -> Room:
+        """The room of the session, with one more join under way until `left`."""
+        stack = contextlib.AsyncExitStack()
+        room = await stack.enter_async_context(self.hub.joining(self.info))
+        self._joins.append((room, stack))
+        return room
+
+    async def left(self, room: Room) -> None:
+        """A join under way in the room is over."""
+        join = next(join for join in self._joins if join[0] is room)
+        self._joins.remove(join)
+        await join[1].aclose()
+
+    def recorder(
+        self,
+        room: Room,
+        user_id: str,
+        name: str | None = None,
+        *,
+        connection: str | None = None,
+        wants_batches: bool = False,
+    ) -> Recorder:
+        """A carrier of a membership of the user, not seated yet."""
+        name = name or NAMES[user_id]
+        return Recorder(self, room, User(user_id, name), connection or name, wants_batches=wants_batches)
 
     async def join(
         self, user_id: str, name: str | None = None, *, connection: str | None = None, wants_batches: bool = False
     ) -> Recorder:
         """A user who has joined; `connection` is the name of the socket, by default the user's own."""
-        room = await self.hub.enter(self.info)
+        room = await self.enter()
         seat = await self.seat(user_id, name, connection=connection)
-        member = self.recorder(room, user_id, connection or name, wants_batches=wants_batches)
+        member = self.recorder(room, user_id, name, connection=connection, wants_batches=wants_batches)
         self.attach(member, seat)
-        self.hub.left(room)
+        await self.left(room)
         return member
 
     def attach(self, member: Recorder, seat: Seat) -> None:
         """The seat is taken: the member gets what comes after it."""
-        member.room.seat(member, seat.seq, seat.epoch)
-        assert member.room.attach(member, seat.seq)
+        self.driver.seat(member.membership, seat.seq, seat.epoch)
+        assert self.driver.attach(member.membership, seat.seq)
 
     async def say(self, text: str = "hi", *, user_id: str | None = None) -> int:
         """A message from elsewhere; its seq."""
@@ -230,8 +278,9 @@ class GatewayCore:
 
     async def position(self) -> tuple[str, int]:
         """Epoch and last seq of the session's hot state."""
-        epoch, seq, _ = await self.sessions.send_position(self.info.id)
-        return epoch.decode(), int(seq)
+        position = await self.sessions.position(self.info.id)
+        assert position is not None
+        return position.epoch, position.seq
 
     async def hears(self, *channels: str) -> None:
         """Return once these are the channels that anybody hears; the wishes go over another connection."""
@@ -243,10 +292,17 @@ class GatewayCore:
 
 @contextlib.asynccontextmanager
 async def gateway_core(
-    url: str, info: SessionInfo = INFO, *, timeout_seconds: float = 5.0, is_apart: bool = True
+    url: str,
+    info: SessionInfo = INFO,
+    *,
+    timeout_seconds: float = 5.0,
+    retry_seconds: float = RETRY_SECONDS,
+    is_apart: bool = True,
 ) -> AsyncIterator[GatewayCore]:
-    """A house whose session is open, connected meanwhile."""
-    gateway_core = GatewayCore(url, info, timeout_seconds=timeout_seconds, is_apart=is_apart)
+    """A gateway core whose session is open, connected meanwhile."""
+    gateway_core = GatewayCore(
+        url, info, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds, is_apart=is_apart
+    )
     async with (
         kept(gateway_core.link.keeper),
         kept(gateway_core.listening.keeper) if is_apart else contextlib.nullcontext(),

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from broker import keys
-from broker.pubsub.publisher import Publisher
-from broker.redis.connection import Reply
+from broker.pubsub.publisher import Outcome, Published, Publisher
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.event_log import read
+from broker.sessions.event_log import EventLog
 from tests.gateways import Process
 from tests.rest import eventually
 from tests.services import Services
@@ -38,7 +37,9 @@ class RedisAdmin:
         while count > 0:
             sent = [self._send(text) for _ in range(min(count, AT_ONCE))]
             for answer in sent:
-                seq = int(await answer)
+                outcome = await answer
+                assert isinstance(outcome, Published)
+                seq = outcome.seq
             count -= len(sent)
         return seq
 
@@ -65,24 +66,22 @@ class RedisAdmin:
 
     async def log_first(self) -> int:
         """The seq of the log's first event."""
-        partition = keys.partition_of(self.session_id, PARTITIONS)
-        reply = await self._link.call("XRANGE", keys.log(partition, self.session_id), "-", "+", "COUNT", 1)
-        return read(reply)[0].seq
+        return (await EventLog(self._link, partitions=PARTITIONS).range(self.session_id, 0, limit=1))[0].seq
 
     async def lose_log(self, *, committed: int) -> None:
         """The log is gone, and Postgres has as much as this."""
         await self._link.call("DEL", self._key + ":log")
         await self._link.call("HSET", self._key, "persisted", committed)
 
-    def _send(self, text: str) -> "asyncio.Future[str | Reply]":
-        """Publish in this tick; the future gives Redis' reply."""
-        answer: asyncio.Future[str | Reply] = asyncio.get_running_loop().create_future()
+    def _send(self, text: str) -> "asyncio.Future[Outcome]":
+        """Publish in this tick."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._publisher.send(
             self.session_id,
             user_id=None,
             user_name="RedisAdmin",
             text=text,
-            settle=lambda _, reply: answer.set_result(reply),
+            settle=lambda _, outcome: answer.set_result(outcome),
         )
         return answer
 

@@ -67,6 +67,14 @@ async def kept(keeper: Reconnector) -> AsyncIterator[None]:
             await task
 
 
+def subscriber_on(link: Link) -> Subscriber:
+    """A subscriber that is told what the link brings."""
+    subscriber = Subscriber(link)
+    link.on_up = (subscriber.resubscribe,)
+    link.on_message = subscriber.message
+    return subscriber
+
+
 class ChannelRecorder:
     """Hears channels through a subscriber of its own, and remembers."""
 
@@ -99,12 +107,6 @@ class ChannelRecorder:
     def resubscribed(self, channel: bytes) -> None:
         """The channel is heard again."""
         self.resubscriptions.append(channel)
-
-    def start_of_read(self) -> None:
-        """Something comes."""
-
-    def end_of_read(self) -> None:
-        """Everything of one read came."""
 
 
 class SessionState:

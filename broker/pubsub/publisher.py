@@ -12,7 +12,7 @@ from broker.errors import BacklogFullError, BrokerError, SessionClosedError, Ses
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
 from broker.pubsub.message_ids import MessageIds
 from broker.redis.connection import Reply
-from broker.redis.link import Link
+from broker.redis.link import Link, settle_future
 from broker.redis.scripts import Scripts
 from broker.sessions.epochs import SEQ_LEAP
 
@@ -24,7 +24,7 @@ EphemeralKind = Literal["spirit_thinking", "user_typing"]
 class Published(msgspec.Struct, frozen=True):
     """Where a message stands in its session; for a repeated key, where the first one does.
 
-    Of a first one it may be known already that Postgres has it (`is_persisted`), or never will (`is_refused`).
+    Of the first message it may be known already that Postgres has it (`is_persisted`), or never will (`is_refused`).
     """
 
     seq: int
@@ -33,7 +33,11 @@ class Published(msgspec.Struct, frozen=True):
     is_refused: bool = False
 
 
-_ERRORS: dict[bytes, Callable[[], Exception]] = {
+# What a publish comes to. The errors are those of `Link.call`, and SessionUnknownError, SessionClosedError or
+# BacklogFullError: then nothing was stored.
+Outcome = Published | BrokerError
+
+_ERRORS: dict[bytes, type[BrokerError]] = {
     b"unknown": SessionUnknownError,
     b"closed": SessionClosedError,
     b"backlog": BacklogFullError,
@@ -41,7 +45,7 @@ _ERRORS: dict[bytes, Callable[[], Exception]] = {
 
 
 class Publisher:
-    """Publishes to sessions; errors as for `Link.call`, and those of `published`."""
+    """Publishes to sessions."""
 
     def __init__(self, link: Link, scripts: Scripts, *, partitions: int, max_backlog: int) -> None:
         self._link = link
@@ -61,12 +65,11 @@ class Publisher:
         is_spirit: bool = False,
         key: str | None = None,
         is_awaited: bool = False,
-        settle: Callable[[str, Reply | BrokerError], None],
+        settle: Callable[[str, Outcome], None],
     ) -> str:
-        """Send a message now and return its id; `settle` is called with it and what came, as for `Link.send_script`.
+        """Send a message now and return its id; `settle` is called with it, in the tick in which Redis' answer is read.
 
-        `published` reads the outcome from these two. `is_awaited` says that somebody waits until it is committed: the
-        channel will be told.
+        `is_awaited` says that somebody waits until the message is committed: the channel will be told.
         """
         partition = keys.partition_of(session_id, self._partitions)
         message_id = self._ids.next()
@@ -76,7 +79,7 @@ class Publisher:
         # Only what a person wrote sets the spirit thinking.
         kind = "e" if is_spirit or user_id is None else "m"
         self._scripts.send(
-            partial(settle, message_id),
+            partial(_settle, settle, message_id),
             "publish",
             (keys.session(partition, session_id), keys.prefix(partition)),
             body,
@@ -92,14 +95,9 @@ class Publisher:
 
     async def message(self, session_id: str, **fields: Any) -> Published:
         """Publish a message (fields as for `send`) and wait until it is ordered and on its way."""
-        outcome: asyncio.Future[tuple[str, Reply]] = asyncio.get_running_loop().create_future()
-
-        def settle(message_id: str, reply: Reply | BrokerError) -> None:
-            if not outcome.done():
-                outcome.set_result((message_id, reply))
-
-        self.send(session_id, **fields, settle=settle)
-        return published(*await outcome)
+        outcome: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+        self.send(session_id, **fields, settle=lambda _, result: settle_future(outcome, result))
+        return await outcome
 
     async def ephemeral(self, session_id: str, event: EphemeralKind, user: User | None = None) -> None:
         """Tell whoever is connected now; `user_typing` does not go back to the user it names."""
@@ -107,7 +105,7 @@ class Publisher:
 
     def send_ephemeral(
         self, session_id: str, event: EphemeralKind, user: User | None = None
-    ) -> "asyncio.Future[Reply]":
+    ) -> "asyncio.Future[object]":
         """`ephemeral` without waiting."""
         channel = keys.session(keys.partition_of(session_id, self._partitions), session_id)
         subject = user.id if user is not None and user.id is not None else "-"
@@ -116,21 +114,20 @@ class Publisher:
         return self._link.call("PUBLISH", channel, f"0 {kind} {subject}\n".encode() + body)
 
 
-def published(message_id: str, reply: Reply | BrokerError) -> Published:
-    """Read the reply of the publish script.
+def _settle(settle: Callable[[str, Outcome], None], message_id: str, reply: Reply | BrokerError) -> None:
+    settle(message_id, Published(reply, message_id) if type(reply) is int else _outcome(reply))
 
-    Raises SessionUnknownError, SessionClosedError or BacklogFullError; nothing was stored then. Raises the error that
-    came instead of a reply.
-    """
-    if type(reply) is int:
-        return Published(reply, message_id)
+
+def _outcome(reply: Reply | BrokerError) -> Outcome:
+    """Read a reply of the publish script that is not simply the seq."""
     if isinstance(reply, BrokerError):
-        raise reply
+        return reply
     error = _ERRORS.get(reply)
     if error is not None:
-        raise error()
+        return error()
     seq, first_id, persisted = reply.split(b" ")
     if persisted == b"refused":
         return Published(int(seq), first_id.decode(), is_refused=True)
     # A watermark of a later epoch says nothing about this message.
-    return Published(int(seq), first_id.decode(), is_persisted=0 <= int(persisted) - int(seq) < SEQ_LEAP)
+    is_persisted = 0 <= int(persisted) - int(seq) < SEQ_LEAP
+    return Published(int(seq), first_id.decode(), is_persisted=is_persisted)

@@ -1,4 +1,4 @@
-"""Proof of life: one process publishes to itself on a channel of its own, the way that every event takes.
+"""The relay probe: one process publishes to itself on a channel of its own, the way that every event takes.
 
 A PING proves nothing: a demoted primary answers it, so does a Redis with a full memory, and a dead subscription is
 never asked.
@@ -15,11 +15,11 @@ KEPT_SECONDS = 60
 
 
 class ProbeLostError(BrokerError):
-    """A canary did not come back; the message says how far it came."""
+    """A probe did not come back; the message says how far it came."""
 
 
 class ProbeChannel:
-    """The canaries of one process; whoever listens to the subscriber calls `heard` with what `channel` brings."""
+    """The probes of one process. The listener of the subscriber calls `heard` when `channel` brings something."""
 
     def __init__(self, scripts: Scripts, subscriber: Subscriber, *, lease: str) -> None:
         self._key = keys.canary(lease)
@@ -29,13 +29,13 @@ class ProbeChannel:
         self._heard = asyncio.Event()
 
     def heard(self) -> None:
-        """One came back."""
+        """A probe came back."""
         self._heard.set()
 
-    async def fly(self, number: int, timeout_seconds: float) -> None:
-        """Return once a canary was heard.
+    async def probe(self, number: int, timeout_seconds: float) -> None:
+        """Publish a probe, and return once it was heard.
 
-        Raises CanaryLostError when the time is over, and BrokerError when Redis can't be reached or refuses.
+        Raises ProbeLostError when the time is over, and BrokerError when Redis can't be reached or refuses.
         """
         self._heard.clear()
         stage = "Redis does not confirm a subscription"

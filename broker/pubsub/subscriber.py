@@ -6,6 +6,7 @@ from typing import Protocol
 
 from broker.errors import BrokerError, BrokerUnavailableError
 from broker.redis.connection import Reply
+from broker.redis.futures import ignore_result
 from broker.redis.link import Link
 
 
@@ -18,12 +19,6 @@ class Listener(Protocol):
     def resubscribed(self, channel: bytes) -> None:
         """The channel is heard again after the connection broke: what was published meanwhile must be fetched."""
 
-    def start_of_read(self) -> None:
-        """Something arrived: replies and messages follow."""
-
-    def end_of_read(self) -> None:
-        """Everything that arrived at once was handed out."""
-
 
 Confirmation = asyncio.Future[Reply]
 
@@ -32,15 +27,16 @@ RETRY_SECONDS = 1.0
 
 
 class Subscriber:
-    """The channels that one link listens to."""
+    """The channels that one link listens to.
+
+    The composition root hands `message` and `resubscribe` to the link, and sets `listener`.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self.listener: Listener | None = None
         # What was asked for last, for each channel that is wanted.
         self._subscriptions: dict[bytes, Confirmation] = {}
-        link.messages = self
-        link.on_up.append(self._resubscribe)
 
     async def subscribe(self, channel: bytes) -> None:
         """Return once every later message of the channel will be heard. Raises BrokerUnavailableError."""
@@ -60,7 +56,7 @@ class Subscriber:
     def unsubscribe(self, channel: bytes) -> None:
         """Hear the channel no more."""
         if self._subscriptions.pop(channel, None) is not None and self._link.is_up:
-            self._link.call("UNSUBSCRIBE", channel).add_done_callback(_retrieve)
+            self._link.call("UNSUBSCRIBE", channel).add_done_callback(ignore_result)
 
     def _ask(self, channel: bytes) -> Confirmation:
         confirmation = self._subscriptions[channel] = self._link.call("SUBSCRIBE", channel)
@@ -71,7 +67,8 @@ class Subscriber:
         if confirmation.exception() is not None and self._subscriptions.get(channel) is confirmation:
             del self._subscriptions[channel]
 
-    def _resubscribe(self) -> None:
+    def resubscribe(self) -> None:
+        """There is a new connection: subscribe to every channel that is wanted."""
         for channel in list(self._subscriptions):
             self._ask_again(channel)
 
@@ -95,20 +92,6 @@ class Subscriber:
     # What the link tells
 
     def message(self, channel: bytes, payload: bytes) -> None:
-        """A message came."""
+        """A message came from the link."""
         assert self.listener is not None
         self.listener.heard(channel, payload)
-
-    def start_of_read(self) -> None:
-        """Something arrived: replies and messages follow."""
-        if self.listener is not None:
-            self.listener.start_of_read()
-
-    def end_of_read(self) -> None:
-        """Everything that arrived at once was handed out."""
-        if self.listener is not None:
-            self.listener.end_of_read()
-
-
-def _retrieve(confirmation: Confirmation) -> None:
-    confirmation.exception()

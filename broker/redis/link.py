@@ -6,9 +6,9 @@ read for each message that a gateway publishes (docs/decisions/0006-one-connecti
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import hiredis
 
@@ -19,23 +19,12 @@ from broker.redis.reconnect import Reconnector
 MAX_IN_FLIGHT = 50_000
 
 Command = tuple[str | bytes | int, ...]
+T = TypeVar("T")
+
 # Called once with the reply or, instead of raising it, an error.
 Settle = Callable[[Reply | BrokerError], None]
 # Who waits, the script's source if it is one, and what was sent.
 _Call = tuple[Settle, str | None, Command]
-
-
-class Messages(Protocol):
-    """Who gets the messages of subscribed channels."""
-
-    def message(self, channel: bytes, payload: bytes) -> None:
-        """A message came."""
-
-    def start_of_read(self) -> None:
-        """Something arrived: replies and messages follow."""
-
-    def end_of_read(self) -> None:
-        """Everything that arrived in one read was handed out."""
 
 
 class Link:
@@ -51,8 +40,12 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._wire: Connection | None = None
         self._waiting: deque[_Call] = deque()
-        self.messages: Messages | None = None
-        self.on_up: list[Callable[[], None]] = []
+        # Who is told what, set by the composition root: in order, that there is a new connection; a message of a
+        # channel; that something was read, and that everything of it was handed out.
+        self.on_up: Sequence[Callable[[], None]] = ()
+        self.on_message: Callable[[bytes, bytes], None] = _unheard
+        self.start_of_read: Callable[[], None] = _nothing
+        self.end_of_read: Callable[[], None] = _nothing
 
     @property
     def is_up(self) -> bool:
@@ -63,6 +56,12 @@ class Link:
         """Send a command; the future gives its reply, or raises."""
         future = self._loop.create_future()
         self._send(partial(settle_future, future), None, command)
+        return future
+
+    def ask(self, read: Callable[[Reply], T], *command: str | bytes | int) -> "asyncio.Future[T]":
+        """Send a command; the future gives what `read` makes of the reply, or raises (a BrokerError of `read` too)."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._send(partial(settle_read, future, read), None, command)
         return future
 
     def send_script(self, settle: Settle, source: str, *command: str | bytes | int) -> None:
@@ -95,11 +94,6 @@ class Link:
         for settle, _, _ in waiting:
             settle(BrokerUnavailableError("the connection to Redis broke before it answered"))
 
-    def start_of_read(self) -> None:
-        """Handler: replies and messages follow."""
-        if self.messages is not None:
-            self.messages.start_of_read()
-
     def reply(self, reply: Reply) -> None:
         """Handler: settle the oldest call."""
         settle, source, command = self._waiting.popleft()
@@ -113,20 +107,37 @@ class Link:
     def push(self, message: list[Any]) -> None:
         """Handler: a message; or a confirmation, which comes in the place of a reply."""
         if message[0] == b"message":
-            assert self.messages is not None
-            self.messages.message(message[1], message[2])
+            self.on_message(message[1], message[2])
         elif message[0] in {b"subscribe", b"unsubscribe"}:
             self.reply(message)
-
-    def end_of_read(self) -> None:
-        """Handler: everything of one read was handed out."""
-        if self.messages is not None:
-            self.messages.end_of_read()
 
     def ping(self, wire: Connection) -> None:
         """Handler: PING, as any command."""
         del wire
         self.call("PING").add_done_callback(_ignore)
+
+
+def _unheard(channel: bytes, payload: bytes) -> None:
+    """Nobody subscribes over this link."""
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+def settle_read(future: "asyncio.Future[T]", read: Callable[[Reply], T], reply: Reply | BrokerError) -> None:
+    """Let a future have what `read` makes of the reply, or raise the error."""
+    if future.done():  # the caller went away
+        return
+    if isinstance(reply, BrokerError):
+        future.set_exception(reply)
+        return
+    try:
+        result = read(reply)
+    except Exception as error:  # noqa: BLE001 - the caller's to handle: a refusal, or a reply that can't be read
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def settle_future(future: "asyncio.Future[Reply]", reply: Reply | BrokerError) -> None:

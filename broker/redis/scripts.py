@@ -1,14 +1,18 @@
 """The Lua scripts: loaded on every connection, called by digest, sent whole again should Redis have forgotten them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha1
 from importlib.resources import files
+from typing import TypeVar
 
 from broker.errors import BrokerUnavailableError
 from broker.redis.connection import Reply
-from broker.redis.link import Link, Settle, settle_future
+from broker.redis.futures import ignore_result
+from broker.redis.link import Link, Settle, settle_future, settle_read
+
+T = TypeVar("T")
 
 NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
 # Whatever stands in front of a script runs at each call: `publish`, the one that counts, stands alone.
@@ -38,9 +42,25 @@ class Scripts:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._scripts = {name: Script(name) for name in NAMES}
-        # While this is so, whatever could give a seq is refused as if Redis were away.
-        self.is_shut = False
-        link.on_up.append(self._load)
+        self._is_shut = False
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether every script that could give a seq is refused, as if Redis were away."""
+        return self._is_shut
+
+    def shut(self) -> None:
+        """Refuse every script that could give a seq, until `open`."""
+        self._is_shut = True
+
+    def open(self) -> None:
+        """Run all scripts again."""
+        self._is_shut = False
+
+    def load(self) -> None:
+        """Send all scripts to a new connection, for calls by digest to find them; a failure shows at the first call."""
+        for script in self._scripts.values():
+            self._link.call("SCRIPT", "LOAD", script.source).add_done_callback(ignore_result)
 
     def call(self, name: str, keys: Sequence[str], *args: str | bytes | int) -> "asyncio.Future[Reply]":
         """Run script `name`; errors as for `Link.call`, and BrokerUnavailableError while they are shut."""
@@ -48,18 +68,18 @@ class Scripts:
         self.send(partial(settle_future, answer), name, keys, *args)
         return answer
 
+    def ask(
+        self, read: Callable[[Reply], T], name: str, keys: Sequence[str], *args: str | bytes | int
+    ) -> "asyncio.Future[T]":
+        """Run script `name`; the future gives what `read` makes of the reply, as for `Link.ask`."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.send(partial(settle_read, answer, read), name, keys, *args)
+        return answer
+
     def send(self, settle: Settle, name: str, keys: Sequence[str], *args: str | bytes | int) -> None:
         """The same without a future, as `Link.send_script`."""
-        if self.is_shut and name not in ALWAYS:
+        if self._is_shut and name not in ALWAYS:
             settle(BrokerUnavailableError("what Redis holds is being checked"))
             return
         script = self._scripts[name]
         self._link.send_script(settle, script.source, "EVALSHA", script.digest, len(keys), *keys, *args)
-
-    def _load(self) -> None:
-        for script in self._scripts.values():
-            self._link.call("SCRIPT", "LOAD", script.source).add_done_callback(_retrieve)
-
-
-def _retrieve(future: "asyncio.Future[Reply]") -> None:
-    future.exception()  # what matters will show at the first call

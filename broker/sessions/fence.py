@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from broker import keys
-from broker.redis.connection import Reply
+from broker.redis.futures import ignore_result
 from broker.redis.link import Link
 from broker.sessions.epochs import Mark
 from broker.sessions.live_sessions import LiveSessions
@@ -31,14 +31,17 @@ class Fence:
         self._sessions = sessions
         self._name = name
 
-    def ask(self) -> "asyncio.Future[tuple[Reply, Reply, Reply]]":
-        """Ask who answers; all of it leaves now. `standing` reads the reply."""
-        return asyncio.gather(
-            self._link.call("INFO", "server"),
-            self._link.call("GET", keys.FENCED),
-            # Noted with the very first data.
-            self._link.call("EXISTS", keys.PARTITIONS),
-        )
+    def ask(self) -> "asyncio.Future[Standing]":
+        """Ask which process answers; the commands leave now. Raises ValueError when Redis does not tell its run id."""
+        info = self._link.call("INFO", "server")
+        fenced = self._link.call("GET", keys.FENCED)
+        # PARTITIONS is noted with the very first data.
+        replies = asyncio.gather(info, fenced, self._link.call("EXISTS", keys.PARTITIONS))
+
+        async def read() -> Standing:
+            return _standing(*await replies)
+
+        return asyncio.ensure_future(read())
 
     async def is_checked(self, run_id: str) -> bool:
         """Whether the data of this process were compared."""
@@ -51,12 +54,12 @@ class Fence:
 
     async def compare(self, marks: Sequence[Mark]) -> int:
         """Give every session another epoch that Redis holds, but not as far as its mark; returns how many."""
-        self._link.call("PEXPIRE", keys.FENCING, CLAIM_MS).add_done_callback(_retrieve)
-        positions = await asyncio.gather(*(self._sessions.send_position(mark.session_id) for mark in marks))
+        self._link.call("PEXPIRE", keys.FENCING, CLAIM_MS).add_done_callback(ignore_result)
+        positions = await asyncio.gather(*(self._sessions.position(mark.session_id) for mark in marks))
         behind = [
-            self._sessions.send_fence(mark.session_id, epoch=epoch.decode(), seen=mark.seq)
-            for mark, (epoch, seq, _) in zip(marks, positions, strict=True)
-            if epoch is not None and int(seq) < mark.seq
+            self._sessions.fence(mark.session_id, epoch=position.epoch, seen=mark.seq)
+            for mark, position in zip(marks, positions, strict=True)
+            if position is not None and position.seq < mark.seq
         ]
         return sum(await asyncio.gather(*behind))
 
@@ -65,15 +68,9 @@ class Fence:
         await asyncio.gather(self._link.call("SET", keys.FENCED, run_id), self._link.call("DEL", keys.FENCING))
 
 
-def standing(reply: tuple[Reply, Reply, Reply]) -> Standing:
-    """Read the reply of `Fence.ask`. Raises ValueError when Redis does not tell who it is."""
-    info, fenced, has_data = reply
+def _standing(info: bytes, fenced: bytes | None, has_data: int) -> Standing:
     for line in info.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"run_id":
             return Standing(value.decode(), is_checked=fenced == value, is_empty=not has_data)
     raise ValueError("INFO has no run_id")
-
-
-def _retrieve(answer: "asyncio.Future[Reply]") -> None:
-    answer.exception()

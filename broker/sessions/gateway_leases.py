@@ -8,7 +8,7 @@ from broker.events import instant
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 
-BEAT_SECONDS = 3.0
+RENEW_SECONDS = 3.0
 LEASE_MS = 10_000
 REAP_SECONDS = 1.0
 REAP_AT_ONCE = 100
@@ -17,18 +17,19 @@ REAP_AT_ONCE = 100
 class GatewayLeases:
     """The leases of one gateway process (`lease` is unique to the process, not to the replica's name)."""
 
-    def __init__(self, link: Link, scripts: Scripts, *, partitions: int, lease: str) -> None:
+    def __init__(self, link: Link, scripts: Scripts, *, partitions: int, lease: str, lease_ms: int = LEASE_MS) -> None:
         self._link = link
         self._scripts = scripts
         self._partitions = partitions
         self.lease = lease
+        self.lease_ms = lease_ms
 
     async def renew(self) -> set[int]:
         """Take or prolong the leases; returns the partitions where there was none (any more).
 
         After the first time that means: it had expired, and others have freed the seats that were held under it.
         """
-        expiry = await self._now_ms() + LEASE_MS
+        expiry = await self._now_ms() + self.lease_ms
         answers = [
             self._link.call("ZADD", keys.gateways(partition), "XX", "CH", expiry, self.lease)
             for partition in range(self._partitions)
@@ -39,7 +40,7 @@ class GatewayLeases:
         return lost
 
     async def _set(self) -> None:
-        expiry = await self._now_ms() + LEASE_MS
+        expiry = await self._now_ms() + self.lease_ms
         await asyncio.gather(
             *(
                 self._link.call("ZADD", keys.gateways(partition), expiry, self.lease)

@@ -3,6 +3,7 @@
 import asyncio
 import unicodedata
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Literal
 
 import msgspec
@@ -68,6 +69,26 @@ class Seat(msgspec.Struct, frozen=True):
     users: tuple[msgspec.Raw, ...]
 
 
+class Position(msgspec.Struct, frozen=True):
+    """How far a session has come in Redis: its epoch, its last seq, and up to which seq Postgres has everything."""
+
+    epoch: str
+    seq: int
+    persisted: int
+
+
+class LeaveOutcome(IntEnum):
+    """What ending a connection of a seat did; the values are those that `lua/leave.lua` returns."""
+
+    NOT_HELD = 0
+    """The connection does not hold the seat."""
+    FREED = 1
+    KEPT = 2
+    """The seat is kept for the grace time."""
+    SHARED = 3
+    """Other connections hold the seat."""
+
+
 class _StoredSeat(msgspec.Struct):
     u: str
     c: str
@@ -94,14 +115,6 @@ _OPTION_FIELDS = ("slow_consumers", "multiple_connections")
 def fold(name: str) -> str:
     """The form in which names are compared: compatibility-normalised, without case (Unicode UAX #15 and 3.13)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
-def connections_of(seat: bytes | None) -> tuple[str, ...]:
-    """The connections of a seat as it is stored, the oldest first."""
-    if seat is None:
-        return ()
-    stored = _decode_seat(seat)
-    return *(connection for connection, _lease in stored.m), stored.c
 
 
 class LiveSessions:
@@ -209,30 +222,28 @@ class LiveSessions:
         users = tuple(msgspec.Raw(_decode_seat(raw).u.encode()) for raw in reply[4:])
         return Seat(outcome == b"joined", reply[1], reply[2].decode(), reply[3], users)
 
-    def send_position(self, session_id: str) -> "asyncio.Future[Reply]":
-        """Ask for epoch, last seq and persisted watermark of the hot state: bytes each, or None when there is none."""
-        return self._link.call("HMGET", self.key(session_id), "epoch", "seq", "persisted")
+    def position(self, session_id: str) -> "asyncio.Future[Position | None]":
+        """How far the session has come; None when Redis does not hold the session. The command leaves now."""
+        return self._link.ask(_position, "HMGET", self.key(session_id), "epoch", "seq", "persisted")
 
-    def send_fence(
-        self, session_id: str, *, epoch: str, seen: int, is_rewritten: bool = False
-    ) -> "asyncio.Future[Reply]":
+    def fence(self, session_id: str, *, epoch: str, seen: int, is_rewritten: bool = False) -> "asyncio.Future[bool]":
         """Give the session another epoch when Redis, still in `epoch`, has not come to the seq that was handed out.
 
-        With `is_rewritten` also when it has come as far, because it holds other events. However many ask, it is done
-        once; the reply is 1 for whoever did it.
+        With `is_rewritten` also when Redis has come as far, because Redis holds other events. However many gateways
+        ask, the epoch changes once; the result is True for the caller that changed it. The command leaves now.
         """
 
-        def note(answer: "asyncio.Future[Reply]") -> None:
-            if not answer.cancelled() and answer.exception() is None and answer.result() == 1:
+        def changed(reply: Reply) -> bool:
+            if reply == 1:
                 log.warning("session.fenced", session_id=session_id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
+            return bool(reply == 1)
 
-        fenced = self._scripts.call("fence", self._keys(session_id), epoch, seen, new_epoch(), int(is_rewritten))
-        fenced.add_done_callback(note)
-        return fenced
+        return self._scripts.ask(changed, "fence", self._keys(session_id), epoch, seen, new_epoch(), int(is_rewritten))
 
-    def send_leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[Reply]":
-        """End a connection of a seat; the last one gives it up: at once, or after the grace time when it `is_lost`."""
-        return self._scripts.call(
+    def leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[LeaveOutcome]":
+        """End a connection of a seat; the last connection frees the seat: at once, or after the grace time if lost."""
+        return self._scripts.ask(
+            LeaveOutcome,
             "leave",
             self._keys(session_id),
             user_id,
@@ -273,11 +284,11 @@ class LiveSessions:
 
     async def holders(self, session_id: str, user_id: str) -> tuple[str, ...]:
         """The connections that hold the user's seat now, the oldest first, or the one that did when it was lost."""
-        return connections_of((await self.send_seats(session_id, [user_id]))[0])
+        return (await self.seat_holders(session_id, [user_id]))[0]
 
-    def send_seats(self, session_id: str, user_ids: Sequence[str]) -> "asyncio.Future[Reply]":
-        """Ask for users' seats, one reply for each; `connections_of` reads it."""
-        return self._link.call("HMGET", self.key(session_id) + ":users", *user_ids)
+    def seat_holders(self, session_id: str, user_ids: Sequence[str]) -> "asyncio.Future[list[tuple[str, ...]]]":
+        """For each user what `holders` tells; empty for a user without a seat. The command leaves now."""
+        return self._link.ask(_holders, "HMGET", self.key(session_id) + ":users", *user_ids)
 
     async def remember(self, digest: str, fingerprint: str, session_id: str) -> tuple[str, str]:
         """Keep what an Idempotency-Key stands for, for 24 h; returns what was kept first: (fingerprint, session id)."""
@@ -288,3 +299,17 @@ class LiveSessions:
             return fingerprint, session_id
         kept_fingerprint, kept_id = first.decode().split(" ")
         return kept_fingerprint, kept_id
+
+
+def _position(reply: Reply) -> Position | None:
+    epoch, seq, persisted = reply
+    return None if epoch is None else Position(epoch.decode(), int(seq), int(persisted or 0))
+
+
+def _holders(reply: Reply) -> list[tuple[str, ...]]:
+    return [() if raw is None else _connections(_decode_seat(raw)) for raw in reply]
+
+
+def _connections(seat: _StoredSeat) -> tuple[str, ...]:
+    """The oldest first."""
+    return *(connection for connection, _lease in seat.m), seat.c

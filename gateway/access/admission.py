@@ -1,13 +1,11 @@
-"""Who may come in: before the upgrade (origin, limits), and at the join (token, password, seat, what was missed)."""
+"""Who may join: the token or the password, the seat, and what was missed."""
 
 import asyncio
-import resource
+import contextlib
 import uuid
-from collections import Counter
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 import msgspec
-from starlette.requests import HTTPConnection
 
 from broker.errors import (
     BrokerUnavailableError,
@@ -23,19 +21,13 @@ from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords, PasswordsBusyError
 from gateway.access.tokens import Claims, TokenError, Tokens, TokenScopeError, TokenSessionError
-from gateway.errors import ApiError
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.commands import Join
 from gateway.recovery.reader import NotCommittedError, Plan, RecoveryReader
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
-from gateway.rooms.room import Room
-from gateway.settings import Settings
 from persistence.errors import DatabaseUnavailableError
-
-# Files that a gateway needs besides its sockets: servers, links, the database pool, logs.
-FILES_RESERVED = 128
 
 
 class RefusedError(Exception):
@@ -47,9 +39,8 @@ class RefusedError(Exception):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A seat in a room, and how what the user missed is made up for. A join is under way there until `Hub.left`."""
+    """A seat, and how the events that the user missed are made up for."""
 
-    room: Room
     user: User
     seat: Seat
     plan: Plan
@@ -69,50 +60,13 @@ _ENDINGS: dict[type[Exception], Ending] = {
 }
 
 
-class Door:
-    """Counts the sockets of this gateway, and refuses requests before the upgrade."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._origins = settings.origins
-        self._per_address = settings.max_connections_per_address
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._limit = settings.max_connections or max(soft - FILES_RESERVED, 1)
-        self._addresses: Counter[str] = Counter()
-        self.sockets = 0
-        self.is_draining = False
-
-    def check(self, request: HTTPConnection) -> None:
-        """Refuse what must not be upgraded. Raises ApiError."""
-        if self.is_draining:
-            raise ApiError(503, "unavailable", "this gateway is draining", headers={"Retry-After": "1"})
-        origin = request.headers.get("origin")
-        if origin is not None and not self._is_allowed(origin, request.headers.get("host", "")):
-            raise ApiError(403, "forbidden", "this Origin is not among CORS_ORIGINS")
-        if self.sockets >= self._limit:
-            raise ApiError(503, "unavailable", "this gateway is full", headers={"Retry-After": "5"})
-        if self._per_address and self._addresses[address_of(request)] >= self._per_address:
-            message = f"more than {self._per_address} connections from this address"
-            raise ApiError(429, "too_many_connections", message, headers={"Retry-After": "5"})
-
-    def entered(self, address: str) -> None:
-        """A socket was opened."""
-        self.sockets += 1
-        self._addresses[address] += 1
-
-    def went(self, address: str) -> None:
-        """A socket was closed."""
-        self.sockets -= 1
-        self._addresses[address] -= 1
-        if not self._addresses[address]:
-            del self._addresses[address]
-
-    def _is_allowed(self, origin: str, host: str) -> bool:
-        return "*" in self._origins or origin.rstrip("/") in self._origins or urlsplit(origin).netloc == host
-
-
-def address_of(request: HTTPConnection) -> str:
-    """The client's address, as the trusted proxies tell it."""
-    return request.client.host if request.client is not None else ""
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Whatever a join can fail of leaves as a RefusedError, with how the connection ends."""
+    try:
+        yield
+    except tuple(_ENDINGS) as error:
+        raise RefusedError(_ENDINGS[type(error)]) from error
 
 
 class Admission:
@@ -148,37 +102,39 @@ class Admission:
         assert user.id is not None
         return self._tokens.create_access_token(Claims.user(session_id, user.id, user.name))
 
-    async def admit(self, session_id: str, join: Join, connection_id: str) -> Admitted:
-        """A seat for whoever sent `join`. Raises RefusedError."""
-        try:
-            info = await self.find(session_id)
-            if info is None:
-                raise RefusedError(close_codes.SESSION_NOT_FOUND)
-            user = await self._identify(info, join)
-            room = await self._hub.enter(info)
-            try:
-                return await self._seat(room, user, join, connection_id)
-            except BaseException:
-                self._hub.left(room)
-                raise
-        except tuple(_ENDINGS) as error:
-            raise RefusedError(_ENDINGS[type(error)]) from error
+    async def identify(self, session_id: str, join: Join) -> tuple[SessionInfo, User]:
+        """The session, and the user whom the token or the password proves, or a new user by name.
 
-    async def _seat(self, room: Room, user: User, join: Join, connection_id: str) -> Admitted:
+        Raises RefusedError and what `refusals` maps.
+        """
+        info = await self.find(session_id)
+        if info is None:
+            raise RefusedError(close_codes.SESSION_NOT_FOUND)
+        claims = self._claims(info, join)
+        if claims is not None and claims.scope == "user":
+            return info, User(claims.user_id, claims.name or "")
+        if claims is None and info.password_hash is not None:
+            await self._check_password(join.password, info.password_hash)
+        if join.name is None:
+            raise RefusedError(close_codes.BAD_JOIN.saying("join needs a name"))
+        return info, User(str(uuid.uuid4()), join.name)
+
+    async def admit(self, info: SessionInfo, user: User, join: Join, connection_id: str) -> Admitted:
+        """A seat for the user; the session's channel is heard already. Raises RefusedError and what `refusals` maps."""
         try:
-            seat = await self._join(room.info, user, connection_id)
+            seat = await self._join(info, user, connection_id)
         except (BrokerUnavailableError, asyncio.CancelledError):
             # Redis may have given the seat before the answer was lost.
-            self.withdraw(room.info.id, user, join, connection_id)
+            self.withdraw(info.id, user, join, connection_id)
             raise
         try:
-            plan = await self._reader.plan(room.info, seat, join.resume)
+            plan = await self._reader.plan(info, seat, join.resume)
             if plan.is_read:
-                await self._check_holder(room.info.id, user, connection_id)
+                await self._check_holder(info.id, user, connection_id)
         except BaseException:
-            self.withdraw(room.info.id, user, join, connection_id)
+            self.withdraw(info.id, user, join, connection_id)
             raise
-        return Admitted(room, user, seat, plan)
+        return Admitted(user, seat, plan)
 
     async def _join(self, info: SessionInfo, user: User, connection_id: str) -> Seat:
         try:
@@ -197,17 +153,6 @@ class Admission:
         holders = await self._sessions.holders(session_id, user.id)
         if connection_id not in holders:
             raise RefusedError(close_codes.REPLACED if holders else close_codes.RESYNC)
-
-    async def _identify(self, info: SessionInfo, join: Join) -> User:
-        """Whom the token or the password proves, or a new user by name."""
-        claims = self._claims(info, join)
-        if claims is not None and claims.scope == "user":
-            return User(claims.user_id, claims.name or "")
-        if claims is None and info.password_hash is not None:
-            await self._check_password(join.password, info.password_hash)
-        if join.name is None:
-            raise RefusedError(close_codes.BAD_JOIN.saying("join needs a name"))
-        return User(str(uuid.uuid4()), join.name)
 
     def _claims(self, info: SessionInfo, join: Join) -> Claims | None:
         if join.token is None:

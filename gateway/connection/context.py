@@ -3,21 +3,33 @@
 from dataclasses import dataclass
 
 from broker.pubsub.publisher import Publisher
-from gateway.access.admission import Admission, Door
+from gateway.access.admission import Admission
+from gateway.access.door import Door
 from gateway.connection.heartbeat import Heartbeat
 from gateway.counters import Counters
 from gateway.recovery.replay import Replays
+from gateway.rooms.driver import RoomDriver
+from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
+from gateway.rooms.publishing import Publishing
 from gateway.tasks import Tasks
+
+CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """The parts that connections use, composed once by gateway/serve.py, and the limits they keep."""
+    """The parts that connections use, composed once by gateway/serve.py, and the limits that they keep.
+
+    `close_seconds` is how long a client may take to answer a close frame.
+    """
 
     hub: Hub
+    driver: RoomDriver
+    scheduler: FlushScheduler
     publisher: Publisher
+    publishing: Publishing
     admission: Admission
     door: Door
     leave_queue: LeaveQueue
@@ -29,3 +41,4 @@ class Context:
     max_frame_bytes: int
     max_buffer_bytes: int
     max_malformed_frames: int
+    close_seconds: float = CLOSE_SECONDS

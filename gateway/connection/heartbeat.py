@@ -2,14 +2,10 @@
 
 import asyncio
 import random
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-
-class Beating(Protocol):
-    """A connection that can be visited."""
-
-    def visit(self) -> None:
-        """Ping when nothing was heard since the last visit; end after two pings without an answer."""
+if TYPE_CHECKING:  # a connection holds the heartbeat, and is held by it
+    from gateway.connection.connection import Connection
 
 
 class Heartbeat:
@@ -17,16 +13,16 @@ class Heartbeat:
 
     def __init__(self, interval_seconds: int) -> None:
         self.interval_seconds = interval_seconds
-        self._slices: list[set[Beating]] = [set() for _ in range(interval_seconds)]
+        self._slices: list[set[Connection]] = [set() for _ in range(interval_seconds)]
 
-    def add(self, connection: Beating) -> int:
-        """Visit this connection from now on; returns what `discard` needs. The first visit is jittered."""
+    def add(self, connection: "Connection") -> int:
+        """Visit this connection from now on; returns the number that `discard` needs. The first visit is jittered."""
         number = random.randrange(self.interval_seconds)  # noqa: S311 - spreads load
         self._slices[number].add(connection)
         return number
 
-    def discard(self, number: int, connection: Beating) -> None:
-        """Visit it no more."""
+    def discard(self, number: int, connection: "Connection") -> None:
+        """Visit the connection no more."""
         self._slices[number].discard(connection)
 
     async def run(self) -> None:
@@ -35,5 +31,6 @@ class Heartbeat:
         while True:
             await asyncio.sleep(1)
             number = (number + 1) % self.interval_seconds
-            for connection in list(self._slices[number]):
+            # A visit may end the connection; it is discarded only when its transport is gone, in a later tick.
+            for connection in self._slices[number]:
                 connection.visit()

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from broker.errors import BrokerUnavailableError
-from gateway.access.admission import address_of
+from gateway.access.door import address_of
 from gateway.connection.connection import Connection
 from gateway.connection.context import Context
 from gateway.errors import ApiError

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.access.admission import Door
+from gateway.access.door import Door
 from gateway.settings import Settings
 
 # A few clients go at once: only more than this many a second are worth spreading.

@@ -6,11 +6,11 @@ import time
 import structlog
 
 from broker.errors import BrokerError, BrokerUnavailableError
-from broker.redis.connection import Reply
+from broker.redis.futures import ignore_result
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.epochs import Mark
-from broker.sessions.fence import Fence, Standing, standing
+from broker.sessions.fence import Fence, Standing
 from persistence.errors import PersistenceError
 from persistence.marks import Marks
 
@@ -26,26 +26,39 @@ log = structlog.get_logger()
 class Fencing:
     """Shuts the scripts whenever the link comes up, until the Redis at its other end is known to hold everything."""
 
-    def __init__(self, link: Link, scripts: Scripts, fence: Fence, marks: Marks) -> None:
+    def __init__(
+        self,
+        link: Link,
+        scripts: Scripts,
+        fence: Fence,
+        marks: Marks,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+        page_sessions: int = PAGE_SESSIONS,
+    ) -> None:
         self._link = link
         self._scripts = scripts
         self._fence = fence
         self._marks = marks
         self._linked = asyncio.Event()
-        self._asked: asyncio.Future[tuple[Reply, Reply, Reply]] | None = None
+        self._asked: asyncio.Future[Standing] | None = None
         self._patience: asyncio.TimerHandle | None = None
-        link.on_up.append(self._up)
+        self._patience_seconds = patience_seconds
+        self._retry_seconds = retry_seconds
+        self._page_sessions = page_sessions
 
     @property
     def is_open(self) -> bool:
         """Whether events may get seqs."""
         return not self._scripts.is_shut
 
-    def _up(self) -> None:
+    def linked(self) -> None:
+        """There is a new connection to Redis."""
         # Nothing that gives a seq may leave before the answer, and nothing else may make an empty Redis look used.
         self._shut()
         self._asked = self._fence.ask()
-        self._asked.add_done_callback(_retrieve)
+        self._asked.add_done_callback(ignore_result)
         self._linked.set()
 
     async def run(self) -> None:
@@ -58,7 +71,7 @@ class Fencing:
             except BrokerUnavailableError as error:
                 # Away again, or there and still loading its data.
                 log.info("fencing.interrupted", reason=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
                 if self._link.is_up:
                     self._shut()
                     self._linked.set()
@@ -68,7 +81,7 @@ class Fencing:
 
     async def _check(self) -> None:
         asked, self._asked = self._asked or self._fence.ask(), None
-        found = standing(await asked)
+        found = await asked
         if not found.is_checked:
             await self._compare(found)
         if not self._linked.is_set():
@@ -97,29 +110,24 @@ class Fencing:
     async def _page(self, after: str | None) -> list[Mark]:
         while True:
             try:
-                return await self._marks.page(after, PAGE_SESSIONS)
+                return await self._marks.page(after, self._page_sessions)
             except PersistenceError as error:
                 log.warning("fencing.waits", reason=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
 
     def _shut(self) -> None:
-        self._scripts.is_shut = True
+        self._scripts.shut()
         self._forget_patience()
-        self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience)
+        self._patience = asyncio.get_running_loop().call_later(self._patience_seconds, self._lose_patience)
 
     def _lose_patience(self) -> None:
-        log.warning("fencing.unchecked", seconds=PATIENCE_SECONDS)
+        log.warning("fencing.unchecked", seconds=self._patience_seconds)
         self._open()
 
     def _open(self) -> None:
-        self._scripts.is_shut = False
+        self._scripts.open()
         self._forget_patience()
 
     def _forget_patience(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
-
-
-def _retrieve(asked: "asyncio.Future[tuple[Reply, Reply, Reply]]") -> None:
-    if not asked.cancelled():
-        asked.exception()

@@ -1,4 +1,4 @@
-"""The gateway's beat: proves that it lives, frees seats that nobody holds, repeats departures that Redis missed."""
+"""Keeps the gateway's leases, frees seats that nobody holds, and repeats leaves that Redis missed."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import structlog
 from broker import keys
 from broker.errors import BrokerError
 from broker.redis.link import Link
-from broker.sessions.gateway_leases import BEAT_SECONDS, LEASE_MS, REAP_SECONDS, GatewayLeases
+from broker.sessions.gateway_leases import REAP_SECONDS, RENEW_SECONDS, GatewayLeases
 from gateway.protocol import close_codes
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
@@ -17,47 +17,61 @@ log = structlog.get_logger()
 
 
 class GatewayLease:
-    """Runs beside the server; before it `has_lease` the gateway gets no seats."""
+    """Runs beside the server; before it `has_lease` the gateway gets no seats.
+
+    `renew_seconds` and `reap_seconds` are the intervals of the two; `reap_after_seconds` is how long all gateways get
+    to renew their own leases after an outage, before this gateway frees anybody's seats.
+    """
 
     def __init__(
-        self, link: Link, leases: GatewayLeases, hub: Hub, leave_queue: LeaveQueue, *, partitions: int
+        self,
+        link: Link,
+        leases: GatewayLeases,
+        hub: Hub,
+        leave_queue: LeaveQueue,
+        *,
+        partitions: int,
+        renew_seconds: float = RENEW_SECONDS,
+        reap_seconds: float = REAP_SECONDS,
+        reap_after_seconds: float | None = None,
     ) -> None:
         self._keeper = link.keeper
         self._leases = leases
         self._hub = hub
         self._leave_queue = leave_queue
         self._partitions = partitions
+        self._renew_seconds = renew_seconds
+        self._reap_seconds = reap_seconds
+        self._reap_after_seconds = leases.lease_ms / 1000 if reap_after_seconds is None else reap_after_seconds
         self._is_new = asyncio.Event()
         self._had_leases = False
         self.has_lease = False
-        link.on_up.append(self._linked)
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Renew and reap until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await self._keeper.wait_up()
             self._is_new.clear()
-            # After an outage, which this gateway may just have been started in, every lease may look expired: give all
-            # gateways the time to renew theirs.
-            reap_from = loop.time() + LEASE_MS / 1000
-            beat_at = 0.0
+            # After an outage, which this gateway may just have been started in, every lease may look expired.
+            reap_at = loop.time() + self._reap_after_seconds
+            renew_at = 0.0
             while self._keeper.is_up and not self._is_new.is_set():
                 try:
-                    if loop.time() >= beat_at:
-                        beat_at = loop.time() + BEAT_SECONDS
+                    if loop.time() >= renew_at:
+                        renew_at = loop.time() + self._renew_seconds
                         await self._renew()
-                    if loop.time() >= reap_from:
+                    if loop.time() >= reap_at:
                         await self._leases.reap()
                 except BrokerError as error:
-                    log.warning("beat.missed", reason=str(error))
-                    reap_from = loop.time() + LEASE_MS / 1000  # nor could the others renew
+                    log.warning("lease.not_renewed", reason=str(error))
+                    reap_at = loop.time() + self._reap_after_seconds  # nor could the others renew
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(REAP_SECONDS):
+                    async with asyncio.timeout(self._reap_seconds):
                         await self._is_new.wait()
 
-    def _linked(self) -> None:
-        """A new connection: the Redis behind it may know no lease of ours."""
+    def linked(self) -> None:
+        """There is a new connection: the Redis behind it may know no lease of ours."""
         self.has_lease = False
         self._is_new.set()
 
@@ -69,8 +83,6 @@ class GatewayLease:
         lost = await self._leases.renew()
         if lost and self._had_leases:
             log.warning("lease.lost", partitions=sorted(lost))
-            for room in self._hub.rooms():
-                if keys.partition_of(room.info.id, self._partitions) in lost:
-                    room.end_all(close_codes.RESYNC)
+            self._hub.end(lambda room: keys.partition_of(room.info.id, self._partitions) in lost, close_codes.RESYNC)
         self.has_lease = self._had_leases = True
         self._leave_queue.retry()

@@ -1,4 +1,4 @@
-"""Finds out when this gateway is deaf: canaries that don't come back make it unready and have Redis dialled anew."""
+"""Finds out whether relayed events arrive here: lost probes make the gateway unready and have Redis dialled again."""
 
 import asyncio
 import contextlib
@@ -13,37 +13,37 @@ from metrics.histogram import Histogram
 
 INTERVAL_SECONDS = 2.0
 DEAF_AFTER = 3
-# In canaries: a Redis that refuses everything for an hour is not dialled anew every six seconds.
+# In probes: a Redis that refuses everything for an hour is not dialled again every six seconds.
 LONGEST_REDIAL = 24
 
 log = structlog.get_logger()
 
 
 class RelayProbe:
-    """Sends a canary every two seconds, while there is a connection to send it over; `run` is its task.
+    """Publishes a probe at every interval, while there is a connection to send it over; `run` is its task.
 
     `sent_total`, `lost_total` and `round_trips` (of those that came in time) are for metrics.
     """
 
-    def __init__(self, canary: ProbeChannel, link: Link) -> None:
+    def __init__(self, channel: ProbeChannel, link: Link, *, interval_seconds: float = INTERVAL_SECONDS) -> None:
         self.sent_total = 0
         self.lost_total = 0
         self.round_trips = Histogram(SECONDS)
-        self._canary = canary
+        self._channel = channel
         self._keeper = link.keeper
         self._lost_in_a_row = 0
         self._redial_at = DEAF_AFTER
         self._is_proven = False
         self._problem = ""
         self._is_new = asyncio.Event()
-        link.on_up.append(self._connected)
+        self._interval_seconds = interval_seconds
 
     @property
     def problem(self) -> str | None:
         """Why events may not arrive here; None when they do."""
         is_up = self._keeper.is_up
         if self._lost_in_a_row >= DEAF_AFTER:
-            return self._problem if is_up else f"{self._problem}; dialling anew"
+            return self._problem if is_up else f"{self._problem}; dialling again"
         if not is_up:
             return "Redis can't be reached"
         return None if self._is_proven else "no event has come back from Redis yet"
@@ -54,16 +54,16 @@ class RelayProbe:
         while True:
             await self._keeper.wait_up()
             self._is_new.clear()
-            next_at = loop.time() + INTERVAL_SECONDS
+            next_at = loop.time() + self._interval_seconds
             await self._send()
             await self._rest(next_at - loop.time())
 
     def heard(self, payload: bytes) -> None:
-        """One came back, be it late: events arrive."""
-        del payload  # an old one proves as much
-        self._canary.heard()
+        """A probe came back, late or not: events arrive."""
+        del payload  # an old probe proves as much
+        self._channel.heard()
         if self._lost_in_a_row >= DEAF_AFTER:
-            log.info("canary.heard", lost=self._lost_in_a_row)
+            log.info("relay_probe.heard", lost=self._lost_in_a_row)
         self._lost_in_a_row = 0
         self._redial_at = DEAF_AFTER
         self._is_proven = True
@@ -73,7 +73,7 @@ class RelayProbe:
         sent_at = now()
         self.sent_total += 1
         try:
-            await self._canary.fly(self.sent_total, INTERVAL_SECONDS)
+            await self._channel.probe(self.sent_total, self._interval_seconds)
         except BrokerError as error:
             self._lost(str(error))
         else:
@@ -83,13 +83,13 @@ class RelayProbe:
         self.lost_total += 1
         self._lost_in_a_row += 1
         self._problem = problem
-        log.warning("canary.lost", reason=problem, lost=self._lost_in_a_row)
+        log.warning("relay_probe.lost", reason=problem, lost=self._lost_in_a_row)
         if self._lost_in_a_row >= self._redial_at:
             self._redial_at += min(self._redial_at, LONGEST_REDIAL)
             self._keeper.redial()
 
-    def _connected(self) -> None:
-        """A new connection: what is behind it may be another Redis, or one that still loads its data."""
+    def linked(self) -> None:
+        """There is a new connection: behind it may be another Redis, or one that still loads its data."""
         self._is_proven = False
         self._is_new.set()
 

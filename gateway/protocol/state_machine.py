@@ -1,21 +1,48 @@
-"""One user's state machine: a frame in, what to do out. Pure: no await, no clock, no Redis."""
+"""One connection's state machine: bytes and ticks in, what to do out. Pure: no await, no clock, no Redis, no transport.
 
+The rules of the client's commands, of pings and of the closing handshake (RFC 6455, sections 5.5 and 7) stand here.
+"""
+
+from collections.abc import Iterator
 from enum import IntEnum
 
 import msgspec
 
-from gateway.protocol import close_codes
+from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.commands import CommandError, CommandId, Join, Leave, Message, Ping, Typing, decode
+from gateway.protocol.decoder import Decoder
+from gateway.protocol.frames import (
+    Binary,
+    Close,
+    Pong,
+    Text,
+    Violation,
+    close_frame,
+    ping_frame,
+    pong_frame,
+    text_frame,
+)
+from gateway.protocol.frames import Event as FrameEvent
+from gateway.protocol.frames import Ping as PingFrame
+from gateway.protocol.server_events import ErrorData
+
+PINGS_UNANSWERED = 2
+NO_STATUS = 1005
+ABNORMAL = 1006
 
 
-class Phase(IntEnum):
-    """How far a connection has come."""
+class ConnectionState(IntEnum):
+    """Where a connection stands."""
 
-    WAITING = 0  # for its first frame
-    JOINING = 1  # a seat is being taken
+    AWAITING_JOIN = 0
+    JOINING = 1
+    """A seat is being taken."""
     JOINED = 2
-    ENDED = 3
+    CLOSING = 3
+    """A close frame was sent, or received: nothing is delivered or heard any more."""
+    CLOSED = 4
+    """The socket was lost while the connection was open."""
 
 
 class Publish(msgspec.Struct, frozen=True, gc=False):
@@ -32,20 +59,10 @@ class Announce(msgspec.Struct, frozen=True, gc=False):
     """Tell the others that this user is typing."""
 
 
-class Pong(msgspec.Struct, frozen=True, gc=False):
-    """Answer a ping."""
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """Send these frames to the client."""
 
-    id: CommandId
-
-
-class Refuse(msgspec.Struct, frozen=True, gc=False):
-    """Answer with an error; the connection goes on."""
-
-    id: CommandId
-    code: str
-    message: str
-    field: str | None = None
-    is_retryable: bool = False
+    data: bytes
 
 
 class End(msgspec.Struct, frozen=True, gc=False):
@@ -56,81 +73,158 @@ class End(msgspec.Struct, frozen=True, gc=False):
     field: str | None = None
 
 
-Effect = Join | Publish | Announce | Pong | Refuse | End | None
+class Fail(msgspec.Struct, frozen=True, gc=False):
+    """The client broke the protocol: close the connection; nothing can be read any more, no close frame either."""
+
+    ending: Ending
+
+
+class ClosedByClient(msgspec.Struct, frozen=True, gc=False):
+    """The client sent its close frame: send `reply` unless it is empty, and close the socket."""
+
+    reply: bytes
+
+
+Effect = Join | Publish | Announce | Answer | End | Fail | ClosedByClient
 
 
 class StateMachine:
-    """Follows one connection. `malformed_limit` malformed frames in a row are the last straw."""
+    """Follows one connection. It closes after more than `malformed_limit` consecutive malformed frames."""
 
-    __slots__ = ("_malformed", "_malformed_limit", "phase")
+    __slots__ = ("_decoder", "_is_alive", "_malformed", "_malformed_limit", "_pings", "close_code", "state")
 
-    def __init__(self, malformed_limit: int) -> None:
-        self.phase = Phase.WAITING
+    def __init__(self, *, malformed_limit: int, max_frame_bytes: int) -> None:
+        self.state = ConnectionState.AWAITING_JOIN
+        self.close_code = 0  # 0 while open
+        self._decoder = Decoder(max_frame_bytes)
         self._malformed = 0
         self._malformed_limit = malformed_limit
+        self._pings = 0
+        self._is_alive = True
 
-    def heard(self, payload: bytes) -> Effect:  # noqa: PLR0911 - one line for each kind of command
-        """A text frame came."""
-        if self.phase is Phase.ENDED:
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is heard and events are delivered."""
+        return self.state < ConnectionState.CLOSING
+
+    # In
+
+    def receive(self, data: bytes) -> Iterator[Effect]:
+        """What these bytes of the client ask for; carry each effect out before the next one is taken."""
+        self._is_alive = True
+        self._pings = 0
+        for event in self._decoder.feed(data):
+            effect = self._frame(event)
+            if effect is not None:
+                yield effect
+
+    def tick(self) -> Effect | None:
+        """One heartbeat interval is over: ping a silent client; end after two pings without an answer."""
+        if not self.is_open:
             return None
+        if self._is_alive:
+            self._is_alive = False
+            return None
+        if self._pings == PINGS_UNANSWERED:
+            return End(close_codes.HEARTBEAT_LOST)
+        self._pings += 1
+        return Answer(ping_frame())
+
+    def join_is_late(self, seconds: float) -> End:
+        """The time for the join is over."""
+        if self.state is ConnectionState.JOINING:
+            return End(close_codes.UNAVAILABLE.saying(f"the join took longer than {seconds} seconds"))
+        return End(close_codes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
+
+    def joined(self) -> None:
+        """The seat is taken."""
+        self.state = ConnectionState.JOINED
+
+    def lost(self) -> None:
+        """The socket is gone, without a closing handshake."""
+        self.close_code = ABNORMAL
+        self.state = ConnectionState.CLOSED
+
+    # Out
+
+    def close(self, ending: Ending, command_id: CommandId = None, field: str | None = None) -> bytes:
+        """The last frames for the client: why the connection ends, and the close frame. Once, while it is open."""
+        self.state = ConnectionState.CLOSING
+        self.close_code = ending.code
+        farewell = b""
+        if ending.has_error:
+            data = ErrorData(ending.name, ending.message, ending.is_retryable, field)
+            farewell = text_frame(server_events.error(command_id, data))
+        return farewell + close_frame(ending.code, ending.name)
+
+    # Frames
+
+    def _frame(self, event: FrameEvent) -> Effect | None:
+        match event:
+            case Text(payload):
+                return self._command(payload) if self.is_open else None
+            case PingFrame(payload):
+                return Answer(pong_frame(payload)) if self.is_open else None
+            case Pong():
+                self._is_alive = False  # an answer to us is no traffic: an idle connection goes on being pinged
+                return None
+            case Binary():
+                return self._refused(CommandError("malformed", "frames must be text")) if self.is_open else None
+            case Close(code):
+                return self._closed_by_client(code)
+            case Violation(code, reason):
+                return Fail(Ending(code, reason, reason))
+
+    def _closed_by_client(self, code: int | None) -> ClosedByClient:
+        if not self.is_open:
+            return ClosedByClient(b"")
+        self.state = ConnectionState.CLOSING
+        self.close_code = code or NO_STATUS
+        return ClosedByClient(close_frame(code))
+
+    # Commands
+
+    def _command(self, payload: bytes) -> Effect:  # noqa: PLR0911 - one line for each kind of command
         try:
             command = decode(payload)
         except CommandError as error:
             return self._refused(error)
         self._malformed = 0
         match command:
-            case Message() | Typing() if self.phase is Phase.JOINED:
-                return self._said(command)
+            case Message() if self.state is ConnectionState.JOINED:
+                return Publish(command.id, command.text, command.key, command.ack == "persisted")
+            case Typing() if self.state is ConnectionState.JOINED:
+                return Announce()
             case Join():
                 return self._join(command)
-            case _ if self.phase is Phase.WAITING:
-                return self._end(End(close_codes.BAD_JOIN, command.id))
+            case _ if self.state is ConnectionState.AWAITING_JOIN:
+                return End(close_codes.BAD_JOIN, command.id)
             case Ping(id=command_id):
-                return Pong(command_id)
+                return Answer(text_frame(server_events.pong(command_id)))
             case Leave():
-                return self._end(End(close_codes.LEFT))
+                return End(close_codes.LEFT)
             case _:
-                return Refuse(command.id, "not_joined", "wait for `welcome` first", is_retryable=True)
-
-    def _said(self, command: Message | Typing) -> Effect:
-        match command:
-            case Typing():
-                return Announce()
-            case Message():
-                return Publish(command.id, command.text, command.key, command.ack == "persisted")
-
-    def heard_binary(self) -> Effect:
-        """A binary frame came."""
-        if self.phase is Phase.ENDED:
-            return None
-        return self._refused(CommandError("malformed", "frames must be text"))
-
-    def joined(self) -> None:
-        """The seat is taken."""
-        self.phase = Phase.JOINED
-
-    def ended(self) -> None:
-        """Nothing is heard any more."""
-        self.phase = Phase.ENDED
+                return _refuse(command.id, ErrorData("not_joined", "wait for `welcome` first", retryable=True))
 
     def _join(self, command: Join) -> Effect:
-        if self.phase is not Phase.WAITING:
-            return Refuse(command.id, "validation_error", "already joined", "type")
+        if self.state is not ConnectionState.AWAITING_JOIN:
+            return _refuse(command.id, ErrorData("validation_error", "already joined", field="type"))
         if command.name is None and command.token is None:
             ending = close_codes.BAD_JOIN.saying("join needs a name, or the token of a welcome")
-            return self._end(End(ending, command.id, "name"))
-        self.phase = Phase.JOINING
+            return End(ending, command.id, "name")
+        self.state = ConnectionState.JOINING
         return command
 
     def _refused(self, error: CommandError) -> Effect:
-        if self.phase is Phase.WAITING:
-            return self._end(End(close_codes.BAD_JOIN.saying(error.message), error.command_id, error.field))
+        if self.state is ConnectionState.AWAITING_JOIN:
+            return End(close_codes.BAD_JOIN.saying(error.message), error.command_id, error.field)
         if error.code == "malformed":
             self._malformed += 1
             if self._malformed > self._malformed_limit:
-                return self._end(End(close_codes.ABUSE))
-        return Refuse(error.command_id, error.code, error.message, error.field)
+                return End(close_codes.ABUSE)
+        return _refuse(error.command_id, ErrorData(error.code, error.message, field=error.field))
 
-    def _end(self, end: End) -> End:
-        self.ended()
-        return end
+
+def _refuse(command_id: CommandId, data: ErrorData) -> Answer:
+    """Answer with an error; the connection goes on."""
+    return Answer(text_frame(server_events.error(command_id, data)))

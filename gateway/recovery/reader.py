@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from broker.events import Message, instant, message_received
-from broker.sessions.event_log import Event, EventLog, read
+from broker.sessions.event_log import Event, EventKind, EventLog
 from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
 from gateway.protocol.commands import Resume
 from gateway.protocol.server_events import Resumed
@@ -81,15 +81,15 @@ class RecoveryReader:
 
     async def _read_log(self, session_id: str, after: int, last: int | None = None) -> list[Event]:
         async with self._log_reads:
-            return read(await self._log.send_range(session_id, after + 1, last, limit=PAGE_EVENTS))
+            return await self._log.range(session_id, after + 1, last, limit=PAGE_EVENTS)
 
     async def _count(self, session_id: str, cursor: Cursor, last: int) -> int:
         """How many events up to `last` the cursor will find."""
         assert cursor.history is not None
         after, before = cursor.history
-        _, _, persisted = await self._sessions.send_position(session_id)
+        position = await self._sessions.position(session_id)
         # The log is never trimmed further than that; but it may have been lost.
-        if persisted is None or int(persisted) < before - 1:
+        if position is None or position.persisted < before - 1:
             raise NotCommittedError
         async with self._history_reads:
             return await self._messages.count(session_id, after, before) + last - before + 1
@@ -105,4 +105,4 @@ def _payload(record: MessageRecord) -> Event:
         timestamp=instant(record.timestamp),
         is_spirit=record.is_spirit,
     )
-    return Event(record.seq, b"m", (record.user_id or "-").encode(), message_received(record.seq, message))
+    return Event(record.seq, EventKind.MESSAGE, record.user_id or "-", message_received(record.seq, message))

@@ -1,8 +1,8 @@
-"""Brings clients that lack events up to the live ones, as fast as they read: who came back, and who read too slowly."""
+"""Brings members that lack events up to the live ones, as fast as they read: after a resume, or slow reading."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from dataclasses import dataclass
 
 from broker.errors import BrokerUnavailableError
 from gateway.counters import Counters
@@ -11,16 +11,17 @@ from gateway.protocol.close_codes import Ending
 from gateway.protocol.frames import text_frame
 from gateway.recovery.cursor import Cursor, OutrunError
 from gateway.recovery.reader import Plan, RecoveryReader, cursor_after
+from gateway.rooms.driver import RoomDriver
+from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.join_buffer import ended_by
-from gateway.rooms.outbox import Member
-from gateway.rooms.room import Room
+from gateway.rooms.membership import Membership
 from gateway.tasks import Tasks
 from persistence.errors import DatabaseUnavailableError
 
 
 class StoppedError(Exception):
-    """The connection has ended."""
+    """The member is gone."""
 
 
 class TooSlowError(Exception):
@@ -35,66 +36,40 @@ _ENDINGS: dict[type[Exception], Ending] = {
 }
 
 
-class Reader(Member, Protocol):
-    """The connection of a client that is brought up to date."""
-
-    def caught_up(self) -> None:
-        """It gets the live events now."""
-
-
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Replays:
     """What the replays of one gateway share.
 
     `patience_seconds` is how long a client may take to read what fills its buffer.
     """
 
-    def __init__(
-        self,
-        reader: RecoveryReader,
-        hub: Hub,
-        tasks: Tasks,
-        counters: Counters,
-        *,
-        max_buffer_bytes: int,
-        patience_seconds: int,
-    ) -> None:
-        self.reader = reader
-        self.hub = hub
-        self.tasks = tasks
-        self.counters = counters
-        self.max_buffer_bytes = max_buffer_bytes
-        self.patience_seconds = patience_seconds
+    reader: RecoveryReader
+    hub: Hub
+    driver: RoomDriver
+    scheduler: FlushScheduler
+    tasks: Tasks
+    counters: Counters
+    max_buffer_bytes: int
+    patience_seconds: float
 
 
 class Replay:
-    """One client that lacks events, from its welcome (or the overflow of its buffer) until it gets the live ones.
+    """One member that lacks events, from its welcome (or the overflow of its buffer) until it gets the live ones.
 
-    The connection tells it how its buffer is, and when it has ended. It is found among the room's users meanwhile.
+    The membership has it as its `recovery` meanwhile.
     """
 
-    __slots__ = (
-        "_cursor",
-        "_is_over",
-        "_is_resync",
-        "_limit_bytes",
-        "_reader",
-        "_replays",
-        "_room",
-        "_transport",
-        "_writable",
-    )
+    __slots__ = ("_cursor", "_is_resync", "_limit_bytes", "_member", "_replays", "_writable")
 
-    def __init__(self, replays: Replays, reader: Reader, room: Room, transport: asyncio.Transport) -> None:
+    def __init__(self, replays: Replays, member: Membership) -> None:
         self._replays = replays
-        self._reader = reader
-        self._room = room
-        self._transport = transport
+        self._member = member
         self._cursor: Cursor
         self._writable = asyncio.Event()
         self._writable.set()
         self._limit_bytes = 0
         self._is_resync = False
-        self._is_over = False
+        member.recovery = self
 
     # How it begins
 
@@ -112,17 +87,18 @@ class Replay:
         self._is_resync = True
         self._writable.clear()
         self._replays.counters.slow_consumers += 1
-        # Not in the middle of a delivery: what the client has got can be told only between two of them.
-        asyncio.get_running_loop().call_soon(self._suspend)
+        # Not in the middle of a delivery: what the client has got can be told only between two deliveries.
+        self._replays.scheduler.defer(self._suspend)
 
     def _suspend(self) -> None:
-        if not self._is_over:
-            self._cursor = cursor_after(self._room.info, self._room.suspend(self._reader))
+        if not self._member.is_gone:
+            position = self._replays.driver.suspend(self._member)
+            self._cursor = cursor_after(self._member.room.info, position)
             self._allow_answers()
             self._spawn()
 
     def _spawn(self) -> None:
-        self._replays.tasks.spawn(self._run(), f"replay {self._reader.id}")
+        self._replays.tasks.spawn(self._run(), f"replay {self._member.id}")
 
     # What the connection tells
 
@@ -135,17 +111,16 @@ class Replay:
         self._writable.set()
 
     def stop(self) -> None:
-        """The connection has ended."""
-        self._is_over = True
+        """The member is gone."""
         self._writable.set()
 
     def answered(self) -> None:
-        """The client was sent an answer, which is not held back: whoever asks on and on must read, too."""
-        if self._limit_bytes and self._transport.get_write_buffer_size() > self._limit_bytes:
-            self._reader.end(close_codes.SLOW_CONSUMER)
+        """The client was sent an answer, which is not held back: a client that asks on and on must read, too."""
+        if self._limit_bytes and self._member.carrier.unsent_bytes > self._limit_bytes:
+            self._member.carrier.end(close_codes.SLOW_CONSUMER)
 
     def _allow_answers(self) -> None:
-        self._limit_bytes = self._transport.get_write_buffer_size() + self._replays.max_buffer_bytes
+        self._limit_bytes = self._member.carrier.unsent_bytes + self._replays.max_buffer_bytes
 
     # How it goes on
 
@@ -155,33 +130,32 @@ class Replay:
         except StoppedError:
             pass
         except tuple(_ENDINGS) as error:
-            self._reader.end(_ENDINGS[type(error)])
+            self._member.carrier.end(_ENDINGS[type(error)])
         except Exception:
-            self._reader.end(close_codes.INTERNAL)
+            self._member.carrier.end(close_codes.INTERNAL)
             raise
 
     async def _catch_up(self) -> None:
         while self._cursor.has_more:
             await self._send_page()
-        self._room.expect()  # what comes from here on is kept, so that it can be joined to the last page
-        try:
+        # What comes from here on is kept by the room, so that it can be joined to the last page.
+        with self._replays.hub.kept(self._member.room):
             while not self._is_attached():
                 await self._send_page()
-        finally:
-            self._replays.hub.left(self._room)
 
     async def _send_page(self) -> None:
         await self._drained()
-        known_seq = self._room.order.last_seq or 0
-        events = await self._replays.reader.next(self._room.info.id, self._cursor, known_seq)
+        room = self._member.room
+        known_seq = room.sequencer.last_seq or 0
+        events = await self._replays.reader.next(room.info.id, self._cursor, known_seq)
         for data in _packed((event.body for event in events), self._replays.max_buffer_bytes):
             await self._drained()
-            self._transport.write(data)
+            self._member.carrier.write(data)
             self._allow_answers()
         self._replays.counters.replayed_events += len(events)
-        ending = ended_by(events, self._reader.user_id)
+        ending = ended_by(events, self._member.user_id)
         if ending is not None:
-            self._reader.end(ending)
+            self._member.carrier.end(ending)
 
     async def _drained(self) -> None:
         try:
@@ -189,22 +163,22 @@ class Replay:
                 await self._writable.wait()
         except TimeoutError as exc:
             raise TooSlowError from exc
-        self._check_open()
+        self._check_here()
 
-    def _check_open(self) -> None:
-        if self._is_over:
+    def _check_here(self) -> None:
+        if self._member.is_gone:
             raise StoppedError
 
     def _is_attached(self) -> bool:
         """Whether the client gets the live events from here on; not while its buffer is full."""
-        self._check_open()
-        if not self._writable.is_set() or not self._room.attach(self._reader, self._cursor.seq):
+        self._check_here()
+        if not self._writable.is_set() or not self._replays.driver.attach(self._member, self._cursor.seq):
             return False
-        if not self._writable.is_set():  # what came meanwhile has filled it
-            self._cursor.seq = self._room.suspend(self._reader)
+        if not self._writable.is_set():  # the events that came meanwhile have filled it
+            self._cursor.seq = self._replays.driver.suspend(self._member)
             return False
         self._replays.counters.resyncs += self._is_resync
-        self._reader.caught_up()
+        self._member.recovery = None
         return True
 
 

@@ -19,6 +19,8 @@ from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA, invalid
 from gateway.rest.operation import Operation
 from gateway.rest.request import authorize, path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
+from gateway.rooms.effects import CommitOutcome
+from gateway.rooms.room import Room
 from persistence.messages import MessageRecord
 
 PATH = "/api/sessions/{id}/messages"
@@ -137,21 +139,24 @@ async def _committed(services: Services, session_id: str, send: Callable[[], Awa
     if info is None:
         raise session_not_found()
     # In the room the commit is heard, like everything else of the session.
-    room = await services.hub.enter(info)
-    try:
+    async with services.hub.joining(info) as room:
         published = await when_hot(services, session_id, send)
-        async with asyncio.timeout(services.settings.commit_timeout_seconds):
-            is_known = published.is_persisted or published.is_refused
-            is_committed = published.is_persisted if is_known else await room.commits.reached(published.seq)
-    except TimeoutError as exc:
-        raise unavailable("the message is on its way, but not committed yet; repeat it with the same `id`") from exc
-    finally:
-        services.hub.left(room)
-    if is_committed is None:
+        if published.is_persisted:
+            return published
+        try:
+            async with asyncio.timeout(services.settings.commit_timeout_seconds):
+                outcome = await _outcome(services, room, published)
+        except TimeoutError as exc:
+            raise unavailable("the message is on its way, but not committed yet; repeat it with the same `id`") from exc
+    if outcome is CommitOutcome.UNKNOWN:
         raise unavailable("Redis lost its newest data; whether the message was stored is seen in the history")
-    if not is_committed:
+    if outcome is CommitOutcome.REFUSED:
         raise ApiError(503, "unavailable", f"the message was delivered with seq {published.seq}, but can't be stored")
     return published
+
+
+async def _outcome(services: Services, room: Room, published: Published) -> CommitOutcome:
+    return CommitOutcome.REFUSED if published.is_refused else await services.driver.commit_outcome(room, published.seq)
 
 
 def _stored(record: MessageRecord) -> StoredMessage:

@@ -10,6 +10,7 @@ from broker.sessions.live_sessions import LiveSessions
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
+from gateway.rooms.driver import RoomDriver
 from gateway.rooms.hub import Hub
 from gateway.settings import Settings
 from metrics.exposition import Exposition
@@ -58,6 +59,7 @@ class Services:
     live_sessions: LiveSessions
     publisher: Publisher
     hub: Hub
+    driver: RoomDriver
     readiness: Callable[[], Readiness]
     health: Callable[[], HealthCounters]
     metrics: Exposition

@@ -1,23 +1,23 @@
-"""What happens in a room while joins are under way, so that whoever comes misses none of it."""
+"""What happens in a room while joins are under way, kept so that a new member misses none of it. Pure."""
 
 from collections import deque
 from collections.abc import Iterable
 
-from broker.sessions.event_log import Event
+from broker.sessions.event_log import Event, EventKind
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
-from gateway.rooms.outbox import Member
+from gateway.rooms.membership import Membership
 
 RECENT_EVENTS = 4096
 
 
 class JoinBuffer:
-    """The last events (`recent`), and who has to go (`gone`, by connection or user id)."""
+    """The last events (`recent`), and who has to go (`gone`, by connection id or user id)."""
 
     __slots__ = ("gone", "recent")
 
-    def __init__(self) -> None:
-        self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
+    def __init__(self, max_events: int = RECENT_EVENTS) -> None:
+        self.recent: deque[Event] = deque(maxlen=max_events)
         self.gone: dict[str, Ending] = {}
 
     def since(self, seq: int) -> list[Event]:
@@ -30,16 +30,16 @@ class JoinBuffer:
         late.reverse()
         return late
 
-    def ending_of(self, member: Member) -> Ending | None:
-        """How the member ends that only comes now, if it does."""
+    def ending_of(self, member: Membership) -> Ending | None:
+        """How the new member has to end; None when it may stay."""
         return self.gone.get(member.id) or self.gone.get(member.user_id)
 
 
-def ended_by(late: Iterable[Event], user_id: str) -> Ending | None:
-    """How the connection of a user ends to whom these events come late, if it does."""
-    for event in late:
-        if event.kind == b"c":
+def ended_by(events: Iterable[Event], user_id: str) -> Ending | None:
+    """How the connection of this user ends once it has got these events; None when it goes on."""
+    for event in events:
+        if event.kind is EventKind.SESSION_CLOSED:
             return close_codes.SESSION_CLOSED
-        if event.kind == b"r" and event.subject.decode() == user_id:
+        if event.kind is EventKind.USER_REMOVED and event.user_id == user_id:
             return close_codes.REMOVED
     return None

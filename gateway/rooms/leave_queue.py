@@ -8,8 +8,7 @@ import structlog
 
 from broker.errors import BrokerUnavailableError
 from broker.events import User
-from broker.redis.connection import Reply
-from broker.sessions.live_sessions import LiveSessions
+from broker.sessions.live_sessions import LeaveOutcome, LiveSessions
 
 log = structlog.get_logger()
 
@@ -24,7 +23,7 @@ class PendingLeave(msgspec.Struct, frozen=True):
 
 
 class LeaveQueue:
-    """Departures that Redis has not confirmed yet."""
+    """Seats that were given up, as far as Redis has not confirmed it yet."""
 
     def __init__(self, sessions: LiveSessions) -> None:
         self._sessions = sessions
@@ -40,8 +39,8 @@ class LeaveQueue:
     def retry(self) -> None:
         """Redis may be back: tell it again."""
         failed, self._failed = self._failed, set()
-        for departure in failed:
-            self._send(departure)
+        for leave in failed:
+            self._send(leave)
 
     async def settle(self) -> None:
         """Return once Redis has confirmed everything that it can be told now."""
@@ -49,22 +48,22 @@ class LeaveQueue:
             self._settled.clear()
             await self._settled.wait()
 
-    def _send(self, departure: PendingLeave) -> None:
-        self._under_way.add(departure)
-        answer = self._sessions.send_leave(
-            departure.session_id,
-            departure.user_id,
-            connection=departure.connection_id,
-            is_lost=departure.is_lost,
+    def _send(self, leave: PendingLeave) -> None:
+        self._under_way.add(leave)
+        answer = self._sessions.leave(
+            leave.session_id,
+            leave.user_id,
+            connection=leave.connection_id,
+            is_lost=leave.is_lost,
         )
-        answer.add_done_callback(partial(self._answered, departure))
+        answer.add_done_callback(partial(self._answered, leave))
 
-    def _answered(self, departure: PendingLeave, answer: "asyncio.Future[Reply]") -> None:
-        self._under_way.discard(departure)
+    def _answered(self, leave: PendingLeave, answer: "asyncio.Future[LeaveOutcome]") -> None:
+        self._under_way.discard(leave)
         error = answer.exception()
         if isinstance(error, BrokerUnavailableError):
-            self._failed.add(departure)
+            self._failed.add(leave)
         elif error is not None:
-            log.error("departure.failed", session_id=departure.session_id, reason=str(error))
+            log.error("leave.failed", session_id=leave.session_id, reason=str(error))
         if not self._under_way:
             self._settled.set()

@@ -1,53 +1,43 @@
-"""Whose sockets are in a room."""
+"""The members of a room, by user. Pure."""
 
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+
+from gateway.rooms.membership import Membership
 
 
-class Attendant(Protocol):
-    """A socket of a user."""
+class Members:
+    """User → memberships. Nearly every user has one membership, which costs no more than an entry."""
 
-    @property
-    def user_id(self) -> str:
-        """Whose it is."""
-
-
-Socket = TypeVar("Socket", bound=Attendant)
-
-
-class Members(Generic[Socket]):
-    """User → sockets. Nearly every user has one, and it costs no more than an entry."""
-
-    __slots__ = ("_sockets",)
+    __slots__ = ("_by_user",)
 
     def __init__(self) -> None:
-        self._sockets: dict[str, Socket | tuple[Socket, ...]] = {}
+        self._by_user: dict[str, Membership | tuple[Membership, ...]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._sockets)
+        return bool(self._by_user)
 
-    def __iter__(self) -> Iterator[Socket]:
-        """Every socket there is now; it may go on the way."""
-        for user_id in list(self._sockets):
+    def __iter__(self) -> Iterator[Membership]:
+        """Every member."""
+        for user_id in self._by_user:
             yield from self.of(user_id)
 
-    def of(self, user_id: str) -> tuple[Socket, ...]:
-        """The user's sockets, the oldest first."""
-        found = self._sockets.get(user_id, ())
+    def of(self, user_id: str) -> tuple[Membership, ...]:
+        """The user's memberships, the oldest first."""
+        found = self._by_user.get(user_id, ())
         return found if isinstance(found, tuple) else (found,)
 
-    def add(self, socket: Socket) -> None:
-        """A socket came."""
-        self._put(socket.user_id, (*self.of(socket.user_id), socket))
+    def add(self, member: Membership) -> None:
+        """A member came."""
+        self._put(member.user_id, (*self.of(member.user_id), member))
 
-    def discard(self, socket: Socket) -> None:
-        """A socket went, if it was here."""
-        sockets = self.of(socket.user_id)
-        if socket in sockets:
-            self._put(socket.user_id, tuple(other for other in sockets if other is not socket))
+    def discard(self, member: Membership) -> None:
+        """A member went, if it was here."""
+        memberships = self.of(member.user_id)
+        if member in memberships:
+            self._put(member.user_id, tuple(other for other in memberships if other is not member))
 
-    def _put(self, user_id: str, sockets: tuple[Socket, ...]) -> None:
-        if not sockets:
-            del self._sockets[user_id]
+    def _put(self, user_id: str, memberships: tuple[Membership, ...]) -> None:
+        if not memberships:
+            del self._by_user[user_id]
         else:
-            self._sockets[user_id] = sockets if len(sockets) > 1 else sockets[0]
+            self._by_user[user_id] = memberships if len(memberships) > 1 else memberships[0]

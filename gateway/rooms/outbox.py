@@ -1,109 +1,76 @@
-"""What a room sends: queued while events come in, then one write for each socket. All synchronous."""
+"""What a room sends next: events and answers are queued, and become one write for each member. Pure."""
 
-from typing import Protocol
+from collections.abc import Collection, Iterable
 
-from gateway.protocol.close_codes import Ending
 from gateway.protocol.frames import text_frame
-
-
-class Member(Protocol):
-    """A joined socket, as a room sees it."""
-
-    id: str
-    wants_batches: bool
-    wants_persisted: bool
-
-    @property
-    def user_id(self) -> str:
-        """Whose connection it is."""
-
-    def write(self, data: bytes) -> None:
-        """Send frames now, without waiting."""
-
-    def end(self, ending: Ending) -> None:
-        """Close the connection."""
-
-
-class Post(Protocol):
-    """Who has the outboxes flushed, and counts what they send."""
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether more may come with what is being handed out; a flush follows then."""
-
-    def schedule(self, outbox: "Outbox") -> None:
-        """Flush once everything that came along is there."""
-
-    def count(self, events: int, deliveries: int, delivered_bytes: int) -> None:
-        """Keep the totals."""
+from gateway.rooms.effects import Answer, Count, Effect, Write
+from gateway.rooms.membership import Membership
 
 
 class Outbox:
-    """The events and answers that go to the `members` of one room next."""
+    """The events and answers that go to the `live` members of one room next."""
 
-    __slots__ = ("_answers", "_bodies", "_post", "members")
+    __slots__ = ("_answers", "_bodies", "live")
 
-    def __init__(self, post: Post) -> None:
-        self.members: set[Member] = set()
-        self._post = post
+    def __init__(self) -> None:
+        self.live: set[Membership] = set()
         self._bodies: list[bytes] = []
-        self._answers: dict[Member, bytes] = {}
+        self._answers: dict[Membership, bytes] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is queued."""
+        return not self._bodies and not self._answers
 
     def queue(self, body: bytes) -> None:
-        """Send an event to everyone."""
-        if not self._bodies and not self._answers:
-            self._post.schedule(self)
+        """Send an event to every live member."""
         self._bodies.append(body)
 
-    def answer(self, member: Member, frame: bytes) -> None:
-        """Send an answer to one member, in one write with the events that came along with it.
+    def answer(self, member: Membership, frame: bytes) -> None:
+        """Send an answer to one member, in one write with the events that are queued.
 
-        Redis' reply to a publish and the event itself come together: that saves the publisher a write, 5 µs.
+        Redis' reply to a publish and the event itself come together: one write for both saves the publisher 5 µs.
         """
-        if not self._post.is_reading:
-            member.write(frame)
-            return
-        if not self._bodies and not self._answers:
-            self._post.schedule(self)
         self._answers[member] = self._answers.get(member, b"") + frame
 
-    def discard(self, member: Member) -> None:
+    def discard(self, member: Membership) -> None:
         """The member gets nothing more."""
-        self.members.discard(member)
+        self.live.discard(member)
         self._answers.pop(member, None)
 
-    def flush(self) -> None:
-        """Send what is queued: every frame is built once, and each socket gets one write."""
+    def take(self) -> list[Effect]:
+        """The writes for what is queued: every frame is built once, and each member gets one write."""
         bodies, answers = self._bodies, self._answers
         if not bodies and not answers:
-            return
+            return []
         self._bodies = []
         if answers:
             self._answers = {}
-        # A copy: a full buffer may end, and so discard, a member on the way.
-        members = self.members - answers.keys() if answers else self.members.copy()
         frames = batch = b"".join(map(text_frame, bodies))
-        if len(bodies) > 1 and any(member.wants_batches for member in self.members):
+        if len(bodies) > 1 and any(member.wants_batches for member in self.live):
             batch = text_frame(b"[" + b",".join(bodies) + b"]")
-            written = _write_each(members, frames, batch)
-        else:
-            for member in members:
-                member.write(frames)
-            written = len(frames) * len(members)
-        deliveries = len(members)
+        effects: list[Effect] = []
+        if bodies:
+            effects += _writes([member for member in self.live if member not in answers], frames, batch)
         for member, ahead in answers.items():
-            if member in self.members:
-                written += _write_each((member,), ahead + frames, ahead + batch)
-                deliveries += 1
-            else:  # it will join the others only after these events
-                member.write(ahead)
-        self._post.count(len(bodies), len(bodies) * deliveries, written)
+            if member in self.live:
+                effects.append(Write((member,), ahead + (batch if member.wants_batches else frames)))
+            else:  # the member will join the live ones only after these events
+                effects.append(Answer(member, ahead))
+        effects.append(_count(len(bodies), effects))
+        return effects
 
 
-def _write_each(members: "set[Member] | tuple[Member]", frames: bytes, batch: bytes) -> int:
-    written = 0
-    for member in members:
-        data = batch if member.wants_batches else frames
-        member.write(data)
-        written += len(data)
-    return written
+def _writes(members: Collection[Membership], frames: bytes, batch: bytes) -> Iterable[Write]:
+    if batch is frames:
+        return (Write(members, frames),)
+    return (
+        Write([member for member in members if member.wants_batches], batch),
+        Write([member for member in members if not member.wants_batches], frames),
+    )
+
+
+def _count(events: int, effects: Iterable[Effect]) -> Count:
+    writes = [effect for effect in effects if isinstance(effect, Write)]
+    deliveries = sum(len(write.members) for write in writes)
+    return Count(events, events * deliveries, sum(len(write.data) * len(write.members) for write in writes))

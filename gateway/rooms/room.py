@@ -1,279 +1,355 @@
-"""One session on this gateway: its sockets, and what they get. All synchronous."""
+"""One session on this gateway: its members, and what each of them gets. Pure: no future, no timer, no loop.
 
-import asyncio
-from typing import Protocol
+Every method takes something that happened and returns what is to be done, for the room driver, in order. A member that
+has to go is taken out of the room before its end is carried out, so no loop over members ever changes them.
+"""
 
-import structlog
+from collections.abc import Callable, Iterable, Sequence
 
 from broker.events import Empty, ephemeral, instant
-from broker.redis.connection import Reply
-from broker.sessions.event_log import Event
-from broker.sessions.live_sessions import SessionInfo
+from broker.sessions.event_log import Event, EventKind
+from broker.sessions.live_sessions import Position, SessionInfo
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.frames import text_frame
 from gateway.rooms.commit_waiters import CommitWaiters
+from gateway.rooms.effects import (
+    SCHEDULE_FLUSH,
+    AnnouncePresence,
+    CommitCallback,
+    Count,
+    Effect,
+    Effects,
+    End,
+    ReadPosition,
+    ReadSeats,
+    ReportGap,
+    RetryLater,
+    Step,
+    Write,
+)
 from gateway.rooms.join_buffer import JoinBuffer, ended_by
 from gateway.rooms.members import Members
-from gateway.rooms.outbox import Member, Outbox, Post
-from gateway.rooms.seat_check import call_roll
-from gateway.rooms.sequencer import RETRY_SECONDS, Sequencer, Source
-
-PRESENCE_SECONDS = 1.0
-
-log = structlog.get_logger()
-
-
-class Desk(Source, Post, Protocol):
-    """What a room needs of the hub."""
-
-    def ask_seats(self, session_id: str, user_ids: list[str]) -> "asyncio.Future[Reply]":
-        """The users' seats as they are stored, in order; None for each who has none."""
-
-    def count_gap(self, events: int) -> None:
-        """So many events could not be had here."""
+from gateway.rooms.membership import Membership, Standing
+from gateway.rooms.outbox import Outbox
+from gateway.rooms.seat_check import endings
+from gateway.rooms.sequencer import Lost, Missing, Results, Sequencer
 
 
 class Room:
-    """The sockets of one session. `joining` counts joins under way: for these, recent events are kept."""
+    """The members of one session. `joins` counts joins under way: for these, recent events are kept."""
 
     __slots__ = (
-        "_commits",
-        "_desk",
-        "_loop",
-        "_meanwhile",
-        "_presence_timer",
+        "_ahead",
+        "_commit_waiters",
+        "_is_presence_due",
+        "_join_buffer",
+        "_now",
+        "_outbox",
         "_user_count",
-        "_waiting",
         "info",
-        "joining",
-        "order",
-        "out",
-        "users",
+        "joins",
+        "members",
+        "sequencer",
     )
 
-    def __init__(self, info: SessionInfo, desk: Desk) -> None:
+    def __init__(self, info: SessionInfo, sequencer: Sequencer | None = None, now: Callable[[], str] = instant) -> None:
         self.info = info
-        self.out = Outbox(desk)
-        self.users: Members[Member] = Members()
-        self.joining = 0
-        self.order = Sequencer(info.id, desk, self)
-        self._desk = desk
-        self._loop = asyncio.get_running_loop()
+        self.members = Members()
+        self.joins = 0
+        self.sequencer = Sequencer() if sequencer is None else sequencer
+        self._now = now
+        self._outbox = Outbox()
         # Made when they are needed: empty, they would cost each socket of a small room 300 bytes.
-        self._commits: CommitWaiters | None = None
-        self._meanwhile: JoinBuffer | None = None
-        self._waiting: list[tuple[int, Member]] = []
+        self._commit_waiters: CommitWaiters | None = None
+        self._join_buffer: JoinBuffer | None = None
+        self._ahead: list[Membership] = []
         self._user_count = 0
-        self._presence_timer: asyncio.TimerHandle | None = None
+        self._is_presence_due = False
 
     @property
     def is_empty(self) -> bool:
         """Whether nobody is here or about to come."""
-        return not self.users and not self.joining
+        return not self.members and not self.joins
 
-    @property
-    def commits(self) -> CommitWaiters:
-        """Who waits for which event to be committed."""
-        if self._commits is None:
-            self._commits = CommitWaiters()
-        return self._commits
+    # Members come and go
 
-    def expect(self) -> None:
-        """One more join is under way; call `joined` when it is over."""
-        self.joining += 1
-        if self._meanwhile is None:
-            self._meanwhile = JoinBuffer()
+    def expect_join(self, buffer: JoinBuffer | None = None) -> None:
+        """One more join is under way; call `join_is_over` at its end."""
+        self.joins += 1
+        if self._join_buffer is None:
+            self._join_buffer = JoinBuffer() if buffer is None else buffer
 
-    def seat(self, member: Member, seq: int, epoch: str) -> None:
-        """The member's user is here, with a seat as of event `seq`; the member gets nothing before `attach`."""
-        self.order.begin(seq, epoch)
-        if self._meanwhile is not None and (ending := self._meanwhile.ending_of(member)) is not None:
-            member.end(ending)
-            return
-        older = () if self.info.multiple_connections else self.users.of(member.user_id)
-        self.users.add(member)
-        for replaced in older:
-            replaced.end(close_codes.REPLACED)
+    def join_is_over(self) -> None:
+        """A join under way has ended, well or not."""
+        self.joins -= 1
+        if not self.joins:
+            self._join_buffer = None
 
-    def attach(self, member: Member, seq: int) -> bool:
-        """From now on the member gets every event after `seq`; False when some of these are no longer known here."""
-        last_seq = self.order.last_seq
-        assert last_seq is not None
-        if last_seq < seq:  # what the member has already did not come round yet
-            self._waiting.append((seq, member))
-            return True
-        late = [] if self._meanwhile is None else self._meanwhile.since(seq)
+    def seat(self, member: Membership, seq: int, epoch: str) -> Effects:
+        """The member has a seat as of event `seq`; the member gets nothing before `attach`."""
+        effects = self._follow(self.sequencer.begin(seq, epoch))
+        if self._join_buffer is not None and (ending := self._join_buffer.ending_of(member)) is not None:
+            self._end((member,), ending, effects)
+            return effects
+        older = () if self.info.multiple_connections else self.members.of(member.user_id)
+        self.members.add(member)
+        member.standing = Standing.BEHIND
+        member.position = seq
+        self._end(older, close_codes.REPLACED, effects)
+        return effects
+
+    def attach(self, member: Membership, seq: int) -> Effects:
+        """From now on the member gets every event after `seq`: it is live, or ahead of the room.
+
+        The member stays behind when some of these events are no longer known here.
+        """
+        last_seq = self.sequencer.last_seq
+        if member.is_gone or last_seq is None:
+            return ()
+        if last_seq < seq:
+            member.standing = Standing.AHEAD
+            member.position = seq
+            self._ahead.append(member)
+            return ()
+        late = [] if self._join_buffer is None else self._join_buffer.since(seq)
         if len(late) != last_seq - seq:
-            return False
-        self.out.flush()
-        self.out.members.add(member)
+            return ()
+        effects = self._outbox.take()
+        self._enliven(member)
         if late:
-            member.write(b"".join(text_frame(event.body) for event in late))
+            effects.append(Write((member,), b"".join(text_frame(event.body) for event in late)))
             ending = ended_by(late, member.user_id)
             if ending is not None:
-                member.end(ending)
-        return True
+                self._end((member,), ending, effects)
+        return effects
 
-    def suspend(self, member: Member) -> int:
-        """The member gets nothing until it is attached again; returns the last event that it has."""
-        self.out.flush()
-        self.out.members.discard(member)
-        for seq, waiting in self._waiting:
-            if waiting is member:
-                self._waiting.remove((seq, waiting))
-                return seq
-        assert self.order.last_seq is not None
-        return self.order.last_seq
+    def suspend(self, member: Membership) -> Effects:
+        """The member gets nothing until it is attached again; `member.position` is the last event that it has."""
+        effects: list[Effect] = []
+        if member.standing is Standing.LIVE:
+            effects = self._outbox.take()
+            self._outbox.live.discard(member)
+            assert self.sequencer.last_seq is not None
+            member.position = self.sequencer.last_seq
+            member.standing = Standing.BEHIND
+        elif member.standing is Standing.AHEAD:
+            self._ahead.remove(member)
+            member.standing = Standing.BEHIND
+        return effects
 
-    def detach(self, member: Member) -> None:
+    def leave(self, member: Membership) -> None:
         """The member gets nothing more."""
-        self.out.discard(member)
-        self._waiting = [(seq, waiting) for seq, waiting in self._waiting if waiting is not member]
-        self.users.discard(member)
+        if member.standing is Standing.AHEAD:
+            self._ahead.remove(member)
+        member.standing = Standing.GONE
+        self._outbox.discard(member)
+        self.members.discard(member)
 
-    def joined(self) -> None:
-        """A join under way has ended, well or not."""
-        self.joining -= 1
-        if not self.joining:
-            self._meanwhile = None
-
-    def shut(self) -> None:
-        """Drop what is scheduled; nobody is here."""
-        if self._presence_timer is not None:
-            self._presence_timer.cancel()
-
-    def end_all(self, ending: Ending) -> None:
-        """Close every connection of the session here."""
-        self.out.flush()
-        for member in self.users:
-            member.end(ending)
+    def end_all(self, ending: Ending) -> Effects:
+        """Every member has to go, with what was queued before."""
+        effects = self._outbox.take()
+        self._end(self.members, ending, effects)
+        return effects
 
     # What comes from the channel
 
-    def heard(self, event: Event) -> None:
+    def heard(self, event: Event) -> Effects:
         """An event arrived from the channel."""
         if event.seq:
-            self.order.heard(event)
-        else:
-            self._heard_unsequenced(event)
+            return self._follow(self.sequencer.heard(event))
+        return self._heard_unsequenced(event)
 
-    def catch_up(self) -> None:
-        """Events may have been missed."""
-        self._ask_persisted()
-        call_roll(self._desk.ask_seats, self.info, self.users)
-        self.order.catch_up()
+    def catch_up(self) -> Effects:
+        """The channel was not heard for a while."""
+        return [*self._read_position(), *self._read_seats(), *self._follow(self.sequencer.catch_up())]
 
-    def _ask_persisted(self) -> None:
-        if self._commits is not None and self._commits.is_awaited:
-            self._desk.ask_position(self.info.id).add_done_callback(self._told_persisted)
+    # What Redis answers
 
-    def _told_persisted(self, answer: "asyncio.Future[Reply]") -> None:
-        if answer.exception() is not None:
-            self._loop.call_later(RETRY_SECONDS, self._ask_persisted)
-        elif (persisted := answer.result()[2]) is not None:
-            self.commits.committed(int(persisted))
+    def log_read(self, events: Sequence[Event], position: Position | None) -> Effects:
+        """The answer to `ReadLog`."""
+        return self._follow(self.sequencer.log_read(events, position))
 
-    # Sink
+    def fenced(self) -> Effects:
+        """The answer to `Fence`."""
+        return self._follow(self.sequencer.fenced())
 
-    def lost(self) -> None:
-        """Let everyone come back and resume."""
-        self.end_all(close_codes.RESYNC)
-        if self._meanwhile is not None:
-            self._meanwhile.recent.clear()
+    def position_read(self, position: Position | None) -> Effects:
+        """The answer to `ReadPosition`."""
+        if self._commit_waiters is None or position is None:
+            return ()
+        return self._commit_waiters.committed(position.persisted)
 
-    def missing(self, first: int, last: int) -> None:
-        """These events can't be had here any more."""
-        log.warning("room.gap", session_id=self.info.id, first=first, last=last)
-        self._desk.count_gap(last - first + 1)
-        self.out.queue(server_events.gap(first, last))
+    def seats_read(self, members: Iterable[Membership], holders: Iterable[tuple[str, ...]]) -> Effects:
+        """The answer to `ReadSeats`: for each member the connections that hold its user's seat."""
+        effects: list[Effect] = []
+        for member, ending in endings(self.info, members, holders):
+            if not member.is_gone:
+                self._end((member,), ending, effects)
+        return effects
 
-    def deliver(self, event: Event) -> None:
+    def failed(self, step: Step) -> Effects:
+        """Redis could not be asked."""
+        return self._follow(self.sequencer.failed()) if step is Step.LOG else (RetryLater(step),)
+
+    def tick(self, step: Step) -> Effects:
+        """The retry delay of this step is over."""
+        if step is Step.LOG:
+            return self._follow(self.sequencer.tick())
+        return self._read_position() if step is Step.COMMITS else self._read_seats()
+
+    # What goes out
+
+    def answer(self, member: Membership, frame: bytes) -> Effects:
+        """Send an answer to one member, in one write with the events that are queued."""
+        is_first = self._outbox.is_empty
+        self._outbox.answer(member, frame)
+        return (SCHEDULE_FLUSH,) if is_first else ()
+
+    def flush(self) -> Effects:
+        """Send what is queued."""
+        return self._outbox.take()
+
+    def await_commit(self, seq: int, callback: CommitCallback) -> Effects:
+        """Call back once it is known whether event `seq` is committed in Postgres."""
+        return self._waiters().wait(seq, callback)
+
+    def presence_due(self) -> Effects:
+        """The presence interval is over: tell the number of users."""
+        self._is_presence_due = False
+        effects: list[Effect] = []
+        if self.members:
+            self._queue(server_events.presence_changed(self._now(), self._user_count), effects)
+        return effects
+
+    # What the sequencer hands out
+
+    def _follow(self, results: Results) -> list[Effect]:
+        effects: list[Effect] = []
+        for result in results:
+            if isinstance(result, Event):
+                self._deliver(result, effects)
+            elif isinstance(result, Missing):
+                effects.append(ReportGap(result.first, result.last))
+                self._queue(server_events.gap(result.first, result.last), effects)
+            elif isinstance(result, Lost):
+                effects += self.end_all(close_codes.RESYNC)
+                if self._join_buffer is not None:
+                    self._join_buffer.recent.clear()
+            else:
+                effects.append(result)
+        return effects
+
+    def _deliver(self, event: Event, effects: list[Effect]) -> None:
         """The next event, to everyone."""
-        if event.kind == b"r":
-            self._remove(event.subject)
-        self.out.queue(event.body)
-        if event.kind == b"m" and self.info.spirit:
-            self.out.queue(ephemeral("spirit_thinking", instant(), Empty()))
-        if self._meanwhile is not None:
-            self._meanwhile.recent.append(event)
-        if self._waiting:
-            self._admit_waiting(event.seq)
-        if event.kind == b"c":
-            self._closed()
+        kind = event.kind
+        if kind is EventKind.USER_REMOVED:
+            self._remove(event.user_id, effects)
+        self._queue(event.body, effects)
+        if kind is EventKind.MESSAGE and self.info.spirit:
+            self._queue(ephemeral("spirit_thinking", self._now(), Empty()), effects)
+        if self._join_buffer is not None:
+            self._join_buffer.recent.append(event)
+        if self._ahead:
+            self._admit(event.seq, effects)
+        if kind is EventKind.SESSION_CLOSED:
+            # A member that still lacks earlier events reads on up to this one, and ends then.
+            effects += self._outbox.take()
+            self._end(self._outbox.live, close_codes.SESSION_CLOSED, effects)
 
-    def _closed(self) -> None:
-        # Whoever still lacks earlier events reads on up to this one, and ends then.
-        self.out.flush()
-        for member in list(self.out.members):
-            member.end(close_codes.SESSION_CLOSED)
+    def _admit(self, last_seq: int, effects: list[Effect]) -> None:
+        """The room has reached `last_seq`: members that were ahead of it go on with the next event."""
+        effects += self._outbox.take()
+        for member in [member for member in self._ahead if member.position <= last_seq]:
+            if member.position == last_seq:
+                self._ahead.remove(member)
+                self._enliven(member)
+            else:  # the log lacks what the member should get first
+                self._end((member,), close_codes.RESYNC, effects)
 
-    def _admit_waiting(self, last_seq: int) -> None:
-        self.out.flush()
-        ready = [(seq, member) for seq, member in self._waiting if seq <= last_seq]
-        self._waiting = [(seq, member) for seq, member in self._waiting if seq > last_seq]
-        for seq, member in ready:
-            if seq == last_seq:
-                self.out.members.add(member)
-            else:  # the log lacks what it should get first
-                member.end(close_codes.RESYNC)
+    def _enliven(self, member: Membership) -> None:
+        self._outbox.live.add(member)
+        member.standing = Standing.LIVE
 
-    def _heard_unsequenced(self, event: Event) -> None:
+    # Events that are not sequenced
+
+    def _heard_unsequenced(self, event: Event) -> Effects:
+        effects: list[Effect] = []
         match event.kind:
-            case b"t":
-                self._send_to_others(event)
-            case b"x":
-                self._replace(event)
-            case b"p":
-                self._presence(int(event.body))
-            case b"r":
-                if self._meanwhile is not None:
-                    self._meanwhile.gone[event.subject.decode()] = close_codes.REMOVED
-                self._remove(event.subject)
-            case b"w":
-                self._committed(int(event.body))
-            case b"d":
-                self.commits.refused(int(event.body))
+            case EventKind.TO_OTHERS:
+                self._send_to_others(event, effects)
+            case EventKind.REPLACED:
+                self._replace(event.user_id, event.body.decode(), effects)
+            case EventKind.PRESENCE_CHANGED:
+                self._presence(int(event.body), effects)
+            case EventKind.USER_REMOVED:
+                if self._join_buffer is not None:
+                    self._join_buffer.gone[event.user_id] = close_codes.REMOVED
+                self._remove(event.user_id, effects)
+            case EventKind.COMMITTED:
+                self._committed(int(event.body), effects)
+            case EventKind.REFUSED:
+                effects += self._waiters().refused(int(event.body))
             case _:
-                self.out.queue(event.body)
+                self._queue(event.body, effects)
+        return effects
 
-    def _send_to_others(self, event: Event) -> None:
-        self.out.flush()
+    def _send_to_others(self, event: Event, effects: list[Effect]) -> None:
+        effects += self._outbox.take()
         frame = text_frame(event.body)
-        own = self.users.of(event.subject.decode())
-        others = self.out.members.difference(own)
-        for member in others:  # a full buffer may end, and so detach, a member on the way
-            member.write(frame)
-        self._desk.count(1, len(others), len(others) * len(frame))
+        own = self.members.of(event.user_id)
+        others = [member for member in self._outbox.live if member not in own]
+        effects += (Write(others, frame), Count(1, len(others), len(others) * len(frame)))
 
-    def _committed(self, seq: int) -> None:
-        self.commits.committed(seq)
-        frame = text_frame(server_events.persisted(seq))
-        for member in [member for member in self.out.members if member.wants_persisted]:
-            member.write(frame)
+    def _committed(self, seq: int, effects: list[Effect]) -> None:
+        effects += self._waiters().committed(seq)
+        asked = [member for member in self._outbox.live if member.wants_persisted]
+        if asked:
+            effects.append(Write(asked, text_frame(server_events.persisted(seq))))
 
-    def _replace(self, event: Event) -> None:
-        # It names who goes, not who came: however late it is heard, it ends nobody who came after.
-        connection_id = event.body.decode()
-        if self._meanwhile is not None:
-            self._meanwhile.gone[connection_id] = close_codes.REPLACED
-        for member in self.users.of(event.subject.decode()):
-            if member.id == connection_id:
-                member.end(close_codes.REPLACED)
+    def _replace(self, user_id: str, connection_id: str, effects: list[Effect]) -> None:
+        # The event names the connection that goes, not the one that came: a late event ends nobody who came after.
+        if self._join_buffer is not None:
+            self._join_buffer.gone[connection_id] = close_codes.REPLACED
+        replaced = tuple(member for member in self.members.of(user_id) if member.id == connection_id)
+        self._end(replaced, close_codes.REPLACED, effects)
 
-    def _remove(self, user_id: bytes) -> None:
-        members = self.users.of(user_id.decode())
+    def _remove(self, user_id: str, effects: list[Effect]) -> None:
+        members = self.members.of(user_id)
         if members:
-            self.out.flush()
-        for member in members:
-            member.end(close_codes.REMOVED)
+            effects += self._outbox.take()
+            self._end(members, close_codes.REMOVED, effects)
 
-    def _presence(self, user_count: int) -> None:
-        # At most one a second: a change waits, and whatever comes meanwhile goes with it.
+    def _presence(self, user_count: int, effects: list[Effect]) -> None:
+        # At most one a second: a change waits, and later changes go with it.
         self._user_count = user_count
-        if self._presence_timer is None:
-            self._presence_timer = self._loop.call_later(PRESENCE_SECONDS, self._send_presence)
+        if not self._is_presence_due:
+            self._is_presence_due = True
+            effects.append(AnnouncePresence())
 
-    def _send_presence(self) -> None:
-        self._presence_timer = None
-        self.out.queue(server_events.presence_changed(instant(), self._user_count))
+    # Shared
+
+    def _queue(self, body: bytes, effects: list[Effect]) -> None:
+        if self._outbox.is_empty:
+            effects.append(SCHEDULE_FLUSH)
+        self._outbox.queue(body)
+
+    def _end(self, members: Iterable[Membership], ending: Ending, effects: list[Effect]) -> None:
+        ended = tuple(members)
+        for member in ended:
+            self.leave(member)
+        if ended:
+            effects.append(End(ended, ending))
+
+    def _waiters(self) -> CommitWaiters:
+        if self._commit_waiters is None:
+            self._commit_waiters = CommitWaiters()
+        return self._commit_waiters
+
+    def _read_position(self) -> Effects:
+        is_awaited = self._commit_waiters is not None and self._commit_waiters.is_awaited
+        return (ReadPosition(),) if is_awaited else ()
+
+    def _read_seats(self) -> Effects:
+        members = tuple(self.members)
+        return (ReadSeats(members),) if members else ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from broker.pubsub.publisher import Publisher
 from broker.redis.link import Link
-from gateway.access.admission import Door
+from gateway.access.door import Door
 from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
 from gateway.lifecycle.relay_probe import RelayProbe
@@ -45,8 +45,8 @@ class Collector:
             gateway_id=self.gateway_id,
             sockets=self.door.sockets,
             sessions=self.hub.room_count,
-            events_total=self.hub.events_total,
-            deliveries_total=self.hub.deliveries_total,
+            events_total=self.counters.events,
+            deliveries_total=self.counters.deliveries,
             uptime_seconds=round(time.monotonic() - self.started_at, 1),
             loop_lag_seconds=round(self.lag.seconds, 4),
             backlog=self.dependency_probe.backlog.fullest,
@@ -71,10 +71,10 @@ class Collector:
         return {
             "seance_publishes_total": self.publisher.sent_total,
             "seance_publishes_failed_total": self.counters.publishes_failed,
-            "seance_events_total": self.hub.events_total,
-            "seance_deliveries_total": self.hub.deliveries_total,
-            "seance_delivered_bytes_total": self.hub.delivered_bytes_total,
-            "seance_publish_to_deliver_seconds": self.counters.stopwatch.seconds,
+            "seance_events_total": self.counters.events,
+            "seance_deliveries_total": self.counters.deliveries,
+            "seance_delivered_bytes_total": self.counters.delivered_bytes,
+            "seance_publish_to_deliver_seconds": self.counters.relay_timer.seconds,
             "seance_log_reads_total": self.counters.log_reads,
             "seance_gap_events_total": self.counters.gap_events,
             "seance_replays_total": self.counters.replays,

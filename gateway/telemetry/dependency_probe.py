@@ -26,6 +26,7 @@ class DependencyProbe:
         ping_redis: Callable[[], Awaitable[None]],
         ping_database: Callable[[], Awaitable[None]],
         partitions: int,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.is_redis_up = False
         self.is_postgres_up = False
@@ -36,18 +37,19 @@ class DependencyProbe:
         self._ping_redis = ping_redis
         self._ping_database = ping_database
         self._partitions = partitions
+        self._look_seconds = look_seconds
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             await self.look()
             is_well = self.is_redis_up and self.is_postgres_up
-            await asyncio.sleep(LOOK_SECONDS if is_well else LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(self._look_seconds if is_well else LOOK_AGAIN_SECONDS)
 
     async def look(self) -> None:
-        """Look once, at most LOOK_SECONDS long."""
+        """Look once, at most `look_seconds` long."""
         self.is_redis_up, self.is_postgres_up = await asyncio.gather(
-            _succeeds(self._look_at_redis), _succeeds(self._look_at_postgres)
+            self._succeeds(self._look_at_redis), self._succeeds(self._look_at_postgres)
         )
 
     async def _look_at_redis(self) -> None:
@@ -57,17 +59,16 @@ class DependencyProbe:
     async def _look_at_postgres(self) -> None:
         await _timed(self._ping_database, self.postgres_seconds)
 
+    async def _succeeds(self, look: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            async with asyncio.timeout(self._look_seconds):
+                await look()
+        except (BrokerError, PersistenceError, TimeoutError):
+            return False
+        return True
+
 
 async def _timed(work: Callable[[], Awaitable[None]], seconds: Histogram) -> None:
     began_at = time.perf_counter()
     await work()
     seconds.observe(time.perf_counter() - began_at)
-
-
-async def _succeeds(look: Callable[[], Awaitable[None]]) -> bool:
-    try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            await look()
-    except (BrokerError, PersistenceError, TimeoutError):
-        return False
-    return True

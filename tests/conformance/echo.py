@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from gateway.connection.hangup import hang_up
+from gateway.connection.connection import hang_up
 from gateway.connection.upgrade import UpgradeProtocol
 from gateway.protocol.decoder import Decoder
 from gateway.protocol.frames import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.stopwatch import EVERY
+from gateway.counters import TIMED_EVERY
 from tests.gateways import running_gateways
 from tests.metrics import Scrape
 from tests.raw_client import HEADERS, connected, request
@@ -26,7 +26,7 @@ async def test_what_happens_is_counted(services: Services, tmp_path: Path) -> No
                 await cora.say({"type": "join", "name": "Cora"})
                 await cora.event_of("error")
                 assert await cora.closed() == (4505, "session_full")
-            for number in range(EVERY):
+            for number in range(TIMED_EVERY):
                 await ana.say({"type": "message", "id": number, "text": "hi"})
                 await bob.event_of("message_received")
             await ana.say({"type": "leave"})
@@ -41,9 +41,9 @@ async def test_what_happens_is_counted(services: Services, tmp_path: Path) -> No
     assert now.of("seance_joins_total", resumed="new") == 2
     assert now.of("seance_joins_refused_total", reason="session_full") == now["seance_joins_refused_total"] == 1
     assert now.of("seance_connections_closed_total", reason="left") == 1
-    assert now["seance_publishes_total"] == EVERY
-    assert now["seance_events_total"] > EVERY
-    assert now["seance_deliveries_total"] > 2 * EVERY
+    assert now["seance_publishes_total"] == TIMED_EVERY
+    assert now["seance_events_total"] > TIMED_EVERY
+    assert now["seance_deliveries_total"] > 2 * TIMED_EVERY
     assert now["seance_delivered_bytes_total"] > 100 * now["seance_deliveries_total"]
     assert now["seance_publish_to_deliver_seconds_count"] == 1
     assert (now["seance_redis_up"], now["seance_postgres_up"]) == (1, 1)

@@ -180,7 +180,11 @@ async def test_live_traffic_meanwhile(short: list[Gateway], services: Services, 
 
 async def test_fifty_thousand(services: Services, tmp_path: Path) -> None:
     """50 000 missed messages come in order, however slowly they are read; the gateway needs no memory for them."""
-    with running_gateways(services, tmp_path, log_events=16) as [gateway], running_workers(services, tmp_path):
+    # The seat is kept for as long as publishing may take: a leave in the middle would be an event that is no message.
+    with (
+        running_gateways(services, tmp_path, log_events=16, resume_grace_seconds=600) as [gateway],
+        running_workers(services, tmp_path),
+    ):
         session = await create_session(gateway.url)
         async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
             before = await seated(stack, gateway, session, "Ana")

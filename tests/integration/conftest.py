@@ -12,7 +12,7 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from tests.redis_server import RedisServer, redis_server
 from tests.services import Services, running_services
-from tests.session_state import ChannelRecorder, SessionState, kept
+from tests.session_state import ChannelRecorder, SessionState, kept, subscriber_on
 from tests.stream_fixtures import empty_streams, engine_on, redis_on
 
 
@@ -55,7 +55,7 @@ async def link(redis_url: str) -> AsyncIterator[Link]:
 async def subscriber(redis_url: str) -> AsyncIterator[Subscriber]:
     """A subscriber to the same Redis."""
     listening = Link(redis_url, name="seance-listening")
-    subscriber = Subscriber(listening)
+    subscriber = subscriber_on(listening)
     async with kept(listening.keeper):
         yield subscriber
 

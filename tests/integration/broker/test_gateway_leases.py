@@ -112,7 +112,7 @@ async def test_grace_passed(link: Link, scripts: Scripts) -> None:
     """A seat that was kept for nobody is freed once its grace has passed."""
     sessions = LiveSessions(link, scripts, partitions=PARTITIONS, grace_seconds=15)
     session_id = await seated(sessions, 1, "gw-1")
-    await sessions.send_leave(session_id, "u1", connection="c-1", is_lost=True)
+    await sessions.leave(session_id, "u1", connection="c-1", is_lost=True)
     assert await leases(link, scripts).reap() == 0
     away = f"{keys.prefix(keys.partition_of(session_id, PARTITIONS))}away"
     await link.call("ZADD", away, now_ms() - 1, f"{session_id} u1")

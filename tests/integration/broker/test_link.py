@@ -75,7 +75,7 @@ async def test_down_before_it_is_up(redis_url: str) -> None:
 async def test_a_broken_connection_fails_what_is_unanswered(link: Link, redis_url: str) -> None:
     """When Redis closes the connection, whoever waits is told, and the link comes back by itself."""
     ups: list[bool] = []
-    link.on_up.append(lambda: ups.append(link.is_up))
+    link.on_up = (lambda: ups.append(link.is_up),)
     waiting = [link.call("BLPOP", "nothing", 0), link.call("PING")]
     with Redis.from_url(redis_url) as redis:
         await eventually(lambda: any(client["cmd"] == "blpop" for client in redis.client_list()))

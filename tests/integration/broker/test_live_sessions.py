@@ -18,7 +18,7 @@ from broker.errors import (
 from broker.events import User
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo, SessionState
+from broker.sessions.live_sessions import LeaveOutcome, LiveSessions, Seat, SessionInfo, SessionState
 from tests.session_state import ANA, BEN, SESSION, kept, take_lease
 
 PARTITIONS = 4
@@ -41,7 +41,7 @@ async def join(sessions: LiveSessions, user: User, connection: str = "c-1") -> S
 async def test_unknown(sessions: LiveSessions) -> None:
     """Nothing can be had of a session that is not hot; every call says so."""
     assert await sessions.info(SESSION) is None
-    assert (await sessions.send_position(SESSION))[0] is None
+    assert await sessions.position(SESSION) is None
     assert await sessions.users(SESSION) == []
     assert await sessions.holders(SESSION, ANA) == ()
     for call in (
@@ -68,7 +68,9 @@ async def test_what_never_changes(sessions: LiveSessions, link: Link, info: Sess
     assert await sessions.info(SESSION) == info
     stored = await link.call("HMGET", sessions.key(SESSION), "log_events", "idle_seconds", "is_active", "seq", "epoch")
     assert stored[:4] == [b"99", b"600", b"1", b"0"]
-    assert stored[4] == (await sessions.send_position(SESSION))[0]
+    position = await sessions.position(SESSION)
+    assert position is not None
+    assert (stored[4].decode(), position.seq, position.persisted) == (position.epoch, 0, 0)
     assert len(stored[4]) == 8
 
 
@@ -102,10 +104,11 @@ async def test_no_seq_is_given_twice(sessions: LiveSessions, max_seq: int | None
 async def test_opened_at_once_by_several(sessions: LiveSessions) -> None:
     """Whoever opens first decides about the epoch; the others change nothing."""
     await asyncio.gather(*(sessions.open(INFO) for _ in range(10)))
-    epoch = (await sessions.send_position(SESSION))[0]
+    position = await sessions.position(SESSION)
     await sessions.open(INFO, is_active=False, removed_user_ids=[ANA])
-    assert (await sessions.send_position(SESSION))[0] == epoch
-    assert (await join(sessions, ANA_USER)).epoch == epoch.decode()
+    assert await sessions.position(SESSION) == position
+    assert position is not None
+    assert (await join(sessions, ANA_USER)).epoch == position.epoch
 
 
 async def test_opened_closed(sessions: LiveSessions) -> None:
@@ -121,9 +124,10 @@ async def test_opened_closed(sessions: LiveSessions) -> None:
 async def test_join(sessions: LiveSessions) -> None:
     """A seat tells whether it is new, where the session stands, and who is there."""
     await sessions.open(INFO)
-    epoch = (await sessions.send_position(SESSION))[0].decode()
+    position = await sessions.position(SESSION)
+    assert position is not None
     first = await join(sessions, ANA_USER)
-    assert (first.is_new, first.seq, first.epoch, first.user_count) == (True, 1, epoch, 1)
+    assert (first.is_new, first.seq, first.epoch, first.user_count) == (True, 1, position.epoch, 1)
     assert [msgspec.json.decode(user, type=User) for user in first.users] == [ANA_USER]
     second = await join(sessions, BEN_USER)
     assert (second.is_new, second.seq, second.user_count) == (True, 2, 2)
@@ -157,7 +161,7 @@ async def test_a_name_is_free_again(sessions: LiveSessions) -> None:
     """The name of whoever left can be had by anybody."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
-    assert await sessions.send_leave(SESSION, ANA, connection="c-1", is_lost=False) == 1
+    assert await sessions.leave(SESSION, ANA, connection="c-1", is_lost=False) is LeaveOutcome.FREED
     assert (await join(sessions, User(BEN, "ANA"))).is_new
 
 
@@ -165,11 +169,11 @@ async def test_lost_and_found(sessions: LiveSessions) -> None:
     """A lost connection keeps the seat; whoever held it is known until somebody else does."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
-    assert await sessions.send_leave(SESSION, ANA, connection="c-1", is_lost=True) == 2
+    assert await sessions.leave(SESSION, ANA, connection="c-1", is_lost=True) is LeaveOutcome.KEPT
     assert await sessions.holders(SESSION, ANA) == ("c-1",)
     assert await sessions.users(SESSION) == [ANA_USER]
     assert not (await join(sessions, ANA_USER, "c-2")).is_new
-    assert await sessions.send_leave(SESSION, ANA, connection="c-1", is_lost=False) == 0
+    assert await sessions.leave(SESSION, ANA, connection="c-1", is_lost=False) is LeaveOutcome.NOT_HELD
 
 
 async def test_remove(sessions: LiveSessions) -> None:

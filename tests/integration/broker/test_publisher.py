@@ -10,7 +10,7 @@ from broker.events import MessageReceived, User, decode_stored, message_received
 from broker.pubsub.publisher import Published, Publisher
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.event_log import PAGE, EventLog, parse, read
+from broker.sessions.event_log import PAGE, EventKind, EventLog, parse
 from broker.sessions.live_sessions import LiveSessions, SessionInfo
 from tests.session_state import ANA, SESSION, ChannelRecorder
 
@@ -38,18 +38,23 @@ def log(link: Link) -> EventLog:
 
 @pytest.mark.parametrize(
     ("author", "kind"),
-    [((ANA, False), b"m"), ((ANA, True), b"e"), ((None, False), b"e"), ((None, True), b"e")],
+    [
+        ((ANA, False), EventKind.MESSAGE),
+        ((ANA, True), EventKind.OTHER),
+        ((None, False), EventKind.OTHER),
+        ((None, True), EventKind.OTHER),
+    ],
 )
 async def test_message(
-    sessions: LiveSessions, publisher: Publisher, log: EventLog, author: tuple[str | None, bool], kind: bytes
+    sessions: LiveSessions, publisher: Publisher, log: EventLog, author: tuple[str | None, bool], kind: EventKind
 ) -> None:
     """A message stands in the log as the contract has it; only a person's sets the spirit thinking."""
     await sessions.open(INFO)
     user_id, is_spirit = author
     text = 'quotes " backslash \\ newline \n {} \N{GHOST}'
     done = await publisher.message(SESSION, user_id=user_id, user_name="Ana", text=text, is_spirit=is_spirit)
-    (payload,) = read(await log.send_range(SESSION, 1))
-    assert (payload.seq, payload.kind, payload.subject) == (1, kind, (user_id or "-").encode())
+    (payload,) = await log.range(SESSION, 1)
+    assert (payload.seq, payload.kind, payload.user_id) == (1, kind, user_id or "-")
     event = decode_stored(payload.body)
     assert isinstance(event, MessageReceived)
     assert done == Published(event.seq, event.data.id) == Published(1, event.data.id)
@@ -66,7 +71,7 @@ async def test_key(sessions: LiveSessions, publisher: Publisher, log: EventLog) 
     server = await publisher.message(SESSION, user_id=None, user_name="Server", text="three", key="k")
     assert await publisher.message(SESSION, user_id=None, user_name="Server", text="four", key="k") == server
     assert (first.seq, server.seq) == (1, 2)
-    assert len(read(await log.send_range(SESSION, 1))) == 2
+    assert len(await log.range(SESSION, 1)) == 2
 
 
 async def test_refused(sessions: LiveSessions, publisher: Publisher, link: Link, scripts: Scripts) -> None:
@@ -91,10 +96,10 @@ async def test_ephemeral(sessions: LiveSessions, publisher: Publisher, channel: 
     await publisher.ephemeral(SESSION, "user_typing", User(ANA, "Ana"))
     await publisher.ephemeral(SESSION, "user_typing", User(None, "Server"))
     payloads = [parse(raw) for raw in await channel.latest(sessions.key(SESSION))]
-    assert [(payload.seq, payload.kind, payload.subject) for payload in payloads] == [
-        (0, b"a", b"-"),
-        (0, b"t", ANA.encode()),
-        (0, b"a", b"-"),
+    assert [(payload.seq, payload.kind, payload.user_id) for payload in payloads] == [
+        (0, EventKind.TO_ALL, "-"),
+        (0, EventKind.TO_OTHERS, ANA),
+        (0, EventKind.TO_ALL, "-"),
     ]
     events = [json.loads(payload.body) for payload in payloads]
     assert [event["type"] for event in events] == ["spirit_thinking", "user_typing", "user_typing"]
@@ -119,5 +124,5 @@ async def test_ranges(sessions: LiveSessions, publisher: Publisher, log: EventLo
         (7, 20, 5, range(7, 12)),
         (total + 1, None, PAGE, range(0)),
     ):
-        events = read(await log.send_range(SESSION, first, until, limit=limit))
+        events = await log.range(SESSION, first, until, limit=limit)
         assert [event.seq for event in events] == list(expected)

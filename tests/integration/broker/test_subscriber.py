@@ -13,7 +13,7 @@ from broker.pubsub.subscriber import Subscriber
 from broker.redis import reconnect
 from broker.redis.link import Link
 from tests.redis_server import RedisServer, cut
-from tests.session_state import ChannelRecorder, eventually, kept
+from tests.session_state import ChannelRecorder, eventually, kept, subscriber_on
 
 
 async def channels(link: Link) -> set[bytes]:
@@ -41,7 +41,7 @@ async def test_any_bytes(link: Link, channel: ChannelRecorder) -> None:
 
 async def test_before_it_is_up(redis_url: str) -> None:
     """Without a connection nothing can be subscribed to; to unsubscribe is fine."""
-    subscriber = Subscriber(Link(redis_url))
+    subscriber = subscriber_on(Link(redis_url))
     with pytest.raises(BrokerUnavailableError):
         await subscriber.subscribe(b"one")
     subscriber.unsubscribe(b"one")
@@ -172,7 +172,7 @@ async def own(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     """A subscriber to a server of its own, that waits shortly."""
     monkeypatch.setattr(reconnect, "WATCH_SECONDS", 0.05)
     async with _link(server) as listening:
-        yield Subscriber(listening)
+        yield subscriber_on(listening)
 
 
 async def test_the_connection_breaks_before_the_confirmation(server: RedisServer, own: Subscriber) -> None:
@@ -242,7 +242,7 @@ async def test_not_allowed(server: RedisServer) -> None:
         await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "resetchannels", "&mine*")
         url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
         listening = Link(url)
-        subscriber = Subscriber(listening)
+        subscriber = subscriber_on(listening)
         channel = ChannelRecorder(link, subscriber)
         async with kept(listening.keeper):
             await channel.listen("mine")
@@ -275,7 +275,7 @@ async def test_refused_when_it_is_asked_for_again(server: RedisServer, monkeypat
         await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "allchannels")
         url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
         listening = Link(url)
-        subscriber = Subscriber(listening)
+        subscriber = subscriber_on(listening)
         channel = ChannelRecorder(link, subscriber)
         async with kept(listening.keeper):
             await channel.listen("one")
@@ -294,7 +294,7 @@ async def test_refused_when_it_is_asked_for_again(server: RedisServer, monkeypat
 async def test_events_and_replies_over_one_connection(server: RedisServer) -> None:
     """Over one link replies settle the calls that asked, and messages are heard, however they are mixed."""
     async with _link(server) as link:
-        channel = ChannelRecorder(link, Subscriber(link))
+        channel = ChannelRecorder(link, subscriber_on(link))
         await channel.listen("one")
         answers = []
         for number in range(500):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,7 +12,6 @@ from structlog.testing import capture_logs
 from broker import keys
 from broker.errors import BrokerUnavailableError
 from broker.sessions.fence import Fence
-from gateway.lifecycle import fencing as fencing_module
 from gateway.lifecycle.fencing import Fencing
 from gateway.protocol import close_codes
 from persistence.engine import create_engine
@@ -42,12 +42,13 @@ async def away() -> AsyncIterator[AsyncEngine]:
 
 
 class Checked(GatewayCore):
-    """A house that checks what Redis holds."""
+    """A gateway core that checks what Redis holds."""
 
-    def __init__(self, url: str, engine: AsyncEngine) -> None:
+    def __init__(self, url: str, engine: AsyncEngine, **options: Any) -> None:
         super().__init__(url, is_apart=False)
         fence = Fence(self.link, self.sessions, name="gw-1")
-        self.fencing = Fencing(self.link, self.scripts, fence, Marks(engine))
+        self.fencing = Fencing(self.link, self.scripts, fence, Marks(engine), **options)
+        self.link.on_up = (self.scripts.load, self.fencing.linked, self.subscriber.resubscribe)
 
     async def opens(self) -> None:
         """Return once events may get seqs."""
@@ -55,13 +56,13 @@ class Checked(GatewayCore):
 
 
 @contextlib.asynccontextmanager
-async def checked(url: str, engine: AsyncEngine) -> AsyncIterator[Checked]:
-    """A house that is connected meanwhile."""
-    house = Checked(url, engine)
-    task = asyncio.create_task(house.fencing.run(), name="fencing")
+async def checked(url: str, engine: AsyncEngine, **options: Any) -> AsyncIterator[Checked]:
+    """A gateway core that is connected meanwhile."""
+    core = Checked(url, engine, **options)
+    task = asyncio.create_task(core.fencing.run(), name="fencing")
     try:
-        async with kept(house.link.keeper):
-            yield house
+        async with kept(core.link.keeper):
+            yield core
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -130,11 +131,8 @@ async def test_redis_is_behind(redis_url: str, engine: AsyncEngine, is_same_epoc
         assert await core.say() == 2_000_001
 
 
-async def test_many_sessions_are_compared_in_pages(
-    redis_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_sessions_are_compared_in_pages(redis_url: str, engine: AsyncEngine) -> None:
     """Every page is looked at; sessions that Redis does not hold are left to be loaded."""
-    monkeypatch.setattr(fencing_module, "PAGE_SESSIONS", 3)
     await mark(engine, 7, "a")
     async with engine.begin() as connection:
         await connection.exec_driver_sql(
@@ -142,7 +140,7 @@ async def test_many_sessions_are_compared_in_pages(
             " SELECT gen_random_uuid(), 'Other', now() FROM generate_series(1, 10) RETURNING id)"
             " INSERT INTO session_marks SELECT id, 'a', 5 FROM made"
         )
-    async with checked(redis_url, engine) as core:
+    async with checked(redis_url, engine, page_sessions=3) as core:
         await core.opens()
         await core.sessions.open(INFO)
         await renew_process(core)
@@ -180,10 +178,9 @@ async def test_a_gateway_that_died_while_it_compared(redis_url: str, engine: Asy
         assert await core.link.call("GET", keys.FENCED) != b"another"
 
 
-async def test_postgres_is_away(redis_url: str, away: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_postgres_is_away(redis_url: str, away: AsyncEngine) -> None:
     """Live sessions do not wait for it for ever; that nothing was compared is told, and it is tried on."""
-    monkeypatch.setattr(fencing_module, "PATIENCE_SECONDS", 0.3)
-    async with checked(redis_url, away) as core:
+    async with checked(redis_url, away, patience_seconds=0.3) as core:
         await core.opens()
         await core.sessions.open(INFO)
         await renew_process(core)

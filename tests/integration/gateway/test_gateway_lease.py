@@ -1,4 +1,4 @@
-"""A gateway's beat: its leases, the seats that nobody holds, and departures that Redis missed."""
+"""A gateway's leases, the seats that nobody holds, and leaves that Redis missed."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,7 @@ from structlog.testing import capture_logs
 
 from broker import keys
 from broker.events import User
-from broker.sessions import gateway_leases as leases_module
-from broker.sessions.gateway_leases import GatewayLeases
-from gateway.lifecycle import gateway_lease as beat_module
+from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases
 from gateway.lifecycle.gateway_lease import GatewayLease
 from gateway.protocol import close_codes
 from tests.gateway_core import INFO, PARTITIONS, GatewayCore, gateway_core, without
@@ -21,31 +19,37 @@ from tests.session_state import ANA, BEN, OTHER_SESSION, SESSION, eventually, no
 PARTITION = keys.partition_of(SESSION, PARTITIONS)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beat often."""
-    monkeypatch.setattr(beat_module, "BEAT_SECONDS", 0.03)
-    monkeypatch.setattr(beat_module, "REAP_SECONDS", 0.01)
-
-
 @pytest.fixture
 async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway's house with an open session."""
+    """A gateway core with an open session."""
     async with gateway_core(redis_url) as core:
         yield core
 
 
-def beat_of(core: GatewayCore, lease: str = "gw-1") -> GatewayLease:
-    """The house's beat."""
-    leases = GatewayLeases(core.link, core.scripts, partitions=PARTITIONS, lease=lease)
-    return GatewayLease(core.link, leases, core.hub, core.leave_queue, partitions=PARTITIONS)
+def lease_of(
+    core: GatewayCore, lease: str = "gw-1", *, lease_ms: int = LEASE_MS, reap_after_seconds: float | None = None
+) -> GatewayLease:
+    """The lease of the gateway core, renewed often."""
+    leases = GatewayLeases(core.link, core.scripts, partitions=PARTITIONS, lease=lease, lease_ms=lease_ms)
+    gateway_lease = GatewayLease(
+        core.link,
+        leases,
+        core.hub,
+        core.leave_queue,
+        partitions=PARTITIONS,
+        renew_seconds=0.03,
+        reap_seconds=0.01,
+        reap_after_seconds=reap_after_seconds,
+    )
+    core.link.on_up = (*core.link.on_up, gateway_lease.linked)
+    return gateway_lease
 
 
 @contextlib.asynccontextmanager
-async def beating(beat: GatewayLease) -> AsyncIterator[None]:
-    """Beat meanwhile."""
-    task = asyncio.create_task(beat.run())
-    await eventually(lambda: beat.has_lease or task.done())
+async def renewing(gateway_lease: GatewayLease) -> AsyncIterator[None]:
+    """Renew and reap meanwhile."""
+    task = asyncio.create_task(gateway_lease.run())
+    await eventually(lambda: gateway_lease.has_lease or task.done())
     yield
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -67,18 +71,19 @@ async def becomes_later(core: GatewayCore, than: int, lease: str = "gw-1") -> No
 
 async def test_the_lease_is_prolonged(core: GatewayCore) -> None:
     """While the gateway lives its lease is taken, and prolonged again and again."""
-    async with beating(beat_of(core)):
+    async with renewing(lease_of(core)):
         first = await expiry(core)
         assert first is not None
         await becomes_later(core, first)
 
 
-async def test_the_dead_are_reaped(core: GatewayCore, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_dead_are_reaped(core: GatewayCore, redis_url: str) -> None:
     """When a gateway dies another frees its users' seats, each announced once; its own users keep theirs."""
-    monkeypatch.setattr(leases_module, "LEASE_MS", 1000)
-    monkeypatch.setattr(beat_module, "LEASE_MS", 100)
-    async with gateway_core(redis_url) as dying, beating(beat_of(core, "gw-1")):
-        async with beating(beat_of(dying, "gw-2")):
+    async with (
+        gateway_core(redis_url) as dying,
+        renewing(lease_of(core, "gw-1", lease_ms=1000, reap_after_seconds=0.1)),
+    ):
+        async with renewing(lease_of(dying, "gw-2", lease_ms=1000, reap_after_seconds=0.1)):
             ana = await core.join(ANA)
             await becomes_later(core, 0, "gw-2")
             await dying.sessions.join(SESSION, User(BEN, "Ben"), gateway="gw-2", connection="c-1")
@@ -97,7 +102,7 @@ async def test_a_lost_lease(core: GatewayCore) -> None:
     assert keys.partition_of(OTHER_SESSION, PARTITIONS) != PARTITION
     await core.sessions.open(other_info)
     with capture_logs() as logs:
-        async with beating(beat_of(core)):
+        async with renewing(lease_of(core)):
             ana = await core.join(ANA)
             core.info = other_info
             ben = await core.join(BEN)
@@ -111,7 +116,7 @@ async def test_a_lost_lease(core: GatewayCore) -> None:
 async def test_departures_are_told_again(core: GatewayCore) -> None:
     """A seat whose end Redis missed is given up at a later beat."""
     await core.seat(ANA, connection="c-1")
-    async with beating(beat_of(core)):
+    async with renewing(lease_of(core)):
         async with without(core.link.keeper):
             core.leave_queue.leave(SESSION, User(ANA, "Ana"), "c-1", is_lost=False)
             await core.leave_queue.settle()
@@ -121,23 +126,22 @@ async def test_departures_are_told_again(core: GatewayCore) -> None:
 
 
 async def test_it_begins_when_redis_is_there(core: GatewayCore) -> None:
-    """A beat that starts without Redis takes its lease as soon as there is one."""
-    beat = beat_of(core)
+    """A lease that starts without Redis takes its lease as soon as there is one."""
+    gateway_lease = lease_of(core)
     async with without(core.link.keeper):
-        task = asyncio.create_task(beat.run())
+        task = asyncio.create_task(gateway_lease.run())
         await asyncio.sleep(0)  # it waits now
-        assert not beat.has_lease
-    await eventually(lambda: beat.has_lease)
+        assert not gateway_lease.has_lease
+    await eventually(lambda: gateway_lease.has_lease)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_nobody_is_reaped_right_after_an_outage(core: GatewayCore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_is_reaped_right_after_an_outage(core: GatewayCore) -> None:
     """All leases have passed when Redis is back: every gateway gets the time to renew its own first."""
-    monkeypatch.setattr(beat_module, "LEASE_MS", 300)
     loop = asyncio.get_running_loop()
-    async with beating(beat_of(core)):
+    async with renewing(lease_of(core, reap_after_seconds=0.3)):
         await take_lease(core.link, SESSION, PARTITIONS, "gw-2")
         await core.sessions.join(SESSION, User(BEN, "Ben"), gateway="gw-2", connection="c-1")
         ana = await core.join(ANA)
@@ -146,26 +150,26 @@ async def test_nobody_is_reaped_right_after_an_outage(core: GatewayCore, monkeyp
         back_at = loop.time()
         await core.link.call("ZADD", keys.gateways(PARTITION), now_ms() - 1, "gw-2")
         await eventually(lambda: "user_left" in ana.types)
+        # The loop that counted the time to renew is the one that is asked here.
         assert loop.time() - back_at > 0.25
 
 
-async def test_redis_refuses(core: GatewayCore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A beat that fails is told, and the next ones come; nobody is reaped before all could renew again."""
-    monkeypatch.setattr(beat_module, "LEASE_MS", 200)
+async def test_redis_refuses(core: GatewayCore) -> None:
+    """A renewal that fails is told, and the next ones come; nobody is reaped before all could renew again."""
     with capture_logs() as logs:
-        async with beating(beat_of(core)):
+        async with renewing(lease_of(core)):
             await core.link.call("DEL", keys.gateways(PARTITION))
             await core.link.call("SET", keys.gateways(PARTITION), "no zset")
-            await eventually(lambda: [line for line in logs if line["event"] == "beat.missed"])
+            await eventually(lambda: [line for line in logs if line["event"] == "lease.not_renewed"])
             await core.link.call("DEL", keys.gateways(PARTITION))
             await becomes_later(core, now_ms())
-    assert {line["log_level"] for line in logs if line["event"] == "beat.missed"} == {"warning"}
+    assert {line["log_level"] for line in logs if line["event"] == "lease.not_renewed"} == {"warning"}
 
 
 async def test_given_up(core: GatewayCore) -> None:
     """A gateway that ends gives its leases up, so that others need not wait."""
-    beat = beat_of(core)
-    async with beating(beat):
+    gateway_lease = lease_of(core)
+    async with renewing(gateway_lease):
         pass
-    await beat.give_up()
+    await gateway_lease.give_up()
     assert await expiry(core) == 0

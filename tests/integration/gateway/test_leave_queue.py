@@ -15,7 +15,7 @@ ANA_USER = User(ANA, "Ana")
 
 @pytest.fixture
 async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway's house with an open session, in which Ana has a seat."""
+    """A gateway core with an open session, in which Ana has a seat."""
     async with gateway_core(redis_url) as core:
         await core.seat(ANA, connection="c-1")
         yield core
@@ -95,6 +95,6 @@ async def test_what_redis_refuses_for_good(core: GatewayCore) -> None:
         await core.leave_queue.settle()
         core.leave_queue.retry()
         await core.leave_queue.settle()
-    (line,) = (line for line in logs if line["event"] == "departure.failed")
+    (line,) = (line for line in logs if line["event"] == "leave.failed")
     assert (line["log_level"], line["session_id"]) == ("error", INFO.id)
     await eventually(lambda: not core.leave_queue._failed)

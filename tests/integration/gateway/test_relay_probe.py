@@ -8,39 +8,34 @@ import pytest
 
 from broker import keys
 from broker.pubsub.relay_probe import ProbeChannel
-from gateway.lifecycle import relay_probe as canary_module
 from gateway.lifecycle.relay_probe import DEAF_AFTER, RelayProbe
 from tests.gateway_core import GatewayCore
-from tests.gateway_core import gateway_core as any_house
+from tests.gateway_core import gateway_core as any_core
 from tests.proxy import proxy
 from tests.redis_server import RedisServer, cut
 from tests.session_state import ANA, BEN, eventually
 
-PATIENT_SECONDS = 60.0  # so that only the canary can find out
+PATIENT_SECONDS = 60.0  # so that only the relay probe can find out
+INTERVAL_SECONDS = 0.1
 SILENT = "Redis does not answer"
 UNHEARD = "not heard here"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send canaries often."""
-    monkeypatch.setattr(canary_module, "INTERVAL_SECONDS", 0.1)
-
-
 def gateway_core(url: str, *, timeout_seconds: float = 5.0) -> contextlib.AbstractAsyncContextManager[GatewayCore]:
-    """A house with one connection to Redis, as a gateway has it."""
-    return any_house(url, timeout_seconds=timeout_seconds, is_apart=False)
+    """A gateway core with one connection to Redis, as a gateway has it."""
+    return any_core(url, timeout_seconds=timeout_seconds, is_apart=False)
 
 
 @contextlib.asynccontextmanager
 async def relay_probe(core: GatewayCore) -> AsyncIterator[RelayProbe]:
-    """Send canaries meanwhile; the first has come back."""
-    canary = ProbeChannel(core.scripts, core.subscriber, lease="gw-1")
-    relay_probe = RelayProbe(canary, core.link)
-    core.hub.listen(canary.channel, relay_probe.heard)
+    """Send probe meanwhile; the first has come back."""
+    channel = ProbeChannel(core.scripts, core.subscriber, lease="gw-1")
+    relay_probe = RelayProbe(channel, core.link, interval_seconds=INTERVAL_SECONDS)
+    core.hub.listen(channel.channel, relay_probe.heard)
+    core.link.on_up = (*core.link.on_up, relay_probe.linked)
     assert relay_probe.problem is not None
     task = asyncio.create_task(relay_probe.run())
-    await eventually(lambda: relay_probe.problem is None or task.done(), what="the first canary")
+    await eventually(lambda: relay_probe.problem is None or task.done(), what="the first probe")
     yield relay_probe
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -55,38 +50,38 @@ async def goes_deaf(relay_probe: RelayProbe, why: str) -> None:
 
 async def hears_again(relay_probe: RelayProbe) -> None:
     """Return once it hears."""
-    await eventually(lambda: relay_probe.problem is None, what=f"relay_probe again: {relay_probe.problem}")
+    await eventually(lambda: relay_probe.problem is None, what=f"probes heard again: {relay_probe.problem}")
 
 
 async def test_all_is_well(redis_url: str) -> None:
-    """Canaries come back, and leave nothing behind but one key that goes away by itself."""
-    async with gateway_core(redis_url) as core, relay_probe(core) as canaries:
-        await eventually(lambda: canaries.sent_total > 3)
-        assert canaries.lost_total == 0
-        assert canaries.round_trips.count >= 1
-        assert 0 < canaries.round_trips.total < 5 * canaries.round_trips.count
+    """Probes come back, and leave nothing behind but one key that goes away by itself."""
+    async with gateway_core(redis_url) as core, relay_probe(core) as probe:
+        await eventually(lambda: probe.sent_total > 3)
+        assert probe.lost_total == 0
+        assert probe.round_trips.count >= 1
+        assert 0 < probe.round_trips.total < 5 * probe.round_trips.count
         assert 0 < await core.link.call("TTL", keys.canary("gw-1")) <= 60
 
 
 async def test_silent_redis(server: RedisServer) -> None:
     """A Redis that is stopped makes a gateway deaf; once it goes on, it hears what was published meanwhile."""
-    async with gateway_core(server.url, timeout_seconds=PATIENT_SECONDS) as core, relay_probe(core) as canaries:
+    async with gateway_core(server.url, timeout_seconds=PATIENT_SECONDS) as core, relay_probe(core) as probe:
         ana = await core.join(ANA)
         server.pause()
-        await goes_deaf(canaries, SILENT)
+        await goes_deaf(probe, SILENT)
         server.resume()
-        await hears_again(canaries)
+        await hears_again(probe)
         await ana.sees(await core.say())
 
 
 async def test_paused_writes(server: RedisServer) -> None:
     """A Redis that answers pings but lets every write wait makes a gateway deaf."""
-    async with gateway_core(server.url, timeout_seconds=PATIENT_SECONDS) as core, relay_probe(core) as canaries:
+    async with gateway_core(server.url, timeout_seconds=PATIENT_SECONDS) as core, relay_probe(core) as probe:
         async with gateway_core(server.url) as other:
             await other.link.call("CLIENT", "PAUSE", 60_000, "WRITE")
-            await goes_deaf(canaries, SILENT)
+            await goes_deaf(probe, SILENT)
             await other.link.call("CLIENT", "UNPAUSE")
-        await hears_again(canaries)
+        await hears_again(probe)
 
 
 @pytest.mark.parametrize(
@@ -103,21 +98,21 @@ async def test_paused_writes(server: RedisServer) -> None:
 )
 async def test_refused(server: RedisServer, refuse: tuple[str, ...], accept: tuple[str, ...], why: str) -> None:
     """A Redis that refuses writes makes a gateway deaf, and the reason is what it says."""
-    async with gateway_core(server.url) as core, relay_probe(core) as canaries, gateway_core(server.url) as other:
+    async with gateway_core(server.url) as core, relay_probe(core) as probe, gateway_core(server.url) as other:
         await other.link.call(*refuse)
-        await goes_deaf(canaries, why)
+        await goes_deaf(probe, why)
         await other.link.call(*accept)
-        await hears_again(canaries)
+        await hears_again(probe)
 
 
 async def test_cut_connection(redis_url: str) -> None:
     """When the connection is cut, it is made anew, and what was published meanwhile is fetched."""
-    async with gateway_core(redis_url) as core, relay_probe(core) as canaries:
+    async with gateway_core(redis_url) as core, relay_probe(core) as probe:
         ana = await core.join(ANA)
-        async with any_house(redis_url) as other:
+        async with any_core(redis_url) as other:
             cut(redis_url, "pubsub")
             await ana.sees(await other.say())
-        await hears_again(canaries)
+        await hears_again(probe)
 
 
 async def test_blackholed_connection(redis_url: str) -> None:
@@ -126,16 +121,16 @@ async def test_blackholed_connection(redis_url: str) -> None:
         proxy(redis_url) as between,
         gateway_core(redis_url) as other,
         gateway_core(between.url(redis_url), timeout_seconds=PATIENT_SECONDS) as core,
-        relay_probe(core) as canaries,
+        relay_probe(core) as probe,
     ):
         ana = await core.join(ANA)
         assert await between.blackhole(b"seance-link") == 1
         seqs = [await other.say() for _ in range(3)]
-        await goes_deaf(canaries, SILENT)
+        await goes_deaf(probe, SILENT)
         assert ana.seqs[-1:] < seqs[:1]
         before = core.link.keeper._wire
         await between.heal()
-        await hears_again(canaries)
+        await hears_again(probe)
         assert core.link.keeper._wire is not before
         await ana.sees(seqs[-1])
         ben = await core.join(BEN)
@@ -143,15 +138,15 @@ async def test_blackholed_connection(redis_url: str) -> None:
 
 
 async def test_the_connection_is_dialled_anew(redis_url: str) -> None:
-    """With three canaries lost, the connection is not kept; later the pauses between dials grow."""
-    async with gateway_core(redis_url) as core, relay_probe(core) as canaries:
+    """With three probes lost, the connection is not kept; later the pauses between dials grow."""
+    async with gateway_core(redis_url) as core, relay_probe(core) as probe:
         before = core.link.keeper._wire
         core.gate.shut()  # nothing that is published comes through
-        await goes_deaf(canaries, UNHEARD)
+        await goes_deaf(probe, UNHEARD)
         await eventually(lambda: core.link.keeper._wire not in (None, before))
         again = core.link.keeper._wire
-        lost = canaries.lost_total
+        lost = probe.lost_total
         await eventually(lambda: core.link.keeper._wire is not again)
-        assert canaries.lost_total >= lost + DEAF_AFTER - 1
+        assert probe.lost_total >= lost + DEAF_AFTER - 1
         core.gate.open()
-        await hears_again(canaries)
+        await hears_again(probe)

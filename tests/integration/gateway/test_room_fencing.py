@@ -14,7 +14,7 @@ from tests.session_state import ANA, BEN
 
 @pytest.fixture
 async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway's house with an open session."""
+    """A gateway core with an open session."""
     async with gateway_core(redis_url) as core:
         yield core
 
@@ -78,7 +78,7 @@ async def test_another_epoch_at_a_gap(core: GatewayCore) -> None:
     """The first event of an epoch that somebody else began is delivered to nobody who knows the old one."""
     ana = await core.join(ANA)
     epoch, _ = await core.position()
-    assert await core.sessions.send_fence(INFO.id, epoch=epoch, seen=5) == 1
+    assert await core.sessions.fence(INFO.id, epoch=epoch, seen=5)
     assert await core.say("after") == 2_000_001
     assert await ana.ends() == close_codes.RESYNC
     assert (ana.seqs, ana.types) == ([], [])

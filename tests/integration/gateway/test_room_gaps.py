@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.protocol import close_codes
-from gateway.rooms import sequencer as order_module
 from tests.gateway_core import INFO, GatewayCore, gateway_core, without
 from tests.redis_server import RedisServer, redial
 from tests.session_state import ANA, BEN, eventually
@@ -14,16 +13,16 @@ from tests.session_state import ANA, BEN, eventually
 
 @pytest.fixture
 async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway's house with an open session."""
+    """A gateway core with an open session."""
     async with gateway_core(redis_url) as core:
         yield core
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask the log again soon, and not often."""
-    monkeypatch.setattr(order_module, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(order_module, "ATTEMPTS", 5)
+async def hasty(redis_url: str) -> AsyncIterator[GatewayCore]:
+    """A gateway core that asks Redis again soon."""
+    async with gateway_core(redis_url, retry_seconds=0.01) as core:
+        yield core
 
 
 async def test_repeated_events_are_dropped(core: GatewayCore) -> None:
@@ -165,47 +164,44 @@ async def test_removed_while_the_subscriber_was_away(core: GatewayCore) -> None:
     assert (ben.ending, ben.seqs) == (None, [3, 4, 5])
 
 
-@pytest.mark.usefixtures("hasty")
-async def test_the_log_can_not_be_reached(core: GatewayCore) -> None:
+async def test_the_log_can_not_be_reached(hasty: GatewayCore) -> None:
     """When the log stays out of reach, everybody is sent to come back and resume."""
-    ana = await core.join(ANA)
-    async with without(core.link.keeper):
-        core.gate.heard(core.key.encode(), b"9 e -\n{}")
+    ana = await hasty.join(ANA)
+    async with without(hasty.link.keeper):
+        hasty.gate.heard(hasty.key.encode(), b"9 e -\n{}")
         assert await ana.ends() == close_codes.RESYNC
-    assert (ana.events, core.hub.room_count) == ([], 0)
+    assert (ana.events, hasty.hub.room_count) == ([], 0)
 
 
-@pytest.mark.usefixtures("hasty")
-async def test_the_log_is_asked_as_often_each_time(core: GatewayCore) -> None:
+async def test_the_log_is_asked_as_often_each_time(hasty: GatewayCore) -> None:
     """A room that gave up once, kept by a join under way, tries as often again as before."""
-    ana = await core.join(ANA)
-    room = await core.hub.enter(INFO)
-    async with without(core.link.keeper):
-        core.gate.heard(core.key.encode(), b"9 e -\n{}")
+    ana = await hasty.join(ANA)
+    room = await hasty.enter()
+    async with without(hasty.link.keeper):
+        hasty.gate.heard(hasty.key.encode(), b"9 e -\n{}")
         assert await ana.ends() == close_codes.RESYNC
-    ben = await core.join(BEN)
-    await core.mark(ben)
-    async with without(core.link.keeper):
-        core.gate.heard(core.key.encode(), b"9 e -\n{}")
-        await eventually(lambda: 1 < room.order._attempts < 5)
+    ben = await hasty.join(BEN)
+    await hasty.mark(ben)
+    async with without(hasty.link.keeper):
+        hasty.gate.heard(hasty.key.encode(), b"9 e -\n{}")
+        await eventually(lambda: 1 < room.sequencer._attempts < 5)
         assert ben.ending is None
-    core.hub.left(room)
+    await hasty.left(room)
 
 
-async def test_the_log_is_back_in_time(core: GatewayCore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_log_is_back_in_time(hasty: GatewayCore) -> None:
     """A short outage costs nobody the connection: the log is asked again, and the gap filled."""
-    monkeypatch.setattr(order_module, "RETRY_SECONDS", 0.02)
-    ana = await core.join(ANA)
-    await core.shut(ana)
+    ana = await hasty.join(ANA)
+    await hasty.shut(ana)
     for _ in range(3):
-        await core.say()
-    await core.gate.holds(3)
-    core.gate.lose(2)
-    async with without(core.link.keeper):
-        core.gate.open()
-        await eventually(lambda: core.hub.rooms()[0].order._attempts > 2)
+        await hasty.say()
+    await hasty.gate.holds(3)
+    hasty.gate.lose(2)
+    async with without(hasty.link.keeper):
+        hasty.gate.open()
+        await eventually(lambda: hasty.hub.rooms()[0].sequencer._attempts > 2)
     await ana.sees(4)
-    assert (ana.seqs, core.hub.rooms()[0].order._attempts) == ([2, 3, 4], 0)
+    assert (ana.seqs, hasty.hub.rooms()[0].sequencer._attempts) == ([2, 3, 4], 0)
 
 
 async def test_another_epoch(core: GatewayCore, redis_url: str) -> None:
@@ -260,10 +256,9 @@ async def test_a_break_while_the_log_is_asked(core: GatewayCore) -> None:
     assert ana.seqs == [2, 3, 4]
 
 
-async def test_redis_lost_everything(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_redis_lost_everything(server: RedisServer) -> None:
     """A server that comes back empty sends everybody to come back, even if the link is back after the subscriber."""
-    monkeypatch.setattr(order_module, "RETRY_SECONDS", 0.02)
-    async with gateway_core(server.url) as core:
+    async with gateway_core(server.url, retry_seconds=0.02) as core:
         ana = await core.join(ANA)
         async with without(core.link.keeper):
             server.kill()
@@ -271,7 +266,7 @@ async def test_redis_lost_everything(server: RedisServer, monkeypatch: pytest.Mo
             await eventually(lambda: not core.listening.is_up)
             await server.start()
             await asyncio.wait_for(core.listening.keeper.wait_up(), 10)
-            await eventually(lambda: core.hub.rooms()[0].order._is_filling)
+            await eventually(lambda: core.hub.rooms()[0].sequencer._is_filling)
         assert await ana.ends() == close_codes.RESYNC
 
 

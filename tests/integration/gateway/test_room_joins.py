@@ -6,27 +6,33 @@ import pytest
 
 from broker import keys
 from gateway.protocol import close_codes
-from gateway.rooms import join_buffer
-from tests.gateway_core import INFO, PARTITIONS, GatewayCore, gateway_core
+from gateway.rooms.join_buffer import JoinBuffer
+from gateway.rooms.membership import Standing
+from tests.gateway_core import INFO, PARTITIONS, GatewayCore, Recorder, gateway_core
 from tests.redis_server import redial
 from tests.session_state import ANA, BEN, CAT, eventually
 
 
+def standing_of(member: Recorder) -> Standing:
+    """Where the member stands now."""
+    return member.membership.standing
+
+
 @pytest.fixture
 async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway's house with an open session."""
+    """A gateway core with an open session."""
     async with gateway_core(redis_url) as core:
         yield core
 
 
 async def test_the_own_join_comes_first(core: GatewayCore) -> None:
     """The first user's own `user_joined` came before the seat was confirmed; only what follows is delivered."""
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     seat = await core.seat(ANA)
-    await eventually(lambda: room.order.last_seq == 1)
+    await eventually(lambda: room.sequencer.last_seq == 1)
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     await core.say()
     await ana.sees(2)
     assert ana.seqs == [2]
@@ -37,14 +43,14 @@ async def test_events_between_the_seat_and_the_socket(core: GatewayCore, is_firs
     """What came after the own join, but before the socket was attached, is delivered at once, to the first user too."""
     if not is_first:
         await core.join(CAT)
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     seat = await core.seat(ANA)
     for _ in range(3):
         last = await core.say()
-    await eventually(lambda: room.order.last_seq == last)
+    await eventually(lambda: room.sequencer.last_seq == last)
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     assert ana.seqs == [seat.seq + 1, seat.seq + 2, seat.seq + 3]
     assert len(ana.writes) == 1
     await core.say()
@@ -56,7 +62,7 @@ async def test_the_own_join_comes_last(core: GatewayCore, is_first: bool) -> Non
     """Attached before its own join came round, a socket gets nothing up to that, and everything after it."""
     if not is_first:
         await core.mark(await core.join(CAT))
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     core.gate.shut()
     before = await core.say()
     seat = await core.seat(ANA)
@@ -64,7 +70,7 @@ async def test_the_own_join_comes_last(core: GatewayCore, is_first: bool) -> Non
     await core.gate.holds(3)
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     core.gate.let(1)
     core.gate.let(1)
     assert ana.events == []
@@ -75,20 +81,20 @@ async def test_the_own_join_comes_last(core: GatewayCore, is_first: bool) -> Non
 
 async def test_several_whose_joins_come_late(core: GatewayCore) -> None:
     """Each of those who wait is admitted at its own join, and sees those who joined later."""
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     core.gate.shut()
     members = []
     for user in (ANA, BEN, CAT):
         seat = await core.seat(user)
         members.append(core.recorder(room, user))
         if user == ANA:
-            room.order.last_seq = 0  # as if somebody had been here before
-            room.order.epoch = seat.epoch
+            room.sequencer.last_seq = 0  # as if somebody had been here before
+            room.sequencer.epoch = seat.epoch
         core.attach(members[-1], seat)
-    core.hub.left(room)
+    await core.left(room)
     await core.say()
     await core.gate.holds(4)
-    assert room.out.members == set()
+    assert {member.standing for member in room.members} == {Standing.AHEAD}
     core.gate.open()
     await core.mark(*members)
     assert [member.seqs for member in members] == [[2, 3, 4], [3, 4], [4]]
@@ -99,14 +105,14 @@ async def test_events_on_both_sides_of_the_own_join(core: GatewayCore, is_first:
     """Of what came while the user joined, what the welcome contains is not repeated."""
     if not is_first:
         await core.join(CAT)
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     await core.say()
     seat = await core.seat(ANA)
     last = await core.say()
-    await eventually(lambda: room.order.last_seq == last)
+    await eventually(lambda: room.sequencer.last_seq == last)
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     await core.mark(ana)
     assert ana.seqs == [last] == [seat.seq + 1]
 
@@ -115,17 +121,17 @@ async def test_events_on_both_sides_of_the_own_join(core: GatewayCore, is_first:
 async def test_the_end_came_before_the_socket(core: GatewayCore, what: str) -> None:
     """Whoever was removed, or whose session was closed, before the socket was attached, is told and ended at once."""
     cat = await core.join(CAT)
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     seat = await core.seat(ANA)
     await core.say()
     if what == "closed":
         await core.sessions.close(INFO.id)
     else:
         await core.sessions.remove(INFO.id, CAT if what == "another removed" else ANA)
-    await eventually(lambda: room.order.last_seq == seat.seq + 2)
+    await eventually(lambda: room.sequencer.last_seq == seat.seq + 2)
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     endings = {"closed": close_codes.SESSION_CLOSED, "removed": close_codes.REMOVED, "another removed": None}
     assert ana.ending == endings[what]
     assert ana.seqs == [seat.seq + 1, seat.seq + 2]
@@ -148,23 +154,23 @@ async def test_gone_before_the_own_join_came(core: GatewayCore) -> None:
     """A socket that ends while it waits gets nothing, and keeps no room."""
     cat = await core.join(CAT)
     await core.shut(cat)
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     seat = await core.seat(ANA)
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     ana.end(close_codes.LEFT)
     await core.say()
     core.gate.open()
     await cat.sees(3)
-    assert (ana.events, list(room.users)) == ([], [cat])
+    assert (ana.events, [member.carrier for member in room.members]) == ([], [cat])
 
 
 async def test_what_waits_to_be_sent_is_not_repeated(core: GatewayCore) -> None:
     """A socket attached in the same tick in which events arrived gets each of them once."""
     cat = await core.join(CAT)
     await core.mark(cat)
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     seat = await core.seat(ANA)
     await cat.sees(seat.seq)
     core.gate.shut()
@@ -173,28 +179,28 @@ async def test_what_waits_to_be_sent_is_not_repeated(core: GatewayCore) -> None:
     core.gate.open()
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     await core.mark(ana, cat)
     assert ana.seqs == [last]
     assert cat.seqs[-2:] == [seat.seq, last]
 
 
-async def test_more_events_than_are_kept_for_joins(core: GatewayCore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_events_than_are_kept_for_joins(core: GatewayCore) -> None:
     """A join that took so long that events were forgotten is not attached, until it has read what it lacks."""
-    monkeypatch.setattr(join_buffer, "RECENT_EVENTS", 8)
     cat = await core.join(CAT)
-    room = await core.hub.enter(INFO)
+    room = cat.room
+    room.expect_join(JoinBuffer(max_events=8))
     seat = await core.seat(ANA)
     for _ in range(9):
         last = await core.say()
     await cat.sees(last)
     ana = core.recorder(room, ANA)
-    room.seat(ana, seat.seq, seat.epoch)
-    assert not room.attach(ana, seat.seq)
-    assert (list(room.users), room.out.members, ana.events) == ([cat, ana], {cat}, [])
-    assert room.attach(ana, last - 8)
+    core.driver.seat(ana.membership, seat.seq, seat.epoch)
+    assert not core.driver.attach(ana.membership, seat.seq)
+    assert (standing_of(cat), standing_of(ana), ana.events) == (Standing.LIVE, Standing.BEHIND, [])
+    assert core.driver.attach(ana.membership, last - 8)
     assert ana.seqs == list(range(last - 7, last + 1))
-    core.hub.left(room)
+    room.join_is_over()
 
 
 async def test_suspended(core: GatewayCore) -> None:
@@ -202,12 +208,12 @@ async def test_suspended(core: GatewayCore) -> None:
     ana, cat = await core.join(ANA), await core.join(CAT)
     last = await core.say()
     await cat.sees(last)
-    assert ana.room.suspend(ana) == last
+    assert core.driver.suspend(ana.membership) == last
     await cat.sees(await core.say())
     assert ana.seqs[-1] == last
-    assert ana.room.users.of(ANA) == (ana,)
-    assert not ana.room.attach(ana, last)
-    assert ana.room.attach(ana, last + 1)
+    assert ana.room.members.of(ANA) == (ana.membership,)
+    assert not core.driver.attach(ana.membership, last)
+    assert core.driver.attach(ana.membership, last + 1)
     await ana.sees(await core.say())
     assert ana.seqs[-2:] == [last, last + 2]
 
@@ -217,27 +223,27 @@ async def test_events_are_kept_for_joins_only(core: GatewayCore) -> None:
     cat = await core.join(CAT)
     last = await core.say()
     await cat.sees(last)
-    room = await core.hub.enter(INFO)
-    await core.hub.enter(INFO)
-    assert room._meanwhile is not None
-    assert len(room._meanwhile.recent) == 0
+    room = await core.enter()
+    await core.enter()
+    assert room._join_buffer is not None
+    assert len(room._join_buffer.recent) == 0
     last = await core.say()
     await cat.sees(last)
-    core.hub.left(room)
-    assert len(room._meanwhile.recent) == 1
-    core.hub.left(room)
-    assert room._meanwhile is None
+    await core.left(room)
+    assert len(room._join_buffer.recent) == 1
+    await core.left(room)
+    assert room._join_buffer is None
 
 
 async def test_a_gap_over_the_own_join(core: GatewayCore) -> None:
     """When the event at which a socket was to be admitted can't be had, it comes back, and misses nothing."""
     cat = await core.join(CAT)
     await core.shut(cat)
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     seat = await core.seat(ANA)
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     await core.say()
     last = await core.say()
     await core.gate.holds(3)
@@ -252,7 +258,7 @@ async def test_a_gap_over_the_own_join(core: GatewayCore) -> None:
 
 async def test_events_missed_between_the_subscription_and_the_seat(core: GatewayCore, redis_url: str) -> None:
     """When the subscription broke while the first user joined, what was missed is fetched, though nothing new comes."""
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     core.gate.shut()
     seat = await core.seat(ANA)
     last = await core.say()
@@ -263,7 +269,7 @@ async def test_events_missed_between_the_subscription_and_the_seat(core: Gateway
     await core.publisher.ephemeral(INFO.id, "spirit_thinking")
     ana = core.recorder(room, ANA)
     core.attach(ana, seat)
-    core.hub.left(room)
+    await core.left(room)
     await ana.sees(last)
     assert (ana.seqs, ana.ending) == ([last], None)
 
@@ -272,13 +278,13 @@ async def test_a_new_epoch(core: GatewayCore) -> None:
     """Whoever joins after the hot state was made anew stays; all who knew the old one come back."""
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.mark(ana, ben)
-    old = core.hub.rooms()[0].order.epoch
+    old = core.hub.rooms()[0].sequencer.epoch
     partition = keys.partition_of(INFO.id, PARTITIONS)
     await core.link.call("DEL", keys.session(partition, INFO.id))
     await core.sessions.open(INFO, max_seq=2)
     cat = await core.join(CAT)
     assert (ana.ending, ben.ending, cat.ending) == (close_codes.RESYNC, close_codes.RESYNC, None)
-    assert core.hub.rooms()[0].order.epoch != old
+    assert core.hub.rooms()[0].sequencer.epoch != old
     last = await core.say()
     await cat.sees(last)
     await core.mark(cat)
@@ -290,13 +296,13 @@ async def test_a_new_epoch_whose_events_came_before_the_socket(core: GatewayCore
     ana = await core.join(ANA)
     await core.link.call("DEL", core.key)
     await core.sessions.open(INFO, max_seq=2)
-    room = await core.hub.enter(INFO)
+    room = await core.enter()
     seat = await core.seat(CAT)
     assert await ana.ends() == close_codes.RESYNC
     last = await core.say()
-    await eventually(lambda: room.order.last_seq == last)
+    await eventually(lambda: room.sequencer.last_seq == last)
     cat = core.recorder(room, CAT)
     core.attach(cat, seat)
-    core.hub.left(room)
+    await core.left(room)
     await cat.sees(last)
     assert (ana.ending, cat.seqs) == (close_codes.RESYNC, [last])

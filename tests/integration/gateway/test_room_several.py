@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from broker.sessions.live_sessions import LeaveOutcome
 from gateway.protocol import close_codes
 from tests.gateway_core import INFO, GatewayCore, gateway_core
 from tests.redis_server import redial
@@ -16,14 +17,14 @@ SUMMARY = msgspec.structs.replace(INFO, presence="summary")
 
 @pytest.fixture
 async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway's house; the session allows several connections."""
+    """A gateway core; the session allows several connections."""
     async with gateway_core(redis_url, SEVERAL) as core:
         yield core
 
 
 @pytest.fixture
 async def other_core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """Another gateway's house, the same session."""
+    """Another gateway core, the same session."""
     async with gateway_core(redis_url, SEVERAL) as other_core:
         yield other_core
 
@@ -113,29 +114,29 @@ async def test_replaced_before_the_socket_was_attached(redis_url: str) -> None:
     """Whoever was replaced elsewhere before the own socket was attached is told so, and takes nobody's place."""
     async with gateway_core(redis_url) as core, gateway_core(redis_url) as other_core:
         cat = await core.join(CAT)
-        room = await core.hub.enter(INFO)
+        room = await core.enter()
         seat = await core.seat(ANA, connection="early")
         late = await other_core.join(ANA, connection="late")
         await core.mark(cat)
         early = core.recorder(room, ANA, "early")
-        room.seat(early, seat.seq, seat.epoch)
-        core.hub.left(room)
+        core.driver.seat(early.membership, seat.seq, seat.epoch)
+        await core.left(room)
         assert (early.ending, early.events, late.ending) == (close_codes.REPLACED, [], None)
-        assert list(room.users) == [cat]
-        assert room._meanwhile is None
+        assert [member.carrier for member in room.members] == [cat]
+        assert room._join_buffer is None
 
 
 async def test_removed_before_the_socket_was_attached(redis_url: str) -> None:
     """Under summary presence, where no event tells of it, whoever was removed meanwhile is ended all the same."""
     async with gateway_core(redis_url, SUMMARY) as core:
         cat = await core.join(CAT)
-        room = await core.hub.enter(SUMMARY)
+        room = await core.enter()
         seat = await core.seat(ANA)
         await core.sessions.remove(INFO.id, ANA)
         await core.mark(cat)
         ana = core.recorder(room, ANA)
-        room.seat(ana, seat.seq, seat.epoch)
-        core.hub.left(room)
+        core.driver.seat(ana.membership, seat.seq, seat.epoch)
+        await core.left(room)
         assert (ana.ending, cat.ending) == (close_codes.REMOVED, None)
 
 
@@ -173,7 +174,7 @@ async def test_news_of_a_removal_that_was_lost(redis_url: str) -> None:
 async def test_every_connection_is_known_again(core: GatewayCore, redis_url: str) -> None:
     """Of several connections all those that Redis knows stay when the channel is heard again; one it forgot goes."""
     own = [await core.join(ANA, connection=name) for name in ("1", "2", "3")]
-    assert await core.sessions.send_leave(INFO.id, ANA, connection="2", is_lost=False) == 3
+    assert await core.sessions.leave(INFO.id, ANA, connection="2", is_lost=False) is LeaveOutcome.SHARED
     await redial(redis_url, core.listening.keeper, "pubsub")
     assert await own[1].ends() == close_codes.RESYNC
     await core.mark(own[0], own[2])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.access.admission import Door
+from gateway.access.door import Door
 from gateway.lifecycle import drain as drain_module
 from gateway.lifecycle.drain import LEAST_MS, MOST_MS, Drain
 from gateway.settings import Settings

@@ -1,4 +1,4 @@
-"""One user's state machine: every command in every phase, every mistake, any bytes."""
+"""One connection's state machine: every command in every state, every mistake, pings, closes, any bytes."""
 
 import json
 from typing import Any
@@ -7,78 +7,129 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol import close_codes
-from gateway.protocol.commands import Join
-from gateway.protocol.state_machine import Announce, Effect, End, Phase, Pong, Publish, Refuse, StateMachine
+from gateway.protocol import close_codes, server_events
+from gateway.protocol.close_codes import Ending
+from gateway.protocol.commands import CommandId, Join
+from gateway.protocol.frames import close_frame, ping_frame, pong_frame, text_frame
+from gateway.protocol.server_events import ErrorData
+from gateway.protocol.state_machine import (
+    ABNORMAL,
+    NO_STATUS,
+    PINGS_UNANSWERED,
+    Announce,
+    Answer,
+    ClosedByClient,
+    ConnectionState,
+    Effect,
+    End,
+    Fail,
+    Publish,
+    StateMachine,
+)
+from tests.frames import client_frame, close, text
 from tests.unit.gateway.protocol.test_commands import PAYLOADS
 
 JOIN: dict[str, Any] = {"type": "join", "id": 1, "name": "Ana"}
 MESSAGE: dict[str, Any] = {"type": "message", "id": 2, "text": "hi"}
-NOT_YET = Refuse(9, "not_joined", "wait for `welcome` first", is_retryable=True)
+NO_JSON = "the frame is not JSON, or nested too deeply"
+PING, PONG, BINARY = client_frame(9, b"?"), client_frame(10, b""), client_frame(2, b"x")
+AWAITING_JOIN, JOINING, JOINED, CLOSING = (
+    ConnectionState.AWAITING_JOIN,
+    ConnectionState.JOINING,
+    ConnectionState.JOINED,
+    ConnectionState.CLOSING,
+)
 
 
-def say(participant: StateMachine, **fields: Any) -> Effect:
+def machine(malformed_limit: int = 3) -> StateMachine:
+    """A machine of a connection that was just opened."""
+    return StateMachine(malformed_limit=malformed_limit, max_frame_bytes=16_384)
+
+
+def take(one: StateMachine, data: bytes) -> list[Effect]:
+    """The effects of these bytes; an end is carried out, as a connection does."""
+    effects = []
+    for effect in one.receive(data):
+        effects.append(effect)
+        if isinstance(effect, End | Fail) and one.is_open:
+            one.close(effect.ending)
+    return effects
+
+
+def say(one: StateMachine, **fields: Any) -> Effect | None:
     """Have the client say it."""
-    return participant.heard(json.dumps(fields).encode())
+    return next(iter(take(one, text(json.dumps(fields)))), None)
 
 
-def at(phase: Phase, malformed_limit: int = 3) -> StateMachine:
-    """A participant who has come so far."""
-    participant = StateMachine(malformed_limit)
-    if phase >= Phase.JOINING:
-        say(participant, **JOIN)
-    if phase >= Phase.JOINED:
-        participant.joined()
-    if phase is Phase.ENDED:
-        participant.ended()
-    assert participant.phase is phase
-    return participant
+def at(state: ConnectionState, malformed_limit: int = 3) -> StateMachine:
+    """A machine that has come so far."""
+    one = machine(malformed_limit)
+    if state >= JOINING:
+        say(one, **JOIN)
+    if state >= JOINED:
+        one.joined()
+    if state is CLOSING:
+        one.close(close_codes.RESTART)
+    assert one.state is state
+    return one
+
+
+def error(
+    command_id: CommandId, code: str, message: str, field: str | None = None, *, retryable: bool = False
+) -> Answer:
+    """The answer with this error."""
+    return Answer(text_frame(server_events.error(command_id, ErrorData(code, message, retryable, field))))
+
+
+def pong(command_id: CommandId) -> Answer:
+    """The answer to a ping command."""
+    return Answer(text_frame(server_events.pong(command_id)))
+
+
+NOT_YET = error(9, "not_joined", "wait for `welcome` first", retryable=True)
+ALREADY = error(1, "validation_error", "already joined", "type")
 
 
 @pytest.mark.parametrize(
-    ("phase", "fields", "effect", "then"),
+    ("state", "fields", "effect", "then"),
     [
-        (Phase.WAITING, JOIN, Join(id=1, name="Ana"), Phase.JOINING),
-        (Phase.WAITING, {"type": "join", "token": "t"}, Join(token="t"), Phase.JOINING),
-        (Phase.WAITING, {"type": "ping", "id": 9}, End(close_codes.BAD_JOIN, 9), Phase.ENDED),
-        (Phase.WAITING, {"type": "typing", "id": 9}, End(close_codes.BAD_JOIN, 9), Phase.ENDED),
-        (Phase.WAITING, {"type": "leave", "id": 9}, End(close_codes.BAD_JOIN, 9), Phase.ENDED),
-        (Phase.WAITING, {**MESSAGE, "id": 9}, End(close_codes.BAD_JOIN, 9), Phase.ENDED),
-        (Phase.JOINING, JOIN, Refuse(1, "validation_error", "already joined", "type"), Phase.JOINING),
-        (Phase.JOINING, {"type": "ping", "id": 9}, Pong(9), Phase.JOINING),
-        (Phase.JOINING, {"type": "typing", "id": 9}, NOT_YET, Phase.JOINING),
-        (Phase.JOINING, {**MESSAGE, "id": 9}, NOT_YET, Phase.JOINING),
-        (Phase.JOINING, {"type": "leave"}, End(close_codes.LEFT), Phase.ENDED),
-        (Phase.JOINED, JOIN, Refuse(1, "validation_error", "already joined", "type"), Phase.JOINED),
-        (Phase.JOINED, {"type": "join"}, Refuse(None, "validation_error", "already joined", "type"), Phase.JOINED),
-        (Phase.JOINED, {"type": "ping"}, Pong(None), Phase.JOINED),
-        (Phase.JOINED, {"type": "typing"}, Announce(), Phase.JOINED),
-        (Phase.JOINED, MESSAGE, Publish(2, "hi", None), Phase.JOINED),
-        (Phase.JOINED, {**MESSAGE, "key": "k", "id": "x"}, Publish("x", "hi", "k"), Phase.JOINED),
-        (
-            Phase.JOINED,
-            {**MESSAGE, "ack": "persisted"},
-            Publish(2, "hi", None, is_awaited=True),
-            Phase.JOINED,
-        ),
-        (Phase.JOINED, {"type": "leave", "id": 9}, End(close_codes.LEFT), Phase.ENDED),
+        (AWAITING_JOIN, JOIN, Join(id=1, name="Ana"), JOINING),
+        (AWAITING_JOIN, {"type": "join", "token": "t"}, Join(token="t"), JOINING),
+        (AWAITING_JOIN, {"type": "ping", "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
+        (AWAITING_JOIN, {"type": "typing", "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
+        (AWAITING_JOIN, {"type": "leave", "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
+        (AWAITING_JOIN, {**MESSAGE, "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
+        (JOINING, JOIN, ALREADY, JOINING),
+        (JOINING, {"type": "ping", "id": 9}, pong(9), JOINING),
+        (JOINING, {"type": "typing", "id": 9}, NOT_YET, JOINING),
+        (JOINING, {**MESSAGE, "id": 9}, NOT_YET, JOINING),
+        (JOINING, {"type": "leave"}, End(close_codes.LEFT), CLOSING),
+        (JOINED, JOIN, ALREADY, JOINED),
+        (JOINED, {"type": "join"}, error(None, "validation_error", "already joined", "type"), JOINED),
+        (JOINED, {"type": "ping"}, pong(None), JOINED),
+        (JOINED, {"type": "typing"}, Announce(), JOINED),
+        (JOINED, MESSAGE, Publish(2, "hi", None), JOINED),
+        (JOINED, {**MESSAGE, "key": "k", "id": "x"}, Publish("x", "hi", "k"), JOINED),
+        (JOINED, {**MESSAGE, "ack": "persisted"}, Publish(2, "hi", None, is_awaited=True), JOINED),
+        (JOINED, {"type": "leave", "id": 9}, End(close_codes.LEFT), CLOSING),
         *(
-            (Phase.ENDED, fields, None, Phase.ENDED)
+            (CLOSING, fields, None, CLOSING)
             for fields in (JOIN, MESSAGE, {"type": "ping"}, {"type": "leave"}, {"type": "typing"}, {"type": "what"})
         ),
     ],
 )
-def test_transition(phase: Phase, fields: dict[str, Any], effect: Effect, then: Phase) -> None:
-    """Each command has one effect in each phase, and leads to one phase."""
-    participant = at(phase)
-    assert say(participant, **fields) == effect
-    assert participant.phase is then
+def test_each_command_has_one_effect_in_each_state(
+    state: ConnectionState, fields: dict[str, Any], effect: Effect | None, then: ConnectionState
+) -> None:
+    """Each command has one effect in each state, and leads to one state."""
+    one = at(state)
+    assert say(one, **fields) == effect
+    assert one.state is then
 
 
-def test_a_join_without_name_and_token() -> None:
+def test_a_join_without_name_and_token_ends_the_connection() -> None:
     """Nobody can come as nobody; the end says what is missing."""
-    participant = at(Phase.WAITING)
-    effect = say(participant, type="join", id=4, password="a password")
+    effect = say(at(AWAITING_JOIN), type="join", id=4, password="a password")
     assert isinstance(effect, End)
     assert (effect.ending.code, effect.command_id, effect.field) == (4500, 4, "name")
     assert "a name, or the token" in effect.ending.message
@@ -87,84 +138,174 @@ def test_a_join_without_name_and_token() -> None:
 @pytest.mark.parametrize(
     ("payload", "message", "field", "command_id"),
     [
-        (b"nonsense", "the frame is not JSON, or nested too deeply", None, None),
+        (b"nonsense", NO_JSON, None, None),
         (b"[]", "a frame must hold one JSON object", None, None),
         (b'{"type":"join","id":5,"name":5}', "name: Expected `str | null`, got `int`", "name", 5),
         (b'{"type":"what","id":5}', "type must be one of join, leave, message, ping, typing", "type", 5),
     ],
 )
-def test_a_wrong_first_frame(payload: bytes, message: str, field: str | None, command_id: int | None) -> None:
+def test_a_wrong_first_frame_ends_the_connection(
+    payload: bytes, message: str, field: str | None, command_id: int | None
+) -> None:
     """The first frame must be right: otherwise the connection ends, and the end says what was wrong."""
-    participant = at(Phase.WAITING)
-    effect = participant.heard(payload)
-    assert effect == End(close_codes.BAD_JOIN.saying(message), command_id, field)
-    assert participant.phase is Phase.ENDED
+    one = at(AWAITING_JOIN)
+    assert take(one, client_frame(1, payload)) == [End(close_codes.BAD_JOIN.saying(message), command_id, field)]
+    assert one.state is CLOSING
 
 
-@pytest.mark.parametrize("phase", [Phase.JOINING, Phase.JOINED])
+@pytest.mark.parametrize("state", [JOINING, JOINED])
 @pytest.mark.parametrize(
     ("payload", "effect"),
     [
-        (b"nonsense", Refuse(None, "malformed", "the frame is not JSON, or nested too deeply")),
+        (b"nonsense", error(None, "malformed", NO_JSON)),
         (
             b'{"type":"what","id":5}',
-            Refuse(5, "unknown_command", "type must be one of join, leave, message, ping, typing", "type"),
+            error(5, "unknown_command", "type must be one of join, leave, message, ping, typing", "type"),
         ),
-        (b'{"type":"message","id":5}', Refuse(5, "validation_error", "text: this field is required", "text")),
+        (b'{"type":"message","id":5}', error(5, "validation_error", "text: this field is required", "text")),
     ],
 )
-def test_a_wrong_later_frame(phase: Phase, payload: bytes, effect: Effect) -> None:
+def test_a_wrong_later_frame_is_answered(state: ConnectionState, payload: bytes, effect: Effect) -> None:
     """Later mistakes are answered, and the connection goes on; a retry as it is would not help."""
-    participant = at(phase)
-    assert participant.heard(payload) == effect
-    assert participant.phase is phase
+    one = at(state)
+    assert take(one, client_frame(1, payload)) == [effect]
+    assert one.state is state
 
 
-def test_binary_frames() -> None:
-    """A binary frame is malformed at any time: the end as the first, an error later, nothing at the end."""
-    first = at(Phase.WAITING)
-    assert first.heard_binary() == End(close_codes.BAD_JOIN.saying("frames must be text"))
-    assert first.phase is Phase.ENDED
-    assert at(Phase.JOINED).heard_binary() == Refuse(None, "malformed", "frames must be text")
-    assert at(Phase.ENDED).heard_binary() is None
+def test_a_binary_frame_is_malformed_in_every_state() -> None:
+    """A binary frame ends the connection as the first frame, is answered later, and is ignored at the end."""
+    assert take(at(AWAITING_JOIN), BINARY) == [End(close_codes.BAD_JOIN.saying("frames must be text"))]
+    assert take(at(JOINED), BINARY) == [error(None, "malformed", "frames must be text")]
+    assert take(at(CLOSING), BINARY) == []
 
 
-def test_too_many_malformed_frames() -> None:
+def test_more_malformed_frames_in_a_row_than_the_limit_end_the_connection() -> None:
     """The limit of malformed frames in a row is allowed, the next one ends the connection."""
-    participant = at(Phase.JOINED, malformed_limit=3)
-    effects = [participant.heard(b"nonsense"), participant.heard_binary(), participant.heard(b"[]")]
-    assert [type(effect) for effect in effects] == [Refuse] * 3
-    assert participant.heard(b"nonsense") == End(close_codes.ABUSE)
-    assert participant.phase is Phase.ENDED
-    assert participant.heard(b"nonsense") is None
+    one = at(JOINED, malformed_limit=3)
+    nonsense = text("nonsense")
+    assert [type(effect) for effect in take(one, nonsense + BINARY + text("[]"))] == [Answer] * 3
+    assert take(one, nonsense) == [End(close_codes.ABUSE)]
+    assert one.state is CLOSING
+    assert take(one, nonsense) == []
 
 
-def test_a_good_frame_forgives() -> None:
-    """Malformed frames count only in a row; mistakes of other kinds do not count, and do not forgive."""
-    participant = at(Phase.JOINED, malformed_limit=2)
+def test_a_valid_command_sets_the_count_of_malformed_frames_back() -> None:
+    """Malformed frames count only in a row; mistakes of other kinds do not count, and set nothing back."""
+    one = at(JOINED, malformed_limit=2)
+    nonsense = text("nonsense")
     for _ in range(5):
-        assert isinstance(participant.heard(b"nonsense"), Refuse)
-        assert isinstance(participant.heard(b"nonsense"), Refuse)
-        assert isinstance(say(participant, type="ping"), Pong)
+        assert [type(effect) for effect in take(one, nonsense * 2)] == [Answer] * 2
+        assert say(one, type="ping") == pong(None)
     for _ in range(2):
-        assert isinstance(participant.heard(b"nonsense"), Refuse)
-        assert isinstance(say(participant, type="what"), Refuse)
-    assert participant.heard(b"nonsense") == End(close_codes.ABUSE)
+        assert [type(effect) for effect in take(one, nonsense)] == [Answer]
+        assert isinstance(say(one, type="what"), Answer)
+    assert take(one, nonsense) == [End(close_codes.ABUSE)]
+
+
+# Pings (RFC 6455, 5.5.2)
+
+
+def test_a_ping_of_the_client_gets_a_pong_with_its_payload() -> None:
+    """A ping is answered while the connection is open, and ignored afterwards."""
+    assert take(at(AWAITING_JOIN), PING) == take(at(JOINED), PING) == [Answer(pong_frame(b"?"))]
+    assert take(at(CLOSING), PING) == []
+
+
+def test_a_silent_client_is_pinged_twice_and_then_ended() -> None:
+    """After a silent interval the client is pinged; two unanswered pings later the heartbeat is lost."""
+    one = at(JOINED)
+    assert one.tick() is None
+    assert [one.tick() for _ in range(PINGS_UNANSWERED)] == [Answer(ping_frame())] * PINGS_UNANSWERED
+    assert one.tick() == End(close_codes.HEARTBEAT_LOST)
+
+
+def test_a_pong_keeps_an_idle_connection_that_goes_on_being_pinged() -> None:
+    """A pong answers the pings so far, but is no traffic: the next interval pings again."""
+    one = at(JOINED)
+    one.tick()
+    for _ in range(3 * PINGS_UNANSWERED):
+        assert one.tick() == Answer(ping_frame())
+        assert take(one, PONG) == []
+
+
+def test_traffic_makes_a_ping_unnecessary() -> None:
+    """A client that said something in the interval is not pinged."""
+    one = at(JOINED)
+    for _ in range(5):
+        say(one, type="typing")
+        assert one.tick() is None
+
+
+def test_a_connection_that_is_closing_is_not_pinged() -> None:
+    """Nothing is asked of a client that was told to go."""
+    one = at(CLOSING)
+    assert [one.tick() for _ in range(5)] == [None] * 5
+
+
+# The closing handshake (RFC 6455, 7)
+
+
+def test_the_close_of_the_client_is_answered_with_its_code() -> None:
+    """The client's close frame comes back, without a code when it had none; nothing is heard afterwards."""
+    one, other = at(JOINED), at(JOINED)
+    assert take(one, close(1001, b"bye") + text(json.dumps(MESSAGE))) == [ClosedByClient(close_frame(1001))]
+    assert (one.state, one.close_code) == (CLOSING, 1001)
+    assert take(other, close(None)) == [ClosedByClient(close_frame())]
+    assert other.close_code == NO_STATUS
+
+
+def test_the_answer_to_our_own_close_is_not_answered() -> None:
+    """After our close frame the client's one only ends the socket."""
+    one = at(CLOSING)
+    assert take(one, close(1012)) == [ClosedByClient(b"")]
+    assert one.close_code == close_codes.RESTART.code
+
+
+@pytest.mark.parametrize("state", [AWAITING_JOIN, JOINED])
+def test_a_broken_protocol_fails_the_connection(state: ConnectionState) -> None:
+    """An unmasked frame fails the connection with its code, after all that was complete before it."""
+    one = at(state)
+    assert take(one, PING + client_frame(1, b"x", mask=None) + PING) == [
+        Answer(pong_frame(b"?")),
+        Fail(Ending(1002, "frame is not masked", "frame is not masked")),
+    ]
+    assert (one.state, one.close_code) == (CLOSING, 1002)
+
+
+def test_an_error_with_the_name_of_the_code_precedes_a_close_from_4000_on() -> None:
+    """Before a 4xxx close goes an error with the same name; other closes go alone."""
+    data = ErrorData("name_taken", close_codes.NAME_TAKEN.message, retryable=False, field="name")
+    assert at(JOINING).close(close_codes.NAME_TAKEN, 7, "name") == (
+        text_frame(server_events.error(7, data)) + close_frame(4506, "name_taken")
+    )
+    assert at(JOINED).close(close_codes.LEFT) == close_frame(1000, "left")
+
+
+def test_a_lost_socket_has_the_code_of_an_abnormal_closure() -> None:
+    """Without a close frame the code is 1006 (RFC 6455, 7.1.5)."""
+    one = at(JOINED)
+    one.lost()
+    assert (one.state, one.close_code, one.is_open) == (ConnectionState.CLOSED, ABNORMAL, False)
+
+
+def test_a_late_join_ends_with_what_was_awaited() -> None:
+    """A client that has not joined in time sent a bad join; while Redis is asked, the session is unavailable."""
+    early, late = at(AWAITING_JOIN).join_is_late(10), at(JOINING).join_is_late(10)
+    assert (early.ending.code, early.ending.message) == (4500, "no join came within 10 seconds")
+    assert (late.ending.code, late.ending.message) == (4002, "the join took longer than 10 seconds")
 
 
 @given(st.lists(PAYLOADS | st.just(json.dumps(JOIN).encode()), max_size=12), st.integers(0, 12))
-def test_whatever_comes(payloads: list[bytes], joined_after: int) -> None:
+def test_any_frames_in_any_order_give_at_most_one_join_and_one_end(payloads: list[bytes], joined_after: int) -> None:
     """Any frames in any order give effects and never raise; there is one join, one end, and nothing after it."""
-    participant = StateMachine(malformed_limit=3)
+    one = machine()
     effects: list[Effect] = []
     for number, payload in enumerate(payloads):
-        if number == joined_after and participant.phase is Phase.JOINING:
-            participant.joined()
-        effects.append(participant.heard(payload))
-    ends = [number for number, effect in enumerate(effects, 1) if isinstance(effect, End)]
-    last = ends[0] if ends else len(effects)
-    assert len(ends) <= 1
-    assert (participant.phase is Phase.ENDED) == bool(ends)
-    assert None not in effects[:last]
-    assert set(effects[last:]) <= {None}
+        if number == joined_after and one.state is JOINING:
+            one.joined()
+        effects += take(one, client_frame(1, payload))
+    ends = [number for number, effect in enumerate(effects) if isinstance(effect, End | Fail)]
+    assert one.is_open != bool(ends)
+    # After the end only a broken protocol still counts: nothing can be read any more.
+    assert not ends or all(isinstance(effect, Fail) for effect in effects[ends[0] + 1 :])
     assert len([effect for effect in effects if isinstance(effect, Join)]) <= 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.sessions.event_log import Event
+from broker.sessions.event_log import Event, EventKind
 from gateway.recovery.cursor import UNBOUNDED, Cursor, OutrunError
 
 LIMIT = 4
@@ -12,7 +12,7 @@ LIMIT = 4
 
 def events(*seqs: int) -> list[Event]:
     """Events of the log."""
-    return [Event(seq, b"m", b"-", b"") for seq in seqs]
+    return [Event(seq, EventKind.MESSAGE, "-", b"") for seq in seqs]
 
 
 def page(log: Sequence[int], after: int) -> list[Event]:

@@ -14,8 +14,8 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.event_log import EventLog
 from broker.sessions.live_sessions import LiveSessions
-from gateway.access.admission import Door
 from gateway.access.directory import Directory
+from gateway.access.door import Door
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Claims, Tokens
 from gateway.counters import Counters
@@ -25,6 +25,8 @@ from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
 from gateway.rest.services import HealthCounters, Readiness, Services
+from gateway.rooms.driver import RoomDriver
+from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.settings import Settings
 from gateway.telemetry.collector import Collector
@@ -59,7 +61,8 @@ async def offline() -> AsyncIterator[Services]:
     live, stored, passwords = LiveSessions(link, scripts, partitions=16), StoredSessions(engine), Passwords()
     subscriber = Subscriber(link)
     publisher = Publisher(link, scripts, partitions=16, max_backlog=1000)
-    hub = Hub(subscriber, live, EventLog(link, partitions=16), counters)
+    driver = RoomDriver(live, EventLog(link, partitions=16), FlushScheduler(), counters)
+    hub = Hub(subscriber, live, driver, counters)
     readings = Collector(
         gateway_id="gw-test",
         door=door,
@@ -84,6 +87,7 @@ async def offline() -> AsyncIterator[Services]:
         live_sessions=live,
         publisher=publisher,
         hub=hub,
+        driver=driver,
         readiness=lambda: Readiness(is_ready=False, reason="Redis is not reachable"),
         health=lambda: HealthCounters(
             gateway_id="gw-test",

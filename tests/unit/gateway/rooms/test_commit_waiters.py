@@ -1,78 +1,77 @@
 """Waiting for commits."""
 
-import asyncio
+from collections.abc import Callable, Iterable
 
 from gateway.rooms.commit_waiters import REFUSED_KEPT, CommitWaiters
+from gateway.rooms.effects import CommitOutcome, Tell
+
+Told = list[tuple[int, CommitOutcome]]
+COMMITTED, REFUSED, UNKNOWN = CommitOutcome.COMMITTED, CommitOutcome.REFUSED, CommitOutcome.UNKNOWN
 
 
-def waiting(commits: CommitWaiters, *seqs: int) -> list[tuple[int, bool | None]]:
+def carry_out(effects: Iterable[Tell]) -> None:
+    """Call back, as the room driver does."""
+    for effect in effects:
+        effect.callback(effect.outcome)
+
+
+def waiting(waiters: CommitWaiters, *seqs: int) -> Told:
     """Wait for each seq; what is told is collected."""
-    told: list[tuple[int, bool | None]] = []
+    told: Told = []
 
-    def waiter(seq: int) -> None:
-        commits.wait(seq, lambda is_committed: told.append((seq, is_committed)))
+    def callback(seq: int) -> Callable[[CommitOutcome], None]:
+        return lambda outcome: told.append((seq, outcome))
 
     for seq in seqs:
-        waiter(seq)
+        carry_out(waiters.wait(seq, callback(seq)))
     return told
 
 
-def test_told_in_order_of_seq() -> None:
+def test_a_watermark_tells_everyone_up_to_it_in_order() -> None:
     """A watermark tells everyone up to it, in order of seq, once each."""
-    commits = CommitWaiters()
-    told = waiting(commits, 5, 3, 9, 3)
-    commits.committed(5)
-    assert told == [(3, True), (3, True), (5, True)]
-    assert commits.is_awaited
-    commits.committed(9)
-    commits.committed(10)
-    assert told[3:] == [(9, True)]
-    assert not commits.is_awaited
+    waiters = CommitWaiters()
+    told = waiting(waiters, 5, 3, 9, 3)
+    carry_out(waiters.committed(5))
+    assert told == [(3, COMMITTED), (3, COMMITTED), (5, COMMITTED)]
+    assert waiters.is_awaited
+    carry_out(waiters.committed(9))
+    carry_out(waiters.committed(10))
+    assert told[3:] == [(9, COMMITTED)]
+    assert not waiters.is_awaited
 
 
-def test_told_at_once() -> None:
+def test_a_known_outcome_is_told_at_once() -> None:
     """What is committed or refused already is told at once; a watermark never goes back."""
-    commits = CommitWaiters()
-    commits.committed(4)
-    commits.committed(2)
-    commits.refused(6)
-    assert waiting(commits, 4, 6, 5) == [(4, True), (6, False)]
-    assert commits.persisted == 4
+    waiters = CommitWaiters()
+    waiters.committed(4)
+    waiters.committed(2)
+    waiters.refused(6)
+    assert waiting(waiters, 4, 6, 5) == [(4, COMMITTED), (6, REFUSED)]
+    assert waiters.persisted == 4
 
 
-def test_refused() -> None:
+def test_only_who_waits_for_a_refused_seq_is_told() -> None:
     """Only who waits for the refused seq is told so."""
-    commits = CommitWaiters()
-    told = waiting(commits, 7, 8, 7)
-    commits.refused(7)
-    assert told == [(7, False), (7, False)]
-    commits.committed(8)
-    assert told[2:] == [(8, True)]
+    waiters = CommitWaiters()
+    told = waiting(waiters, 7, 8, 7)
+    carry_out(waiters.refused(7))
+    assert told == [(7, REFUSED), (7, REFUSED)]
+    carry_out(waiters.committed(8))
+    assert told[2:] == [(8, COMMITTED)]
 
 
 def test_a_later_epoch_commits_nothing_of_an_earlier_one() -> None:
     """What was published before Redis lost data is never called committed because of what came after."""
-    commits = CommitWaiters()
-    told = waiting(commits, 42, 2_000_001)
-    commits.committed(2_000_001)
-    assert told == [(42, None), (2_000_001, True)]
-    assert waiting(commits, 43, 2_000_000) == [(43, None), (2_000_000, True)]
+    waiters = CommitWaiters()
+    told = waiting(waiters, 42, 2_000_001)
+    carry_out(waiters.committed(2_000_001))
+    assert told == [(42, UNKNOWN), (2_000_001, COMMITTED)]
+    assert waiting(waiters, 43, 2_000_000) == [(43, UNKNOWN), (2_000_000, COMMITTED)]
 
 
-def test_refusals_are_bounded() -> None:
+def test_only_recent_refusals_are_remembered() -> None:
     """Old refusals are forgotten."""
-    commits = CommitWaiters()
+    waiters = CommitWaiters()
     for seq in range(1, REFUSED_KEPT + 2):
-        commits.refused(seq)
-    assert waiting(commits, 1, 2) == [(2, False)]
-
-
-async def test_reached() -> None:
-    """`reached` waits; whoever gave up waiting harms nobody."""
-    commits = CommitWaiters()
-    first, second = (asyncio.ensure_future(commits.reached(1)) for _ in range(2))
-    await asyncio.sleep(0)
-    first.cancel()
-    await asyncio.sleep(0)
-    commits.committed(1)
-    assert await second is True
+        waiters.refused(seq)
+    assert waiting(waiters, 1, 2) == [(2, REFUSED)]

@@ -1,62 +1,40 @@
-"""Whose sockets are in a room."""
-
-import msgspec
+"""The members of a room, by user."""
 
 from gateway.rooms.members import Members
+from tests.unit.gateway.rooms.memberships import member_of, room_of
 
 
-class Socket(msgspec.Struct, eq=False):
-    """A socket of a user."""
-
-    user_id: str
-
-
-def test_empty() -> None:
-    """Nobody is there at first, and whoever is unknown goes without harm."""
-    attendance: Members[Socket] = Members()
-    attendance.discard(Socket("ana"))
-    assert (bool(attendance), list(attendance), attendance.of("ana")) == (False, [], ())
+def test_nobody_is_there_at_first() -> None:
+    """Nobody is there at first, and an unknown member goes without harm."""
+    members = Members()
+    members.discard(member_of(room_of(), "ana"))
+    assert (bool(members), list(members), members.of("ana")) == (False, [], ())
 
 
-def test_one_each() -> None:
-    """Every user's socket is found by the user, until it goes."""
-    attendance: Members[Socket] = Members()
-    ana, ben = Socket("ana"), Socket("ben")
-    attendance.add(ana)
-    attendance.add(ben)
-    assert (attendance.of("ana"), attendance.of("ben"), list(attendance)) == ((ana,), (ben,), [ana, ben])
-    attendance.discard(ana)
-    assert (attendance.of("ana"), list(attendance), bool(attendance)) == ((), [ben], True)
-    attendance.discard(ben)
-    assert not attendance
+def test_a_member_is_found_by_its_user_until_it_goes() -> None:
+    """Every user's membership is found by the user, until it goes."""
+    members = Members()
+    ana, ben = member_of(room_of(), "ana"), member_of(room_of(), "ben")
+    members.add(ana)
+    members.add(ben)
+    assert (members.of("ana"), members.of("ben"), list(members)) == ((ana,), (ben,), [ana, ben])
+    members.discard(ana)
+    assert (members.of("ana"), list(members), bool(members)) == ((), [ben], True)
+    members.discard(ben)
+    assert not members
 
 
-def test_several_of_one() -> None:
-    """Several sockets of a user come in their order, and go one by one in any."""
-    attendance: Members[Socket] = Members()
-    sockets = [Socket("ana") for _ in range(3)]
-    for socket in sockets:
-        attendance.add(socket)
-    assert attendance.of("ana") == tuple(sockets) == tuple(attendance)
-    attendance.discard(Socket("ana"))
-    attendance.discard(sockets[1])
-    assert attendance.of("ana") == (sockets[0], sockets[2])
-    attendance.discard(sockets[0])
-    assert attendance.of("ana") == (sockets[2],)
-    attendance.discard(sockets[2])
-    assert not attendance
-
-
-def test_going_while_all_are_visited() -> None:
-    """Whoever is visited may take themselves and others away."""
-    attendance: Members[Socket] = Members()
-    sockets = [Socket("ana"), Socket("ana"), Socket("ben"), Socket("cat")]
-    for socket in sockets:
-        attendance.add(socket)
-    visited = []
-    for socket in attendance:
-        visited.append(socket)
-        attendance.discard(socket)
-        attendance.discard(sockets[3])
-    assert visited == sockets[:3]
-    assert not attendance
+def test_several_memberships_of_a_user_keep_their_order() -> None:
+    """Several memberships of a user come in their order, and go one by one in any."""
+    members = Members()
+    own = [member_of(room_of(), "ana", f"c-{number}") for number in range(3)]
+    for member in own:
+        members.add(member)
+    assert members.of("ana") == tuple(own) == tuple(members)
+    members.discard(member_of(room_of(), "ana", "c-9"))
+    members.discard(own[1])
+    assert members.of("ana") == (own[0], own[2])
+    members.discard(own[0])
+    assert members.of("ana") == (own[2],)
+    members.discard(own[2])
+    assert not members

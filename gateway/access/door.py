@@ -1,0 +1,59 @@
+"""What is refused before the upgrade: draining, a foreign Origin, too many sockets."""
+
+import resource
+from collections import Counter
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from gateway.errors import ApiError
+from gateway.settings import Settings
+
+# Files that a gateway needs besides its sockets: servers, links, the database pool, logs.
+FILES_RESERVED = 128
+
+
+class Door:
+    """Counts the sockets of this gateway, and refuses requests before the upgrade."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._origins = settings.origins
+        self._per_address = settings.max_connections_per_address
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._limit = settings.max_connections or max(soft - FILES_RESERVED, 1)
+        self._addresses: Counter[str] = Counter()
+        self.sockets = 0
+        self.is_draining = False
+
+    def check(self, request: HTTPConnection) -> None:
+        """Refuse what must not be upgraded. Raises ApiError."""
+        if self.is_draining:
+            raise ApiError(503, "unavailable", "this gateway is draining", headers={"Retry-After": "1"})
+        origin = request.headers.get("origin")
+        if origin is not None and not self._is_allowed(origin, request.headers.get("host", "")):
+            raise ApiError(403, "forbidden", "this Origin is not among CORS_ORIGINS")
+        if self.sockets >= self._limit:
+            raise ApiError(503, "unavailable", "this gateway is full", headers={"Retry-After": "5"})
+        if self._per_address and self._addresses[address_of(request)] >= self._per_address:
+            message = f"more than {self._per_address} connections from this address"
+            raise ApiError(429, "too_many_connections", message, headers={"Retry-After": "5"})
+
+    def entered(self, address: str) -> None:
+        """A socket was opened."""
+        self.sockets += 1
+        self._addresses[address] += 1
+
+    def went(self, address: str) -> None:
+        """A socket was closed."""
+        self.sockets -= 1
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
+
+    def _is_allowed(self, origin: str, host: str) -> bool:
+        return "*" in self._origins or origin.rstrip("/") in self._origins or urlsplit(origin).netloc == host
+
+
+def address_of(request: HTTPConnection) -> str:
+    """The client's address, as the trusted proxies tell it."""
+    return request.client.host if request.client is not None else ""

@@ -1,0 +1,177 @@
+"""Carries out what rooms decide: writes to members, asks Redis, waits, calls back."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from broker.errors import BrokerError
+from broker.redis.futures import ignore_result
+from broker.sessions.event_log import Event, EventLog
+from broker.sessions.live_sessions import LiveSessions, Position
+from gateway.counters import Counters
+from gateway.rooms.effects import (
+    AnnouncePresence,
+    Answer,
+    CommitCallback,
+    CommitOutcome,
+    Count,
+    Effect,
+    Effects,
+    End,
+    Fence,
+    ReadLog,
+    ReadPosition,
+    ReadSeats,
+    ReportGap,
+    RetryLater,
+    ScheduleFlush,
+    Step,
+    Tell,
+    Write,
+)
+from gateway.rooms.flush_scheduler import FlushScheduler
+from gateway.rooms.membership import Membership, Standing
+from gateway.rooms.room import Room
+
+RETRY_SECONDS = 0.5
+PRESENCE_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class RoomDriver:
+    """One for all rooms. `retry_seconds` is how soon Redis is asked again, `presence_seconds` the presence interval."""
+
+    def __init__(
+        self,
+        sessions: LiveSessions,
+        event_log: EventLog,
+        scheduler: FlushScheduler,
+        counters: Counters,
+        *,
+        retry_seconds: float = RETRY_SECONDS,
+        presence_seconds: float = PRESENCE_SECONDS,
+    ) -> None:
+        self._sessions = sessions
+        self._event_log = event_log
+        self._scheduler = scheduler
+        self._counters = counters
+        self._retry_seconds = retry_seconds
+        self._presence_seconds = presence_seconds
+        self._loop = asyncio.get_running_loop()
+
+    def perform(self, room: Room, effects: Effects) -> None:
+        """Carry out what the room decided, in order."""
+        for effect in effects:
+            self._perform(room, effect)
+
+    # What memberships ask for
+
+    def seat(self, member: Membership, seq: int, epoch: str) -> None:
+        """The member has a seat as of event `seq`; the member may be gone afterwards."""
+        self.perform(member.room, member.room.seat(member, seq, epoch))
+
+    def attach(self, member: Membership, seq: int) -> bool:
+        """Let the member have every event after `seq`; False when some of these are no longer known here."""
+        self.perform(member.room, member.room.attach(member, seq))
+        return member.standing is not Standing.BEHIND
+
+    def suspend(self, member: Membership) -> int:
+        """The member gets nothing until it is attached again; returns the last event that it has."""
+        self.perform(member.room, member.room.suspend(member))
+        return member.position
+
+    def answer(self, member: Membership, frame: bytes) -> None:
+        """Answer a member: together with the events of the read that is under way, else at once."""
+        if self._scheduler.is_reading:
+            self.perform(member.room, member.room.answer(member, frame))
+        else:
+            member.carrier.answer(frame)
+
+    def await_commit(self, room: Room, seq: int, callback: CommitCallback) -> None:
+        """Call back once it is known whether event `seq` is committed in Postgres."""
+        self.perform(room, room.await_commit(seq, callback))
+
+    async def commit_outcome(self, room: Room, seq: int) -> CommitOutcome:
+        """Return once it is known whether event `seq` is committed in Postgres."""
+        outcome: asyncio.Future[CommitOutcome] = self._loop.create_future()
+
+        def settle(result: CommitOutcome) -> None:
+            if not outcome.done():
+                outcome.set_result(result)
+
+        self.await_commit(room, seq, settle)
+        return await outcome
+
+    # How effects are carried out
+
+    def _perform(self, room: Room, effect: Effect) -> None:  # noqa: C901, PLR0912 - one branch for each effect
+        match effect:
+            case ScheduleFlush():
+                self._scheduler.schedule(partial(self._flush, room))
+            case Write(members, data):
+                for member in members:
+                    member.carrier.write(data)
+            case Count(events, deliveries, delivered_bytes):
+                self._counters.delivered(events, deliveries, delivered_bytes)
+            case Answer(member, data):
+                member.carrier.answer(data)
+            case End(members, ending):
+                for member in members:
+                    member.carrier.end(ending)
+            case Tell(callback, outcome):
+                callback(outcome)
+            case ReadLog(first):
+                self._read_log(room, first)
+            case ReadSeats(members):
+                self._read_seats(room, members)
+            case ReadPosition():
+                position = self._sessions.position(room.info.id)
+                position.add_done_callback(partial(self._answered, room, Step.COMMITS, room.position_read))
+            case Fence(epoch, seen, is_rewritten):
+                fenced = self._sessions.fence(room.info.id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
+                fenced.add_done_callback(partial(self._answered, room, Step.LOG, lambda _: room.fenced()))
+            case RetryLater(step):
+                self._loop.call_later(self._retry_seconds, self._tick, room, step)
+            case AnnouncePresence():
+                self._loop.call_later(self._presence_seconds, self._announce_presence, room)
+            case ReportGap(first, last):
+                log.warning("room.gap", session_id=room.info.id, first=first, last=last)
+                self._counters.gap_events += last - first + 1
+
+    def _flush(self, room: Room) -> None:
+        self.perform(room, room.flush())
+
+    def _tick(self, room: Room, step: Step) -> None:
+        self.perform(room, room.tick(step))
+
+    def _announce_presence(self, room: Room) -> None:
+        self.perform(room, room.presence_due())
+
+    def _read_log(self, room: Room, first: int) -> None:
+        self._counters.log_reads += 1
+        events = self._event_log.range(room.info.id, first)
+        events.add_done_callback(ignore_result)
+        position = self._sessions.position(room.info.id)
+        position.add_done_callback(partial(self._log_read, room, events))
+
+    def _log_read(
+        self, room: Room, events: "asyncio.Future[list[Event]]", position: "asyncio.Future[Position | None]"
+    ) -> None:
+        # The answers come in the order of the questions, so `events` is settled too.
+        if isinstance(events.exception() or position.exception(), BrokerError):
+            self.perform(room, room.failed(Step.LOG))
+        else:
+            self.perform(room, room.log_read(events.result(), position.result()))
+
+    def _read_seats(self, room: Room, members: tuple[Membership, ...]) -> None:
+        holders = self._sessions.seat_holders(room.info.id, [member.user_id for member in members])
+        holders.add_done_callback(partial(self._answered, room, Step.SEATS, partial(room.seats_read, members)))
+
+    def _answered(self, room: Room, step: Step, read: Callable[..., Effects], answer: "asyncio.Future[object]") -> None:
+        if isinstance(answer.exception(), BrokerError):
+            self.perform(room, room.failed(step))
+        else:
+            self.perform(room, read(answer.result()))
