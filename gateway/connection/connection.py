@@ -11,6 +11,7 @@ from typing import Any, cast
 import structlog
 
 from broker.redis.futures import ignore_result
+from gateway.access.admission import RefusedError
 from gateway.connection import joining
 from gateway.connection.context import Context
 from gateway.protocol import close_codes, server_events
@@ -186,8 +187,25 @@ class Connection(asyncio.Protocol):
 
     # The join
 
-    def seated(self, membership: Membership) -> None:
-        """The join succeeded."""
+    async def _join(self, command: Join) -> None:
+        """Let the client in, or end its connection."""
+        try:
+            async with joining.admitted(self._context, self.session_id, self.id, command) as (room, admitted):
+                if self.has_ended:  # the client went while its seat was being taken
+                    self._context.admission.withdraw(room.info.id, admitted.user, command, self.id)
+                else:
+                    member = Membership(self.id, admitted.user, room, self, wants_batches=self.wants_batches)
+                    self._seated(member)
+                    joining.welcome(self._context, member, command, admitted)
+        except RefusedError as error:
+            self._context.counters.joins_refused[error.ending.name] += 1
+            self.end(error.ending, command.id, "name" if error.ending is close_codes.NAME_TAKEN else None)
+        except Exception:
+            self._context.counters.joins_refused[close_codes.INTERNAL.name] += 1
+            self.end(close_codes.INTERNAL)
+            raise
+
+    def _seated(self, membership: Membership) -> None:
         if self._closer is not None:
             self._closer.cancel()
             self._closer = None
@@ -207,7 +225,7 @@ class Connection(asyncio.Protocol):
                 typing = self._context.publisher.send_ephemeral(self.session_id, "user_typing", self._joined().user)
                 typing.add_done_callback(ignore_result)  # typing is not worth an error
             case Join():
-                self._context.tasks.spawn(joining.join(self._context, self, effect), f"join {self.id}")
+                self._context.tasks.spawn(self._join(effect), f"join {self.id}")
             case End(ending, command_id, field):
                 self.end(ending, command_id, field)
             case Fail(ending):

@@ -2,10 +2,14 @@
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:  # a connection holds the heartbeat, and is held by it
-    from gateway.connection.connection import Connection
+
+class Visited(Protocol):
+    """A connection."""
+
+    def visit(self) -> None:
+        """One heartbeat interval is over."""
 
 
 class Heartbeat:
@@ -13,15 +17,15 @@ class Heartbeat:
 
     def __init__(self, interval_seconds: int) -> None:
         self.interval_seconds = interval_seconds
-        self._slices: list[set[Connection]] = [set() for _ in range(interval_seconds)]
+        self._slices: list[set[Visited]] = [set() for _ in range(interval_seconds)]
 
-    def add(self, connection: "Connection") -> int:
+    def add(self, connection: Visited) -> int:
         """Visit this connection from now on; returns the number that `discard` needs. The first visit is jittered."""
         number = random.randrange(self.interval_seconds)  # noqa: S311 - spreads load
         self._slices[number].add(connection)
         return number
 
-    def discard(self, number: int, connection: "Connection") -> None:
+    def discard(self, number: int, connection: Visited) -> None:
         """Visit the connection no more."""
         self._slices[number].discard(connection)
 

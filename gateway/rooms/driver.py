@@ -32,7 +32,8 @@ from gateway.rooms.effects import (
     Write,
 )
 from gateway.rooms.flush_scheduler import FlushScheduler
-from gateway.rooms.membership import Membership, Standing
+from gateway.rooms.member import Member, Standing
+from gateway.rooms.membership import Membership
 from gateway.rooms.room import Room
 
 RETRY_SECONDS = 0.5
@@ -166,7 +167,7 @@ class RoomDriver:
         else:
             self.perform(room, room.log_read(events.result(), position.result()))
 
-    def _read_seats(self, room: Room, members: tuple[Membership, ...]) -> None:
+    def _read_seats(self, room: Room, members: tuple[Member, ...]) -> None:
         holders = self._sessions.seat_holders(room.info.id, [member.user_id for member in members])
         holders.add_done_callback(partial(self._answered, room, Step.SEATS, partial(room.seats_read, members)))
 

@@ -6,7 +6,7 @@ from enum import Enum
 import msgspec
 
 from gateway.protocol.close_codes import Ending
-from gateway.rooms.membership import Membership
+from gateway.rooms.member import Member
 
 
 class Step(Enum):
@@ -37,14 +37,14 @@ class ScheduleFlush(msgspec.Struct, frozen=True, gc=False):
 class Write(msgspec.Struct, frozen=True, gc=False):
     """Send these frames to each of the members."""
 
-    members: Collection[Membership]
+    members: Collection[Member]
     data: bytes
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """Send the frames of an answer to a member that lacks events."""
 
-    member: Membership
+    member: Member
     data: bytes
 
 
@@ -59,7 +59,7 @@ class Count(msgspec.Struct, frozen=True, gc=False):
 class End(msgspec.Struct, frozen=True, gc=False):
     """These members are gone: end each."""
 
-    members: tuple[Membership, ...]
+    members: tuple[Member, ...]
     ending: Ending
 
 
@@ -84,7 +84,7 @@ class ReadPosition(msgspec.Struct, frozen=True, gc=False):
 class ReadSeats(msgspec.Struct, frozen=True, gc=False):
     """Read who holds the seats of these members; answer with `seats_read` or `failed(Step.SEATS)`."""
 
-    members: tuple[Membership, ...]
+    members: tuple[Member, ...]
 
 
 class RetryLater(msgspec.Struct, frozen=True, gc=False):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from broker.sessions.event_log import Event, EventKind
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
-from gateway.rooms.membership import Membership
+from gateway.rooms.member import Member
 
 RECENT_EVENTS = 4096
 
@@ -30,7 +30,7 @@ class JoinBuffer:
         late.reverse()
         return late
 
-    def ending_of(self, member: Membership) -> Ending | None:
+    def ending_of(self, member: Member) -> Ending | None:
         """How the new member has to end; None when it may stay."""
         return self.gone.get(member.id) or self.gone.get(member.user_id)
 

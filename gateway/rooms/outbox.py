@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from gateway.protocol.frames import text_frame
 from gateway.rooms.effects import Answer, Count, Effect, Write
-from gateway.rooms.membership import Membership
+from gateway.rooms.member import Member
 
 
 class Outbox:
@@ -13,9 +13,9 @@ class Outbox:
     __slots__ = ("_answers", "_bodies", "live")
 
     def __init__(self) -> None:
-        self.live: set[Membership] = set()
+        self.live: set[Member] = set()
         self._bodies: list[bytes] = []
-        self._answers: dict[Membership, bytes] = {}
+        self._answers: dict[Member, bytes] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -26,14 +26,14 @@ class Outbox:
         """Send an event to every live member."""
         self._bodies.append(body)
 
-    def answer(self, member: Membership, frame: bytes) -> None:
+    def answer(self, member: Member, frame: bytes) -> None:
         """Send an answer to one member, in one write with the events that are queued.
 
         Redis' reply to a publish and the event itself come together: one write for both saves the publisher 5 µs.
         """
         self._answers[member] = self._answers.get(member, b"") + frame
 
-    def discard(self, member: Membership) -> None:
+    def discard(self, member: Member) -> None:
         """The member gets nothing more."""
         self.live.discard(member)
         self._answers.pop(member, None)
@@ -61,7 +61,7 @@ class Outbox:
         return effects
 
 
-def _writes(members: Collection[Membership], frames: bytes, batch: bytes) -> Iterable[Write]:
+def _writes(members: Collection[Member], frames: bytes, batch: bytes) -> Iterable[Write]:
     if batch is frames:
         return (Write(members, frames),)
     return (

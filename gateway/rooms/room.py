@@ -29,8 +29,8 @@ from gateway.rooms.effects import (
     Write,
 )
 from gateway.rooms.join_buffer import JoinBuffer, ended_by
+from gateway.rooms.member import Member, Standing
 from gateway.rooms.members import Members
-from gateway.rooms.membership import Membership, Standing
 from gateway.rooms.outbox import Outbox
 from gateway.rooms.seat_check import endings
 from gateway.rooms.sequencer import Lost, Missing, Results, Sequencer
@@ -63,7 +63,7 @@ class Room:
         # Made when they are needed: empty, they would cost each socket of a small room 300 bytes.
         self._commit_waiters: CommitWaiters | None = None
         self._join_buffer: JoinBuffer | None = None
-        self._ahead: list[Membership] = []
+        self._ahead: list[Member] = []
         self._user_count = 0
         self._is_presence_due = False
 
@@ -86,7 +86,7 @@ class Room:
         if not self.joins:
             self._join_buffer = None
 
-    def seat(self, member: Membership, seq: int, epoch: str) -> Effects:
+    def seat(self, member: Member, seq: int, epoch: str) -> Effects:
         """The member has a seat as of event `seq`; the member gets nothing before `attach`."""
         effects = self._follow(self.sequencer.begin(seq, epoch))
         if self._join_buffer is not None and (ending := self._join_buffer.ending_of(member)) is not None:
@@ -99,7 +99,7 @@ class Room:
         self._end(older, close_codes.REPLACED, effects)
         return effects
 
-    def attach(self, member: Membership, seq: int) -> Effects:
+    def attach(self, member: Member, seq: int) -> Effects:
         """From now on the member gets every event after `seq`: it is live, or ahead of the room.
 
         The member stays behind when some of these events are no longer known here.
@@ -124,7 +124,7 @@ class Room:
                 self._end((member,), ending, effects)
         return effects
 
-    def suspend(self, member: Membership) -> Effects:
+    def suspend(self, member: Member) -> Effects:
         """The member gets nothing until it is attached again; `member.position` is the last event that it has."""
         effects: list[Effect] = []
         if member.standing is Standing.LIVE:
@@ -138,7 +138,7 @@ class Room:
             member.standing = Standing.BEHIND
         return effects
 
-    def leave(self, member: Membership) -> None:
+    def leave(self, member: Member) -> None:
         """The member gets nothing more."""
         if member.standing is Standing.AHEAD:
             self._ahead.remove(member)
@@ -180,7 +180,7 @@ class Room:
             return ()
         return self._commit_waiters.committed(position.persisted)
 
-    def seats_read(self, members: Iterable[Membership], holders: Iterable[tuple[str, ...]]) -> Effects:
+    def seats_read(self, members: Iterable[Member], holders: Iterable[tuple[str, ...]]) -> Effects:
         """The answer to `ReadSeats`: for each member the connections that hold its user's seat."""
         effects: list[Effect] = []
         for member, ending in endings(self.info, members, holders):
@@ -200,7 +200,7 @@ class Room:
 
     # What goes out
 
-    def answer(self, member: Membership, frame: bytes) -> Effects:
+    def answer(self, member: Member, frame: bytes) -> Effects:
         """Send an answer to one member, in one write with the events that are queued."""
         is_first = self._outbox.is_empty
         self._outbox.answer(member, frame)
@@ -267,7 +267,7 @@ class Room:
             else:  # the log lacks what the member should get first
                 self._end((member,), close_codes.RESYNC, effects)
 
-    def _enliven(self, member: Membership) -> None:
+    def _enliven(self, member: Member) -> None:
         self._outbox.live.add(member)
         member.standing = Standing.LIVE
 
@@ -334,7 +334,7 @@ class Room:
             effects.append(SCHEDULE_FLUSH)
         self._outbox.queue(body)
 
-    def _end(self, members: Iterable[Membership], ending: Ending, effects: list[Effect]) -> None:
+    def _end(self, members: Iterable[Member], ending: Ending, effects: list[Effect]) -> None:
         ended = tuple(members)
         for member in ended:
             self.leave(member)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from broker.sessions.live_sessions import SessionInfo
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
-from gateway.rooms.membership import Membership
+from gateway.rooms.member import Member
 
 
 def endings(
-    info: SessionInfo, members: Iterable[Membership], holders: Iterable[tuple[str, ...]]
-) -> Iterator[tuple[Membership, Ending]]:
+    info: SessionInfo, members: Iterable[Member], holders: Iterable[tuple[str, ...]]
+) -> Iterator[tuple[Member, Ending]]:
     """The members that have to go, and how; `holders` are for each member the connections that hold the user's seat."""
     for member, holding in zip(members, holders, strict=True):
         # A user without any seat was removed, or the session was closed: where there are events, the log tells that.

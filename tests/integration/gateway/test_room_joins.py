@@ -7,7 +7,7 @@ import pytest
 from broker import keys
 from gateway.protocol import close_codes
 from gateway.rooms.join_buffer import JoinBuffer
-from gateway.rooms.membership import Standing
+from gateway.rooms.member import Standing
 from tests.gateway_core import INFO, PARTITIONS, GatewayCore, Recorder, gateway_core
 from tests.redis_server import redial
 from tests.session_state import ANA, BEN, CAT, eventually
