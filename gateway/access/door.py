@@ -23,11 +23,20 @@ class Door:
         self._limit = settings.max_connections or max(soft - FILES_RESERVED, 1)
         self._addresses: Counter[str] = Counter()
         self.sockets = 0
-        self.is_draining = False
+        self._is_draining = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether upgrades are refused because this gateway ends."""
+        return self._is_draining
+
+    def begin_draining(self) -> None:
+        """Refuse upgrades from now on."""
+        self._is_draining = True
 
     def check(self, request: HTTPConnection) -> None:
         """Refuse what must not be upgraded. Raises ApiError."""
-        if self.is_draining:
+        if self._is_draining:
             raise ApiError(503, "unavailable", "this gateway is draining", headers={"Retry-After": "1"})
         origin = request.headers.get("origin")
         if origin is not None and not self._is_allowed(origin, request.headers.get("host", "")):

@@ -1,4 +1,4 @@
-"""The end of a gateway: unready, wait for the balancer, then send the clients away one by one, in bounded time."""
+"""The drain: be unready, wait for the balancer, then send the clients elsewhere one by one, in bounded time."""
 
 import asyncio
 import contextlib
@@ -55,14 +55,9 @@ class Drain:
         self._deadline: float | None = None
         self._hurried = asyncio.Event()
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether the end has begun."""
-        return self._door.is_draining
-
     def begin(self) -> None:
         """Be unready and refuse upgrades from now on. May be called by a signal's handler."""
-        self._door.is_draining = True
+        self._door.begin_draining()
 
     def hurry(self) -> None:
         """Send everyone elsewhere now. May be called by a signal's handler."""

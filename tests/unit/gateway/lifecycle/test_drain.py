@@ -1,4 +1,4 @@
-"""The order and the pace in which a gateway sends its clients away."""
+"""The order and the pace in which a gateway sends its clients away, on a clock that does not wait."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,12 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from gateway.access.door import Door
-from gateway.lifecycle import drain as drain_module
-from gateway.lifecycle.drain import LEAST_MS, MOST_MS, Drain
+from gateway.lifecycle.drain import JOIN_SECONDS, LEAST_MS, LEAST_SECONDS, LOOK_SECONDS, MOST_MS, PER_SECOND, Drain
 from gateway.settings import Settings
-
-# Much less than the windows and waits here, much more than a moment on a busy machine.
-SOON_SECONDS = 4.0
+from tests.virtual_time import run
 
 
 class Client:
@@ -40,76 +37,117 @@ def drain_of(**settings: int) -> Drain:
 async def drained(drain: Drain, clients: list[Client], meanwhile: Callable[[], None] = lambda: None) -> float:
     """Drain them all; the seconds it took."""
     loop = asyncio.get_running_loop()
-    started_at = loop.time()
     loop.call_soon(meanwhile)
+    started_at = loop.time()
     await drain.run(lambda: list(clients))
     assert drain.is_over
-    assert drain.is_draining
     assert drain.drained_total == len(clients)
     return loop.time() - started_at
 
 
-async def test_few_go_at_once() -> None:
-    """Three clients have gone within a moment, whatever the window."""
-    assert await drained(drain_of(drain_window_seconds=10), [Client() for _ in range(3)]) < SOON_SECONDS
-    assert await drained(drain_of(drain_window_seconds=10), []) < SOON_SECONDS
+def test_upgrades_are_refused_once_the_drain_began() -> None:
+    """The door is told at once, before anybody has to go."""
+
+    async def begin() -> bool:
+        settings = Settings()
+        door = Door(settings)
+        Drain(door, settings).begin()
+        return door.is_draining
+
+    assert run(begin())
 
 
-async def test_many_are_spread() -> None:
+@pytest.mark.parametrize("count", [0, 3])
+def test_few_clients_go_at_once(count: int) -> None:
+    """Fewer clients than go in a second have gone long before the window is over."""
+
+    async def seconds() -> float:
+        return await drained(drain_of(drain_window_seconds=10), [Client() for _ in range(count)])
+
+    assert run(seconds()) <= count / PER_SECOND
+
+
+def test_many_clients_are_spread_over_the_window() -> None:
     """More than a hundred a second go one by one over the window, in random order, to be back in a jittered moment."""
-    clients = [Client() for _ in range(300)]
-    assert await drained(drain_of(drain_window_seconds=1), clients) < SOON_SECONDS
+
+    async def clients_of() -> list[Client]:
+        clients = [Client() for _ in range(300)]
+        await drained(drain_of(drain_window_seconds=1), clients)
+        return clients
+
+    clients = run(clients_of())
     went = [client.went_at for client in clients]
     assert went != sorted(went)
-    # A busy machine makes them late; nobody goes before the slot.
-    assert all(at - min(went) > number / 300 - 0.01 for number, at in enumerate(sorted(went)))
+    assert sorted(went) == pytest.approx([number / 300 for number in range(300)])
     assert len({client.after_ms for client in clients}) > 50
     assert all(LEAST_MS <= client.after_ms <= MOST_MS for client in clients)
 
 
-async def test_hurry() -> None:
+@pytest.mark.parametrize("setting", ["drain_wait_seconds", "drain_window_seconds"])
+def test_told_to_hurry_all_clients_go_at_once(setting: str) -> None:
     """Told to hurry, in the wait or the window, it sends all away at once, to come back over what was left of it."""
-    for settings in ({"drain_wait_seconds": 10}, {"drain_window_seconds": 10}):
-        drain = drain_of(**settings)
+
+    async def hurried() -> tuple[float, int]:
+        drain = drain_of(**{setting: 10})
         clients = [Client() for _ in range(1000)]
-        assert await drained(drain, clients, drain.hurry) < SOON_SECONDS
-        assert max(client.after_ms for client in clients) > 5000
+        seconds = await drained(drain, clients, drain.hurry)
+        return seconds, max(client.after_ms for client in clients)
+
+    seconds, longest_ms = run(hurried())
+    assert seconds < 1
+    assert longest_ms > 5000
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(1, SOON_SECONDS), (6, 1 + SOON_SECONDS)])
-async def test_bounded(seconds: int, most: float) -> None:
-    """The wait and the window are shortened so that everything ends in time."""
-    drain = drain_of(drain_wait_seconds=60, drain_window_seconds=300, shutdown_timeout_seconds=seconds)
-    assert drain.left(3) == 3
-    assert await drained(drain, [Client() for _ in range(500)]) < most
-    assert drain.left(100) <= seconds
-    assert drain.left(100, but=100) == drain_module.LEAST_SECONDS
+@pytest.mark.parametrize(("timeout_seconds", "expected"), [(1, 0), (6, 1)])
+def test_wait_and_window_are_shortened_to_end_in_time(timeout_seconds: int, expected: float) -> None:
+    """The wait and the window are shortened so that closing and telling Redis have their time."""
+
+    async def bounded() -> tuple[float, float, float, float]:
+        drain = drain_of(drain_wait_seconds=60, drain_window_seconds=300, shutdown_timeout_seconds=timeout_seconds)
+        before = drain.left(3)
+        seconds = await drained(drain, [Client() for _ in range(500)])
+        return before, seconds, drain.left(100), drain.left(100, but=100)
+
+    before, seconds, left, least = run(bounded())
+    assert (before, least) == (3, LEAST_SECONDS)
+    assert seconds == pytest.approx(expected, abs=0.01)
+    assert left == pytest.approx(timeout_seconds - seconds)
 
 
-async def test_a_join_is_waited_for() -> None:
+def test_a_client_in_the_middle_of_a_join_goes_when_it_has_joined() -> None:
     """Who is in the middle of a join goes when it is done, so that the token is not lost."""
-    client, other = Client(is_joining=True), Client()
 
-    def joined() -> None:
-        assert not client.has_ended
-        assert other.has_ended
-        client.is_joining = False
+    async def waited() -> float:
+        client, other = Client(is_joining=True), Client()
 
-    asyncio.get_running_loop().call_later(0.2, joined)
-    # The timer runs from before the drain begins.
-    assert 0.15 <= await drained(drain_of(), [client, other]) < SOON_SECONDS
+        def joined() -> None:
+            assert not client.has_ended
+            assert other.has_ended
+            client.is_joining = False
 
+        asyncio.get_running_loop().call_later(0.5, joined)
+        return await drained(drain_of(), [client, other])
 
-async def test_a_join_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A join that does not end is broken off."""
-    monkeypatch.setattr(drain_module, "JOIN_SECONDS", 0.1)
-    assert 0.09 <= await drained(drain_of(), [Client(is_joining=True)]) < SOON_SECONDS
+    assert run(waited()) == pytest.approx(0.5, abs=2 * LOOK_SECONDS)
 
 
-async def test_who_has_gone_is_not_told() -> None:
+def test_a_join_that_takes_too_long_is_broken_off() -> None:
+    """A join that does not end holds the drain up for two seconds, and no longer."""
+
+    async def waited() -> float:
+        return await drained(drain_of(), [Client(is_joining=True)])
+
+    assert run(waited()) == pytest.approx(JOIN_SECONDS, abs=2 * LOOK_SECONDS)
+
+
+def test_a_client_that_has_gone_is_not_told() -> None:
     """A connection that ended by itself during the window is passed over."""
-    client = Client()
-    client.has_ended = True
-    drain = drain_of()
-    await drain.run(lambda: [client])
-    assert drain.drained_total == 0
+
+    async def told() -> int:
+        client = Client()
+        client.has_ended = True
+        drain = drain_of()
+        await drain.run(lambda: [client])
+        return drain.drained_total
+
+    assert run(told()) == 0
