@@ -256,10 +256,10 @@ class Gateway:
             self._gateway_lease.linked,
             self._relay_probe.linked,
         )
-        self._link.on_message = subscriber.message
+        self._link.on_message = hub.heard
         self._link.start_of_read = scheduler.start_of_read
         self._link.end_of_read = scheduler.end_of_read
-        subscriber.listener = hub
+        subscriber.on_resubscribed = hub.resubscribed
         hub.listen(probe_channel.channel, self._relay_probe.heard)
         return services, context
 

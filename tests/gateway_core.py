@@ -107,7 +107,7 @@ class Recorder:
 
 
 class RelayGate:
-    """Stands between the subscriber and the hub: what Redis sent waits while the gate is shut."""
+    """Stands between the link and the hub: what Redis sent waits while the gate is shut."""
 
     def __init__(self, hub: Hub) -> None:
         self.is_shut = False
@@ -120,10 +120,6 @@ class RelayGate:
             self.waiting.append((channel, payload))
         else:
             self._hub.heard(channel, payload)
-
-    def resubscribed(self, channel: bytes) -> None:
-        """The channel is heard again."""
-        self._hub.resubscribed(channel)
 
     def shut(self) -> None:
         """Keep what comes from now on."""
@@ -188,11 +184,11 @@ class GatewayCore:
         self.gate = RelayGate(self.hub)
         self.link.on_up = (self.scripts.load,)
         self.listening.on_up = (*self.listening.on_up, self.subscriber.resubscribe)
-        self.listening.on_message = self.subscriber.message
+        self.listening.on_message = self.gate.heard
         for link in (self.link, self.listening):
             link.start_of_read = self.scheduler.start_of_read
             link.end_of_read = self.scheduler.end_of_read
-        self.subscriber.listener = self.gate
+        self.subscriber.on_resubscribed = self.hub.resubscribed
         self._joins: list[tuple[Room, contextlib.AsyncExitStack]] = []
         self.key = self.sessions.key(info.id)
         self.log_key = keys.log(keys.partition_of(info.id, PARTITIONS), info.id)

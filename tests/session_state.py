@@ -68,10 +68,9 @@ async def kept(keeper: Reconnector) -> AsyncIterator[None]:
 
 
 def subscriber_on(link: Link) -> Subscriber:
-    """A subscriber that is told what the link brings."""
+    """A subscriber that is told of the link's new connections."""
     subscriber = Subscriber(link)
     link.on_up = (subscriber.resubscribe,)
-    link.on_message = subscriber.message
     return subscriber
 
 
@@ -83,7 +82,8 @@ class ChannelRecorder:
         self._subscriber = subscriber
         self._heard: list[tuple[bytes, bytes]] = []
         self.resubscriptions: list[bytes] = []
-        subscriber.listener = self
+        subscriber._link.on_message = self.heard
+        subscriber.on_resubscribed = self.resubscribed
 
     async def listen(self, channel: str) -> None:
         """Hear this channel from now on."""

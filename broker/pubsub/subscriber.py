@@ -1,24 +1,13 @@
-"""Subscriptions to session channels: every message goes to one listener, nothing is missed without its being told."""
+"""Subscriptions to session channels: a channel whose messages may have been missed is reported."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from broker.errors import BrokerError, BrokerUnavailableError
 from broker.redis.connection import Reply
 from broker.redis.futures import ignore_result
 from broker.redis.link import Link
-
-
-class Listener(Protocol):
-    """Who hears the messages."""
-
-    def heard(self, channel: bytes, payload: bytes) -> None:
-        """A message arrived."""
-
-    def resubscribed(self, channel: bytes) -> None:
-        """The channel is heard again after the connection broke: what was published meanwhile must be fetched."""
-
 
 Confirmation = asyncio.Future[Reply]
 
@@ -29,12 +18,14 @@ RETRY_SECONDS = 1.0
 class Subscriber:
     """The channels that one link listens to.
 
-    The composition root hands `message` and `resubscribe` to the link, and sets `listener`.
+    The link hands the messages on by itself; the composition root lets the link call `resubscribe` for each new
+    connection, and sets `on_resubscribed`: the channel is heard again after the connection broke, and what was
+    published meanwhile must be fetched.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self.listener: Listener | None = None
+        self.on_resubscribed: Callable[[bytes], None] = _nothing
         # What was asked for last, for each channel that is wanted.
         self._subscriptions: dict[bytes, Confirmation] = {}
 
@@ -80,8 +71,7 @@ class Subscriber:
         if self._subscriptions.get(channel) is not confirmation:
             return
         if error is None:
-            assert self.listener is not None
-            self.listener.resubscribed(channel)
+            self.on_resubscribed(channel)
         else:  # somebody relies on it: never forget it
             confirmation.get_loop().call_later(RETRY_SECONDS, self._retry, channel, confirmation)
 
@@ -89,9 +79,6 @@ class Subscriber:
         if self._subscriptions.get(channel) is refused and self._link.is_up:
             self._ask_again(channel)
 
-    # What the link tells
 
-    def message(self, channel: bytes, payload: bytes) -> None:
-        """A message came from the link."""
-        assert self.listener is not None
-        self.listener.heard(channel, payload)
+def _nothing(channel: bytes) -> None:
+    """Nobody wants to know."""

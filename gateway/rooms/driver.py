@@ -17,7 +17,6 @@ from gateway.rooms.effects import (
     CommitCallback,
     CommitOutcome,
     Count,
-    Effect,
     Effects,
     End,
     Fence,
@@ -63,10 +62,41 @@ class RoomDriver:
         self._presence_seconds = presence_seconds
         self._loop = asyncio.get_running_loop()
 
-    def perform(self, room: Room, effects: Effects) -> None:
+    def perform(self, room: Room, effects: Effects) -> None:  # noqa: C901, PLR0912 - one branch for each effect
         """Carry out what the room decided, in order."""
         for effect in effects:
-            self._perform(room, effect)
+            match effect:
+                case ScheduleFlush():
+                    self._scheduler.schedule(partial(self._flush, room))
+                case Write(members, data):
+                    for member in members:
+                        member.carrier.write(data)
+                case Count(events, deliveries, delivered_bytes):
+                    self._counters.delivered(events, deliveries, delivered_bytes)
+                case Answer(member, data):
+                    member.carrier.answer(data)
+                case End(members, ending):
+                    for member in members:
+                        member.carrier.end(ending)
+                case Tell(callback, outcome):
+                    callback(outcome)
+                case ReadLog(first):
+                    self._read_log(room, first)
+                case ReadSeats(members):
+                    self._read_seats(room, members)
+                case ReadPosition():
+                    position = self._sessions.position(room.info.id)
+                    position.add_done_callback(partial(self._answered, room, Step.COMMITS, room.position_read))
+                case Fence(epoch, seen, is_rewritten):
+                    fenced = self._sessions.fence(room.info.id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
+                    fenced.add_done_callback(partial(self._answered, room, Step.LOG, lambda _: room.fenced()))
+                case RetryLater(step):
+                    self._loop.call_later(self._retry_seconds, self._tick, room, step)
+                case AnnouncePresence():
+                    self._loop.call_later(self._presence_seconds, self._announce_presence, room)
+                case ReportGap(first, last):
+                    log.warning("room.gap", session_id=room.info.id, first=first, last=last)
+                    self._counters.gap_events += last - first + 1
 
     # What memberships ask for
 
@@ -107,40 +137,6 @@ class RoomDriver:
         return await outcome
 
     # How effects are carried out
-
-    def _perform(self, room: Room, effect: Effect) -> None:  # noqa: C901, PLR0912 - one branch for each effect
-        match effect:
-            case ScheduleFlush():
-                self._scheduler.schedule(partial(self._flush, room))
-            case Write(members, data):
-                for member in members:
-                    member.carrier.write(data)
-            case Count(events, deliveries, delivered_bytes):
-                self._counters.delivered(events, deliveries, delivered_bytes)
-            case Answer(member, data):
-                member.carrier.answer(data)
-            case End(members, ending):
-                for member in members:
-                    member.carrier.end(ending)
-            case Tell(callback, outcome):
-                callback(outcome)
-            case ReadLog(first):
-                self._read_log(room, first)
-            case ReadSeats(members):
-                self._read_seats(room, members)
-            case ReadPosition():
-                position = self._sessions.position(room.info.id)
-                position.add_done_callback(partial(self._answered, room, Step.COMMITS, room.position_read))
-            case Fence(epoch, seen, is_rewritten):
-                fenced = self._sessions.fence(room.info.id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
-                fenced.add_done_callback(partial(self._answered, room, Step.LOG, lambda _: room.fenced()))
-            case RetryLater(step):
-                self._loop.call_later(self._retry_seconds, self._tick, room, step)
-            case AnnouncePresence():
-                self._loop.call_later(self._presence_seconds, self._announce_presence, room)
-            case ReportGap(first, last):
-                log.warning("room.gap", session_id=room.info.id, first=first, last=last)
-                self._counters.gap_events += last - first + 1
 
     def _flush(self, room: Room) -> None:
         self.perform(room, room.flush())

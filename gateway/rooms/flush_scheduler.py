@@ -22,7 +22,8 @@ class FlushScheduler:
     def end_of_read(self) -> None:
         """Everything that arrived at once was handed out: it leaves now."""
         self.is_reading = False
-        self._run()
+        if self._flushes or self._deferred:
+            self._run()
 
     def schedule(self, flush: Act) -> None:
         """Call `flush` once everything that came along is there."""

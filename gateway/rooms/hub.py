@@ -14,7 +14,7 @@ from gateway.rooms.room import Room
 
 
 class Hub:
-    """All rooms of one gateway; the subscriber hands it what the channels bring."""
+    """All rooms of one gateway; the link hands it what the channels bring."""
 
     def __init__(self, subscriber: Subscriber, sessions: LiveSessions, driver: RoomDriver, counters: Counters) -> None:
         self._subscriber = subscriber
@@ -87,7 +87,7 @@ class Hub:
     def _channel(self, session_id: str) -> bytes:
         return self._sessions.key(session_id).encode()
 
-    # Listener of the subscriber
+    # What the channels bring
 
     def heard(self, channel: bytes, payload: bytes) -> None:
         """A message arrived on a channel."""

@@ -51,7 +51,8 @@ class Outbox:
             batch = text_frame(b"[" + b",".join(bodies) + b"]")
         effects: list[Effect] = []
         if bodies:
-            effects += _writes([member for member in self.live if member not in answers], frames, batch)
+            members = [member for member in self.live if member not in answers] if answers else list(self.live)
+            effects += _writes(members, frames, batch)
         for member, ahead in answers.items():
             if member in self.live:
                 effects.append(Write((member,), ahead + (batch if member.wants_batches else frames)))
