@@ -1,7 +1,7 @@
 """The link: commands and subscriptions over one connection, each reply settles the oldest unanswered call.
 
 RESP3 lets Redis send messages between the replies. One connection for both saves a write of Redis, a wake-up and a
-read for each message that a gateway publishes (docs/decisions/0006-one-connection.md).
+read for each message that a gateway publishes (docs/decisions/0005-one-connection.md).
 """
 
 import asyncio

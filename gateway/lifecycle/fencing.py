@@ -1,4 +1,4 @@
-"""Before a Redis process that is new may give out seqs: does it hold what was given out? See docs/decisions/0005."""
+"""Before a Redis process that is new may give out seqs: does it hold what was given out? See docs/decisions/0004."""
 
 import asyncio
 import time

@@ -49,14 +49,14 @@ def test_index_is_complete() -> None:
     assert set((ROOT / "docs").rglob("*.md")) - {INDEX} <= linked
 
 
-def test_decisions_have_numbers_of_their_own() -> None:
-    """No two decisions have the same number, and the heading has it too."""
+def test_decisions_are_numbered_without_holes() -> None:
+    """The decisions are numbered 1, 2, 3 and so on, and each heading has the number of its file."""
     pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     numbers = [int(page.name[:4]) for page in pages]
-    assert len(set(numbers)) == len(numbers)
+    assert numbers == list(range(1, len(numbers) + 1))
     for number, page in zip(numbers, pages, strict=True):
         heading = page.read_text(encoding="utf-8").partition("\n")[0]
-        assert re.match(rf"# 0*{number}[.:] \S", heading), page.name
+        assert re.match(rf"# {number}\. \S", heading), page.name
 
 
 def test_pictures_are_small() -> None:
