@@ -64,3 +64,26 @@ def test_pictures_are_small() -> None:
     for picture in (ROOT / "docs").rglob("*"):
         if picture.suffix in {".png", ".svg"}:
             assert picture.stat().st_size < 250_000, picture.name
+
+
+def test_the_map_of_the_code_is_true() -> None:
+    """Every path that docs/architecture.md names is there, so that a newcomer finds the place for a change."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    folders = "|".join(path.name for path in ROOT.iterdir() if path.is_dir())
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_code_names_decisions_that_exist() -> None:
+    """A decision that a comment in the code names has a page with that number and name."""
+    rooms = ("bench", "broker", "cluster", "gateway", "metrics", "persistence")
+    named = {
+        number
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+        for number in re.findall(r"docs/decisions/(\d{4}(?:-[\w-]+)?)", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    pages = [page.stem for page in (ROOT / "docs" / "decisions").glob("*.md")]
+    assert {name for name in named if not any(page.startswith(name) for page in pages)} == set()
