@@ -56,7 +56,7 @@ def run(scenarios: tuple[str, ...], quick: bool) -> None:
 
 @main.command("report")
 def report_command() -> None:
-    """Make the table and the plots anew from the stored results."""
+    """Make the tables, the summary and the plots anew from the stored results."""
     write_report()
 
 
@@ -83,14 +83,14 @@ def check(tolerance: float, scenarios: tuple[str, ...]) -> None:
 
 
 def write_report() -> None:
-    """The tables into docs/performance.md, the README and bench/results/table.md, the plots into docs/plots."""
+    """Write the tables into docs/performance.md and bench/results/table.md, a summary into README.md, the plots."""
     from bench import plots
 
     outcomes = [stored.outcome for name in SCENARIOS if (stored := store.load(name)) is not None]
     table = f"{report.target_table(outcomes)}\n\n{report.measurement_tables(outcomes)}"
     (store.RESULTS / "table.md").write_text(table + "\n", encoding="utf-8")
     report.update(ROOT / "docs" / "performance.md", table)
-    report.update(ROOT / "README.md", report.target_table(outcomes))
+    report.update(ROOT / "README.md", report.summary(outcomes))
     drawn = plots.draw({outcome.scenario: outcome.results for outcome in outcomes}, ROOT / "docs" / "plots")
     click.echo(f"wrote the table and {len(drawn)} plots", err=True)
 

@@ -26,6 +26,24 @@ def test_every_target_is_a_line() -> None:
     ]
 
 
+def test_the_summary_has_three_lines() -> None:
+    """The summary counts the targets that are met, says by how much the others are missed, and why."""
+    missed = Outcome("worker", {}, [evaluate("rows", 500, ">=", 1000)])
+    assert report.summary([OUTCOME, missed]).splitlines() == [
+        (
+            "- **Met:** 1 of 4 targets (fan-out 1 of 3, worker 0 of 1)."
+            " The narrowest: fan-out, cost ÷ floor, 1.2 for ≤ 1.25."
+        ),
+        "- **Missed:** fan-out, 2 targets, by 20% to 20%; worker, rows: 500 instead of ≥ 1,000 (by 50%).",
+        (
+            "- **Why:** fan-out: not explained yet; worker: the worker shares two cores with Postgres and Redis, while"
+            " bare COPY writes rows that are already in memory."
+        ),
+    ]
+    met = Outcome("joins", {}, [evaluate("share", 1, "==", 1)])
+    assert report.summary([met]) == "- **Met:** 1 of 1 targets (joins 1 of 1)."
+
+
 def test_every_summary_is_a_line() -> None:
     """Medians stand with their spread, and skipped peers with the reason."""
     found = report.measurement_tables([OUTCOME])
