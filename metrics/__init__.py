@@ -1,1 +1,1 @@
-"""What is counted: every metric's name, kind, help and labels, and how processes show them to Prometheus."""
+"""All metrics with name, kind, help and labels, and their exposition to Prometheus."""

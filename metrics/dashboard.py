@@ -1,4 +1,4 @@
-"""The Grafana dashboard: `python -m metrics.dashboard > deploy/grafana/dashboards/seance.json` makes it anew."""
+"""The Grafana dashboard: `python -m metrics.dashboard > deploy/grafana/dashboards/seance.json` writes it."""
 
 import json
 import sys

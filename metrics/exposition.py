@@ -1,4 +1,4 @@
-"""Shows a process's numbers to Prometheus. They are plain and are read when somebody asks, not before."""
+"""Exposes the numbers of a process to Prometheus; the process keeps plain numbers, and a scrape reads them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from http.server import HTTPServer
@@ -23,11 +23,11 @@ Value = float | Histogram | Mapping[str, float] | Mapping[str, str]
 """A number, a histogram, numbers by the value of the metric's one label, or the labels of an `info`."""
 
 Read = Callable[[], Mapping[str, Value]]
-"""The numbers of now, by metric name."""
+"""The current numbers, by metric name."""
 
 
 class Exposition:
-    """The metrics of one process. `read` must give exactly those that the table defines for this kind of process."""
+    """The metrics of one process. `read` must give exactly the metrics that the table defines for this process."""
 
     def __init__(self, process: Process, process_id: str, read: Read) -> None:
         self.registry = CollectorRegistry()
@@ -45,14 +45,14 @@ class Endpoint:
     """Serves `/metrics` from a thread of its own until it is closed. Raises OSError when it can't listen."""
 
     def __init__(self, exposition: Exposition, host: str, port: int) -> None:
-        # The library returns WSGI's server, which is one of these.
+        # The library returns a WSGI server, a subclass of HTTPServer.
         self._server: HTTPServer
         self._thread: Thread
         self._server, self._thread = start_http_server(port, host, exposition.registry)
 
     @property
     def port(self) -> int:
-        """Where it listens; the system's choice when port 0 was asked for."""
+        """The port that the endpoint listens on; chosen by the system when the port was 0."""
         return self._server.server_port
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class _Readings(Collector):
         self._read = read
 
     def describe(self) -> list[Metric]:
-        return []  # nothing is read before somebody asks
+        return []  # registration must not read the numbers
 
     def collect(self) -> Iterator[Metric]:
         readings = {"seance_build_info": self._build, **self._read()}

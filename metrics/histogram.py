@@ -1,11 +1,11 @@
-"""A histogram of plain numbers: nothing but a search and an addition when something is observed."""
+"""A histogram of plain numbers: an observation is one search and one addition."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
 
 class Histogram:
-    """Counts observations by upper bound, as Prometheus wants them: 0.1 µs each, against 0.6 µs in its own client."""
+    """Counts observations by upper bound, as Prometheus expects: 0.1 µs each, against 0.6 µs in prometheus_client."""
 
     __slots__ = ("_bounds", "_counts", "total")
 

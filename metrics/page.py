@@ -1,4 +1,4 @@
-"""The tables in docs/metrics.md, made from the definitions: `python -m metrics.page` writes them anew."""
+"""The tables in docs/metrics.md, generated from the definitions: `python -m metrics.page` writes them again."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _MADE = "<!-- made by `python -m metrics.page`: {process} {edge} -->"
 
 def table(process: Process) -> str:
     """The metrics of a kind of process, as Markdown."""
-    rows = ["| metric | kind | labels | what it says |", "|---|---|---|---|"]
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     rows += [
         f"| `{one.name}` | {one.kind} | {_labels(one)} | {one.help} |" for one in of(process) if one.kind != "info"
     ]
@@ -19,7 +19,7 @@ def table(process: Process) -> str:
 
 
 def renewed(text: str) -> str:
-    """The page's text with the tables between the markers made anew."""
+    """The page's text with new tables between the markers."""
     for process in ("gateway", "worker"):
         begin, end = (_MADE.format(process=process, edge=edge) for edge in ("begin", "end"))
         between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
