@@ -1,4 +1,4 @@
-// The client: what an application does with a session.
+// The client: the interface of the application to a session.
 
 import { ConnectTimeoutError, NotConnectedError, SendTimeoutError, UsageError } from "./errors.js";
 import { Inbox } from "./inbox.js";
@@ -11,7 +11,7 @@ import { checkedKey, checkedText, websocketUrls } from "./texts.js";
 const PING_MS = 10_000;
 const SEND_MS = 30_000;
 
-/** A key that nobody else makes; `crypto.randomUUID` exists only in secure contexts. */
+/** A unique key; `crypto.randomUUID` exists only in secure contexts. */
 function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -41,7 +41,7 @@ export class Client extends EventTarget {
       (event) => this.#tell(event),
       (error) => this.#end(error),
     );
-    // Whoever does not wait for the connection is told by the event `ended`.
+    // An application that does not await `connect` gets the event `ended`.
     this.#joined.promise.catch(() => {});
   }
 
@@ -153,7 +153,7 @@ function deferred() {
   return made;
 }
 
-/** What the promise brings; when the time is over first, it rejects with what `problem()` makes. */
+/** The result of the promise; rejects with the error of `problem()` when the time is over first. */
 function within(milliseconds, promise, problem) {
   if (milliseconds === Infinity) return promise;
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// What the end of a connection means: the close-code table of the protocol, and that of HTTP refusals, as data.
+// The close codes of the protocol and the HTTP refusals as data: what the client does after each.
 
 import * as errors from "./errors.js";
 
@@ -11,7 +11,7 @@ const TOO_LARGE = 1009;
 export const Reaction = Object.freeze({ STOP: "stop", BACK_OFF: "back off", AT_ONCE: "at once" });
 
 export const WITHOUT_CODE = new Set([1005, NO_CLOSE_FRAME]);
-// Refused for a seat that an earlier try of ours may hold: a join whose welcome never came.
+// An earlier join of this client, whose welcome never came, may hold the seat or the name.
 export const SEAT_CODES = new Set([4505, 4506, 4508]);
 
 const REPEATABLE_REFUSALS = new Set([408, 425, 429]);
@@ -54,18 +54,18 @@ export const CODES_BY_NAME = new Map([
 
 const isStopCode = (code) => code >= 4500 && code < 5000;
 
-/** What to do after this close code; codes that nobody defined mean to try again. */
+/** What to do after this close code; after an undefined code the client tries again. */
 export function reactionToClose(code) {
   if (code === LEFT || code === TOO_LARGE || isStopCode(code)) return Reaction.STOP;
   return code === RESYNC ? Reaction.AT_ONCE : Reaction.BACK_OFF;
 }
 
-/** What to do when the upgrade is answered with this HTTP status. */
+/** What to do when the answer to the upgrade has this HTTP status. */
 export function reactionToRefusal(status) {
   return (status >= 500 && status < 600) || REPEATABLE_REFUSALS.has(status) ? Reaction.BACK_OFF : Reaction.STOP;
 }
 
-/** The typed error for a close code or an HTTP status after which there is no way on. */
+/** The typed error for a close code or an HTTP status that ends the client. */
 export function errorOf(code, reason) {
   const Kind = ERRORS.get(code) ?? (isStopCode(code) ? errors.EndedError : errors.RefusedError);
   return new Kind(code, reason);

@@ -1,4 +1,4 @@
-// What the application asks of the gateway: numbers the commands and settles each one once. Pure.
+// The application's commands: gives each a number, and settles each exactly once. Pure.
 
 import { CommandError, InvalidMessageError, NotConnectedError, NotStoredError, UnconfirmedError } from "./errors.js";
 import { Outbox } from "./outbox.js";
@@ -12,7 +12,7 @@ const ERRORS = new Map([
 const write = (command) => ({ do: "write", frame: JSON.stringify(command) });
 const fail = (id, error) => ({ do: "fail", id, error });
 
-/** Messages wait in the outbox for their acknowledgement; pings live as long as their connection. */
+/** Messages wait in the outbox for their acknowledgement; a ping ends with its connection. */
 export class Commands {
   #backoff;
   #outbox;
@@ -24,7 +24,7 @@ export class Commands {
     this.#outbox = new Outbox(policy);
   }
 
-  /** When `due` has something to write at the earliest; null: nothing waits for a time. */
+  /** The earliest time at which `due` has something to write; null: nothing waits for a time. */
   get deadline() {
     return this.#outbox.heldUntil;
   }
@@ -34,35 +34,35 @@ export class Commands {
     return this.#outbox.isFull;
   }
 
-  /** A message to send, once it is due; its id. */
+  /** Queue a message, to be sent once it is due; returns its id. */
   say(text, key, ack) {
     const id = (this.#lastId += 1);
     this.#outbox.add({ type: "message", id, text, key, ...(ack === "accepted" ? {} : { ack }) });
     return id;
   }
 
-  /** A ping to write now. */
+  /** Make a ping, to be written now. */
   ping() {
     const id = (this.#lastId += 1);
     this.#pings.add(id);
     return { id, effect: write({ type: "ping", id }) };
   }
 
-  /** Nobody waits for it any more; whether it may have been carried out all the same. */
+  /** The caller no longer waits for the command; returns whether the gateway may have executed it. */
   forget(id) {
     this.#pings.delete(id);
     const pending = this.#outbox.take(id);
     return pending !== null && pending.firstSentAt !== null;
   }
 
-  /** What is to be written to the connection now, in the order of the calls, and what can't be any more. */
+  /** The frames to write now, in the order of the calls, and the messages that can't be sent any more. */
   due(now, epoch) {
     const problem = "no answer came in time, and a repetition could be stored twice";
     const unsafe = this.#outbox.takeUnsafe(now, epoch).map((id) => fail(id, new UnconfirmedError(problem)));
     return [...unsafe, ...this.#outbox.due(now, epoch).map(write)];
   }
 
-  /** A message has its place. */
+  /** The gateway acknowledged a message. */
   acked(id, ack) {
     return this.#outbox.take(id) === null ? [] : [{ do: "answer", id, ack }];
   }
@@ -72,7 +72,7 @@ export class Commands {
     return this.#pings.delete(id) ? [{ do: "answer", id, ack: null }] : [];
   }
 
-  /** The gateway complains; null when that is about none of these commands. */
+  /** The gateway refused a command; null when the error is about none of these commands. */
   refused(id, complaint, now) {
     if (!this.#outbox.has(id)) return null;
     if (complaint.retryable) {
@@ -84,7 +84,7 @@ export class Commands {
     return [fail(id, new Kind(complaint.code, complaint.message, complaint.field))];
   }
 
-  /** What was under way may be lost. */
+  /** The connection is lost: commands under way may be lost too. */
   disconnected() {
     this.#outbox.disconnected();
     const lost = [...this.#pings].map((id) => fail(id, new NotConnectedError("the connection was lost")));
@@ -92,7 +92,7 @@ export class Commands {
     return lost;
   }
 
-  /** Nothing will be sent any more. */
+  /** The client has ended: fail all commands. */
   ended(error) {
     return this.#outbox.takeAll().map((id) => fail(id, error));
   }

@@ -1,4 +1,4 @@
-// Everything that can go wrong for good, by condition. What time mends is retried and throws nothing.
+// Errors, named by condition. The client retries after every failure that may pass, and throws no error for it.
 
 /** Any error of this client. */
 export class SeanceError extends Error {
@@ -8,19 +8,19 @@ export class SeanceError extends Error {
   }
 }
 
-/** The client is used in a way that can't work: not connected yet, or connected twice. */
+/** The application uses the client wrongly: not connected yet, or connected twice. */
 export class UsageError extends SeanceError {}
 
-/** There is no connection right now; the client is about to make one. */
+/** There is no connection now; the client is connecting. */
 export class NotConnectedError extends SeanceError {}
 
-/** No connection came about in time. */
+/** No connection in time. */
 export class ConnectTimeoutError extends SeanceError {}
 
-/** Whoever iterates over the events reads too slowly. */
+/** The iteration over the events is too slow. */
 export class OverflowError extends SeanceError {}
 
-/** The connection ended and is not made again: `code` is the close code, or the HTTP status of the refusal. */
+/** The connection ended for good: `code` is the close code, or the HTTP status of the refusal. */
 export class EndedError extends SeanceError {
   constructor(code, reason) {
     super(`${reason || "the connection ended"} (${code})`);
@@ -29,19 +29,19 @@ export class EndedError extends SeanceError {
   }
 }
 
-/** This client has left, or was closed here. */
+/** The application left or closed this client. */
 export class LeftError extends EndedError {}
-/** The gateway refused a frame for its size (1009). */
+/** The gateway refused a frame because of its size (1009). */
 export class FrameTooLargeError extends EndedError {}
 /** The join is not valid, such as a name that is too long (4500). */
 export class BadJoinError extends EndedError {}
-/** The token or the password is not good (4501); join again with another one. */
+/** The token or the password is wrong (4501); join again with another token or password. */
 export class UnauthorizedError extends EndedError {}
-/** The token is for something else (4502), or the Origin is not allowed (HTTP 403). */
+/** The token does not allow this (4502), or the Origin is not allowed (HTTP 403). */
 export class ForbiddenError extends EndedError {}
 /** There is no such session (4503, HTTP 404). */
 export class SessionNotFoundError extends EndedError {}
-/** The session is closed for good (4504). */
+/** The session is closed (4504). */
 export class SessionClosedError extends EndedError {}
 /** Every seat is taken (4505); a later try may succeed. */
 export class SessionFullError extends EndedError {}
@@ -49,14 +49,14 @@ export class SessionFullError extends EndedError {}
 export class NameTakenError extends EndedError {}
 /** The host removed this user (4507). */
 export class RemovedError extends EndedError {}
-/** The same user connected again elsewhere (4508). */
+/** A newer connection of the same user replaced this one (4508). */
 export class ReplacedError extends EndedError {}
 /** Too many malformed frames (4509). */
 export class AbuseError extends EndedError {}
-/** The upgrade was refused with an HTTP status that no repetition mends. */
+/** The server refused the upgrade with an HTTP status after which a retry can't help. */
 export class RefusedError extends EndedError {}
 
-/** The gateway refused a command and stored nothing: `code` is the protocol's, `field` the one to blame. */
+/** The gateway refused a command and stored nothing: `code` is the protocol's, `field` the invalid field. */
 export class CommandError extends SeanceError {
   constructor(code, message, field = null) {
     super(`${message} (${code})`);
@@ -65,7 +65,7 @@ export class CommandError extends SeanceError {
   }
 }
 
-/** The text or the key is not valid; repeating it does not help. */
+/** The text or the key is not valid; a repetition does not help. */
 export class InvalidMessageError extends CommandError {}
 /** The message was delivered, but Postgres refuses it for good. */
 export class NotStoredError extends CommandError {}
@@ -85,7 +85,7 @@ export class SendTimeoutError extends SeanceError {
   }
 }
 
-/** REST: the server refused, with HTTP status, error code and one `{field, message}` for each field to blame. */
+/** REST: the server refused, with HTTP status, error code and one `{field, message}` for each invalid field. */
 export class RestError extends SeanceError {
   constructor(status, code, message, details = []) {
     super(`${message} (${code}, ${status})`);

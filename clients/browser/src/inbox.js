@@ -1,8 +1,8 @@
-// The events that wait for whoever iterates over them.
+// The events that wait for an iteration.
 
 import { OverflowError } from "./errors.js";
 
-/** An async iterator with a bound: who lets more than `limit` events wait gets an OverflowError after them. */
+/** An async iterator with a bound: after `limit` waiting events the iteration gets an OverflowError. */
 export class Inbox {
   #limit;
   #events = [];
@@ -11,7 +11,7 @@ export class Inbox {
   #error = null;
   #dropped;
 
-  /** `dropped()` is told when nobody iterates any more. */
+  /** `dropped()` is called when the iteration has ended early. */
   constructor(limit, dropped) {
     this.#limit = limit;
     this.#dropped = dropped;
@@ -24,7 +24,7 @@ export class Inbox {
     else this.close(new OverflowError(`more than ${this.#limit} events wait to be read`));
   }
 
-  /** Nothing more comes: what is there can still be taken, then `error` is thrown, or the iteration ends. */
+  /** No event follows: the application takes the remaining events, then gets `error`, or the iteration ends. */
   close(error) {
     if (this.#isClosed) return;
     this.#isClosed = true;

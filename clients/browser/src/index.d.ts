@@ -1,12 +1,12 @@
 // Types of the browser client of Séance. Times are milliseconds unless they are texts (RFC 3339 in UTC).
 
-/** A place in a session: the last event that was received. A new epoch begins when the session lost events. */
+/** A position in a session: the last event received. A new epoch begins when the session lost events. */
 export interface Position {
   readonly epoch: string;
   readonly seq: number;
 }
 
-/** Somebody in the session; `id` is null for a server. */
+/** A user in the session; `id` is null for a server. */
 export interface User {
   readonly id: string | null;
   readonly name: string;
@@ -15,7 +15,7 @@ export interface User {
 export type Source = "log" | "history" | "none";
 export type Level = "accepted" | "persisted";
 
-/** The answer to a join: the session, oneself, who is there now (empty under `summary`), and the own place. */
+/** The answer to a join: the session, this user, the present users (empty under `summary`), and the position. */
 export interface Welcome {
   readonly session: {
     readonly id: string;
@@ -30,13 +30,13 @@ export interface Welcome {
   readonly userCount: number;
   readonly seq: number;
   readonly epoch: string;
-  /** By this token the user comes back; keep it with `client.position`. */
+  /** With this token the user comes back; keep it with `client.position`. */
   readonly token: string;
   readonly resumed: { readonly recovered: boolean; readonly source: Source; readonly missed: number };
   readonly heartbeatSeconds: number;
 }
 
-/** A message has its place `seq`: `accepted` is ordered and on its way, `persisted` is committed in Postgres. */
+/** A message has its `seq`: `accepted` means ordered and on its way, `persisted` means committed in Postgres. */
 export interface Ack {
   readonly seq: number;
   readonly messageId: string;
@@ -48,7 +48,7 @@ interface Sequenced {
   readonly ts: string;
 }
 
-/** Somebody said something; `userId` is null when a server did. */
+/** A message; `userId` is null when a server published it. */
 export interface MessageReceived extends Sequenced {
   readonly type: "message_received";
   readonly id: string;
@@ -73,7 +73,7 @@ export interface UserLeft extends Sequenced {
   readonly reason: "left" | "lost" | "removed" | (string & {});
 }
 
-/** The session is over; the connection ends. */
+/** The session was closed; the connection ends. */
 export interface SessionClosed extends Sequenced {
   readonly type: "session_closed";
 }
@@ -90,7 +90,7 @@ export interface UserTyping {
   readonly user: User;
 }
 
-/** How many are there now, in sessions with `summary` presence. */
+/** The number of present users, in sessions with `summary` presence. */
 export interface PresenceChanged {
   readonly type: "presence_changed";
   readonly ts?: string;
@@ -103,7 +103,7 @@ export interface Persisted {
   readonly seq: number;
 }
 
-/** The gateway could not deliver the events `first` to `last`; messages among them can be had over REST. */
+/** The gateway could not deliver the events `first` to `last`; fetch the messages among them over REST. */
 export interface Gap {
   readonly type: "gap";
   readonly first: number;
@@ -125,14 +125,14 @@ export interface Connected {
   readonly welcome: Welcome;
 }
 
-/** Nothing was lost: `missed` events follow. From `history` they are messages only, and `seq` skips the rest. */
+/** All `missed` events follow. From `history` they are messages only, and `seq` skips the other events. */
 export interface Recovered {
   readonly type: "recovered";
   readonly source: Source;
   readonly missed: number;
 }
 
-/** Events after `previous` may be missing here; load the history with `after: previous.seq` over REST. */
+/** Events after `previous` may be missing; load the history with `after: previous.seq` over REST. */
 export interface NotRecovered {
   readonly type: "not_recovered";
   readonly previous: Position;
@@ -148,7 +148,7 @@ export interface Disconnected {
   readonly retryMs: number;
 }
 
-/** The gateway complains about something that is no command of `send`; a close often follows. */
+/** An error of the gateway that answers no `send`; a close often follows. */
 export interface ErrorReceived {
   readonly type: "error_received";
   readonly code: string;
@@ -173,7 +173,7 @@ export type SeanceEvent =
   | Disconnected
   | ErrorReceived;
 
-/** It is over. `error` is null when the application wanted it so. Only dispatched; an iteration ends or throws. */
+/** The client has ended; `error` is null when the application ended it. An iteration ends or throws instead. */
 export interface Ended {
   readonly type: "ended";
   readonly error: EndedError | null;
@@ -185,9 +185,9 @@ export type ClientEventMap = { [Type in AnyEvent["type"]]: CustomEvent<Extract<A
   event: CustomEvent<AnyEvent>;
 };
 
-/** Every time and bound. */
+/** All times and bounds. */
 export interface Policy {
-  /** The first wait is between 0 and this, each further one up to twice as long: 500. */
+  /** The first wait is between 0 and this value, each further wait up to twice as long: 500. */
   backoffBaseMs: number;
   /** 20 000. */
   backoffCapMs: number;
@@ -197,23 +197,23 @@ export interface Policy {
   joinTimeoutMs: number;
   /** 5 000. */
   leaveTimeoutMs: number;
-  /** A connection that held for so long makes the backoff start anew: 5 000. */
+  /** A connection that lasted so long resets the backoff: 5 000. */
   stableAfterMs: number;
-  /** Silence in heartbeats of the server after which this client asks for a sign of life: 1. */
+  /** Silence, in heartbeats of the server, after which this client sends a ping: 1. */
   pingAfter: number;
-  /** Silence in heartbeats after which the connection counts as dead: 2.5. */
+  /** Silence, in heartbeats, after which the connection counts as dead: 2.5. */
   deadAfter: number;
-  /** How long a sign of life may take after the network changed or the machine slept: 2 500. */
+  /** How long the pong may take after the network changed or the machine slept: 2 500. */
   suspectMs: number;
-  /** For how long a message may be repeated without becoming two: 270 000. */
+  /** How long a repetition of a message is safe: 270 000. */
   keyMs: number;
-  /** For how long a join that was never answered may hold the name or the seat: 60 000. */
+  /** How long a join without an answer may hold the name or the seat: 60 000. */
   ghostMs: number;
   /** Events that may wait for one iteration; the iteration throws OverflowError after them: 1024. */
   maxEvents: number;
   /** Messages under way at once: 64. */
   maxInFlight: number;
-  /** Messages that wait, those under way among them: 1024. */
+  /** Messages that wait, including those under way: 1024. */
   maxWaiting: number;
 }
 
@@ -231,14 +231,14 @@ export interface ClientOptions {
   token?: string;
   /** The session's password, when it has one. */
   password?: string;
-  /** Where an earlier client of the same user stopped (`client.position`); what came since follows. */
+  /** The position of an earlier client of the same user (`client.position`); all later events follow. */
   resume?: Position;
   policy?: Partial<Policy>;
   /** Let the gateway put several events into one frame; only frames change, not events. */
   wantsBatches?: boolean;
   /** Random numbers from 0 to 1, for the backoff. */
   draw?: () => number;
-  /** Finds out why an upgrade was refused, which browsers don't tell: asks the REST API, unless another way is given. */
+  /** Finds the reason of a refused upgrade, which browsers don't give; by default asks the REST API. */
   explain?: (websocketUrl: string) => Promise<Refusal | null>;
 }
 
@@ -249,38 +249,38 @@ export class Client extends EventTarget implements AsyncIterable<SeanceEvent> {
   readonly sessionId: string;
 
   /**
-   * Join the session; the welcome. Trouble that time mends is waited out until the time (30 s) is over.
+   * Join the session; resolves with the welcome. After failures that may pass the client tries again for 30 s.
    * Rejects with EndedError (its subclasses say why) or ConnectTimeoutError; then the client is closed.
    */
   connect(options?: { timeoutMs?: number }): Promise<Welcome>;
-  /** Give up the seat, so that the others see `user_left` at once, and end. Without a connection it only ends. */
+  /** Give up the seat, so that the others see `user_left` at once, and end. Without a connection: only end. */
   leave(): Promise<void>;
   /** End, but keep the seat for the session's grace time: a client with `token` and `resume` may come back. */
   close(): void;
 
   /** The last welcome; null before the first. */
   readonly welcome: Welcome | null;
-  /** The last event that was received; with the welcome's token it is what a later client needs. */
+  /** The position of the last event received; a later client needs it and the welcome's token. */
   readonly position: Position | null;
-  /** Whether it is in the session right now. */
+  /** Whether the client is in the session now. */
   readonly isConnected: boolean;
-  /** Whether it is over for good. */
+  /** Whether the client has ended. */
   readonly hasEnded: boolean;
 
-  /** The events from now on. Ends with the client, or throws the EndedError that was the end. */
+  /** The events from now on. Ends with the client, or throws the EndedError that ended the client. */
   events(): AsyncIterableIterator<SeanceEvent>;
   [Symbol.asyncIterator](): AsyncIterableIterator<SeanceEvent>;
 
   /**
-   * Say something; resolves once it is acknowledged, over as many reconnects as the time (30 s) allows. Calls keep
-   * their order. `key` makes a repetition within 5 minutes harmless; without one, one is made.
+   * Send a message; resolves once it is acknowledged, over as many reconnects as the time (30 s) allows. Calls keep
+   * their order. `key` makes a repetition within 5 minutes harmless; by default the client makes a key.
    *
    * Rejects with InvalidMessageError, CommandError (refused, nothing was stored), NotStoredError (`persisted`:
-   * delivered, but Postgres refuses it), SendTimeoutError, UnconfirmedError (stored or not, and a repetition could make
-   * it two), UsageError or EndedError.
+   * delivered, but Postgres refuses it), SendTimeoutError, UnconfirmedError (stored or not, and a repetition could be
+   * stored again), UsageError or EndedError.
    */
   send(text: string, options?: { key?: string; ack?: Level; timeoutMs?: number }): Promise<Ack>;
-  /** Milliseconds to the gateway and back. */
+  /** The round trip to the gateway in milliseconds. */
   ping(options?: { timeoutMs?: number }): Promise<number>;
   /** Tell the others that this user is typing; without a connection nothing happens. */
   typing(): void;
@@ -335,7 +335,7 @@ export interface NewSession {
 
 export type StoredMessage = Omit<MessageReceived, "type" | "ts">;
 
-/** Messages, seq rising; `nextBefore` and `nextAfter` ask for the pages around it, null at an end. */
+/** Messages, seq rising; `nextBefore` and `nextAfter` lead to the pages before and after, null at an end. */
 export interface Page {
   readonly items: readonly StoredMessage[];
   readonly nextBefore: number | null;
@@ -358,15 +358,15 @@ export function lengthOf(text: string): number;
 
 /** Any error of this client. */
 export class SeanceError extends Error {}
-/** The client is used in a way that can't work. */
+/** The application uses the client wrongly. */
 export class UsageError extends SeanceError {}
-/** There is no connection right now; the client is about to make one. */
+/** There is no connection now; the client is connecting. */
 export class NotConnectedError extends SeanceError {}
-/** No connection came about in time. */
+/** No connection in time. */
 export class ConnectTimeoutError extends SeanceError {}
-/** Whoever iterates over the events reads too slowly. */
+/** The iteration over the events is too slow. */
 export class OverflowError extends SeanceError {}
-/** The connection ended and is not made again: `code` is the close code, or the HTTP status of the refusal. */
+/** The connection ended for good: `code` is the close code, or the HTTP status of the refusal. */
 export class EndedError extends SeanceError {
   readonly code: number;
   readonly reason: string;

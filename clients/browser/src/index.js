@@ -1,4 +1,4 @@
-// The browser client of Séance: joins a session, resumes after every interruption, loses and repeats nothing.
+// The browser client of Séance: joins a session, resumes after every interruption, loses and repeats no message.
 
 export { Client } from "./client.js";
 export { Rest } from "./rest.js";

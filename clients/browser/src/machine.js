@@ -1,4 +1,4 @@
-// The client's state machine: what happened and when goes in, what to do comes out. Pure: no promise, clock or socket.
+// The client's state machine: events with their time go in, effects come out. Pure: no promise, clock or socket.
 //
 // Each method that is told of something returns the effects, in order: {do: "dial" | "write" | "hangup" | "emit" |
 // "answer" | "fail" | "stop", ...}. `deadline` says when `tick` is due. Times are milliseconds.
@@ -12,7 +12,7 @@ import { Recovery } from "./recovery.js";
 import { Silence } from "./silence.js";
 import { MalformedFrame, content, decode } from "./wire.js";
 
-/** How far the client has come. */
+/** The phases of a client. */
 export const Phase = Object.freeze({
   IDLE: "idle",
   DIALING: "dialing",
@@ -26,7 +26,7 @@ export const Phase = Object.freeze({
 const OPEN = new Set([Phase.JOINING, Phase.JOINED, Phase.LEAVING]);
 const write = (command) => ({ do: "write", frame: JSON.stringify(command) });
 
-/** One user's way through one session, over as many connections as it takes. */
+/** One user in one session, over any number of connections. */
 export class Machine {
   phase = Phase.IDLE;
   welcome = null;
@@ -38,7 +38,7 @@ export class Machine {
   #recovery;
   #effects = [];
   #dials = 0;
-  // When the phase ends by itself: waiting, joining, leaving.
+  // When the current phase ends without an event: waiting, joining, leaving.
   #phaseEndsAt = null;
   // While joined.
   #silence = null;
@@ -73,7 +73,7 @@ export class Machine {
     return Math.min(...waits.map((time) => time ?? Infinity));
   }
 
-  // What the application does.
+  // Calls of the application.
 
   /** Begin. */
   start() {
@@ -81,14 +81,14 @@ export class Machine {
     return this.#done();
   }
 
-  /** Send a message, as soon as that can be; its id is answered or failed later. */
+  /** Send a message as soon as possible; an effect answers or fails its id later. */
   say(text, key, ack, now) {
     const id = this.#commands.say(text, key, ack);
     this.#flush(now);
     return { id, effects: this.#done() };
   }
 
-  /** Nobody waits for this command any more; whether it may have been carried out all the same. */
+  /** The caller no longer waits for this command; returns whether the gateway may have executed it. */
   forget(id) {
     return this.#commands.forget(id);
   }
@@ -100,7 +100,7 @@ export class Machine {
     return { id, effects: [effect] };
   }
 
-  /** Tell the others; nothing happens without a connection. */
+  /** Tell the others that this user is typing; without a connection nothing happens. */
   typing() {
     return this.phase === Phase.JOINED ? [write({ type: "typing" })] : [];
   }
@@ -124,7 +124,7 @@ export class Machine {
     return this.#done();
   }
 
-  // What happens to the connection.
+  // Events of the connection.
 
   /** The connection is open. */
   opened(now) {
@@ -144,7 +144,7 @@ export class Machine {
     return this.#done();
   }
 
-  /** The upgrade was answered with an HTTP status; `retryAfterMs` is 0 when it names no time. */
+  /** The server answered the upgrade with an HTTP status; `retryAfterMs` is 0 without that header. */
   refused(status, retryAfterMs, reason, now) {
     if (this.phase === Phase.DIALING) {
       this.#goOn(this.#recovery.waitAfterRefusal(status, retryAfterMs), status, reason, now);
@@ -191,7 +191,7 @@ export class Machine {
     return this.#done();
   }
 
-  /** The network changed or the machine woke up: whether the connection lives is asked now. */
+  /** The network changed or the machine woke up: check now whether the connection lives. */
   suspected(now) {
     if (this.phase === Phase.JOINED) {
       this.#silence.suspected(now);
@@ -200,13 +200,13 @@ export class Machine {
     return this.#done();
   }
 
-  /** The network is back: what waits for a later attempt tries now. */
+  /** The network is back: an attempt that waits starts now. */
   reachable(now) {
     if (this.phase === Phase.WAITING) this.#dial();
     return this.suspected(now);
   }
 
-  // What a frame means.
+  // The meaning of a frame.
 
   #object(envelope, event, now) {
     const isJoining = this.phase === Phase.JOINING;
@@ -249,7 +249,7 @@ export class Machine {
 
   #answered(effects, now) {
     this.#effects.push(...effects);
-    // There may be room for one that waits.
+    // A waiting message may have room now.
     if (effects.length > 0) this.#flush(now);
   }
 
@@ -263,7 +263,7 @@ export class Machine {
     this.#emit({ type: "error_received", code: complaint.code, message: complaint.message });
   }
 
-  // How it goes on.
+  // What follows.
 
   #dial() {
     this.phase = Phase.DIALING;
@@ -276,7 +276,7 @@ export class Machine {
     if (this.phase === Phase.JOINED) this.#effects.push(...this.#commands.due(now, this.position.epoch));
   }
 
-  /** This connection can't be relied on; another one begins where all was well. */
+  /** This connection is not reliable: drop it, and resume from the last good position. */
   #mend(problem, now) {
     this.#effects.push({ do: "hangup" });
     if (this.phase === Phase.LEAVING) {
@@ -288,7 +288,7 @@ export class Machine {
     this.#goOn(wait, NO_CLOSE_FRAME, problem, now);
   }
 
-  /** Wait for the next attempt, or end, when there is none. */
+  /** Wait for the next attempt, or end when there is no further attempt. */
   #goOn(wait, code, reason, now) {
     this.#disconnected();
     this.#emit({ type: "disconnected", code, reason, willRetry: wait !== null, retryMs: wait ?? 0 });
@@ -311,7 +311,7 @@ export class Machine {
     }
   }
 
-  /** It is over; `error` is null when the application wanted it so. */
+  /** The client has ended; `error` is null when the application ended the client. */
   #stop(error) {
     if (this.phase === Phase.STOPPED) return;
     this.#disconnected();

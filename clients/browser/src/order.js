@@ -1,14 +1,14 @@
-// Keeps the order of a session's events: drops what came before, finds holes, knows from where on to resume. Pure.
+// Keeps the order of a session's events: drops repeated events, finds gaps, knows where to resume. Pure.
 
 const REMEMBERED_IDS = 2048;
 
-/** Where an event stands among those that came before. */
+/** Where an event stands relative to the last one. */
 export const Place = Object.freeze({ NEXT: "next", KNOWN: "known", BEYOND_A_HOLE: "beyond a hole" });
 
 /** Follows one session over connections and epochs; `position` is the last event received, null before any. */
 export class Order {
   position;
-  // How many more events may skip: what comes from history are messages only.
+  // How many more events may skip a seq: a replay from history has messages only.
   #maySkip = 0;
   // Message id → the epoch in which it came.
   #ids = new Map();
@@ -18,20 +18,20 @@ export class Order {
   }
 
   /**
-   * A connection begins; returns whether everything missed follows, without a hole.
+   * A connection begins; returns whether all missed events follow, without a gap.
    *
-   * A gateway that claims to have recovered, but stands elsewhere than where we asked it to begin, has not.
+   * A gateway that says `recovered` but starts at another position than the requested one has not recovered.
    */
   welcomed({ epoch, seq, resumed }) {
     const isSame = this.position !== null && this.position.epoch === epoch && this.position.seq === seq;
     const hasRecovered = resumed.recovered && isSame;
-    // The first live event may skip too: what came last in the history need not have been a message.
+    // The first live event may skip a seq too: the last event before it need not have been a message.
     this.#maySkip = hasRecovered && resumed.source === "history" ? resumed.missed + 1 : 0;
     this.position = { epoch, seq };
     return hasRecovered;
   }
 
-  /** Where this event stands; when it is the next one, the position moves on. */
+  /** Where this event stands; the next event in order advances the position. */
   place(seq) {
     if (seq <= this.position.seq) return Place.KNOWN;
     if (seq !== this.position.seq + 1 && this.#maySkip === 0) return Place.BEYOND_A_HOLE;
@@ -40,7 +40,7 @@ export class Order {
     return Place.NEXT;
   }
 
-  /** The gateway says that these events can't be delivered; the position moves past them. */
+  /** The gateway can't deliver these events; the position moves past them. */
   skipped(first, last) {
     if (last <= this.position.seq) return Place.KNOWN;
     if (first > this.position.seq + 1 && this.#maySkip === 0) return Place.BEYOND_A_HOLE;
@@ -49,7 +49,7 @@ export class Order {
   }
 
   /**
-   * Whether this message did not come in an earlier epoch already, under another seq. Remembers the newest 2048.
+   * Whether this message is new: no earlier epoch had it under another seq. Remembers the newest 2048.
    *
    * Within an epoch `seq` alone decides; a service may give two messages the same id on purpose.
    */

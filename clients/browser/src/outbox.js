@@ -1,8 +1,8 @@
-// The messages that wait for their acknowledgement, over as many connections as that takes. Pure.
+// The messages that wait for their acknowledgement, over any number of connections. Pure.
 
-/** Keeps the order of the calls; `policy.keyMs` is for how long a repetition is safe. */
+/** Keeps the order of the calls; `policy.keyMs` is the time during which a repetition is safe. */
 export class Outbox {
-  /** When the next message may go out; null: at any time. */
+  /** When the next message may be sent; null: at any time. */
   heldUntil = null;
   #policy;
   // Command id → {command, firstSentAt, epoch, isInFlight}, in the order of the calls.
@@ -26,7 +26,7 @@ export class Outbox {
     this.#waiting.set(command.id, { command, firstSentAt: null, epoch: null, isInFlight: false });
   }
 
-  /** The message, which is done with now; null when there is none of this id. */
+  /** Remove and return the message; null when there is none of this id. */
   take(id) {
     const pending = this.#waiting.get(id) ?? null;
     if (pending?.isInFlight) this.#inFlight -= 1;
@@ -34,7 +34,7 @@ export class Outbox {
     return pending;
   }
 
-  /** The ids of all messages, which are done with now. */
+  /** Remove all messages; returns their ids. */
   takeAll() {
     const ids = [...this.#waiting.keys()];
     this.#waiting.clear();
@@ -42,7 +42,7 @@ export class Outbox {
     return ids;
   }
 
-  /** What is to be written to the connection now, in the order of the calls. */
+  /** The frames to write to the connection now, in the order of the calls. */
   due(now, epoch) {
     if (this.heldUntil !== null && now < this.heldUntil) return [];
     this.heldUntil = null;
@@ -61,7 +61,7 @@ export class Outbox {
     return commands;
   }
 
-  /** Messages that may have been stored and can't be repeated any more without becoming two; done with now. */
+  /** Remove and return the messages that may be stored and whose repetition could be stored a second time. */
   takeUnsafe(now, epoch) {
     const unsafe = [];
     for (const [id, { isInFlight, firstSentAt, epoch: sentIn }] of this.#waiting) {
@@ -72,7 +72,7 @@ export class Outbox {
     return unsafe;
   }
 
-  /** The gateway could not take this one now; everything waits until then, so that messages don't overtake. */
+  /** The gateway could not take this message now; all messages wait until `until`, so that none overtakes another. */
   hold(id, until) {
     const pending = this.#waiting.get(id);
     if (pending.isInFlight) this.#inFlight -= 1;
@@ -80,7 +80,7 @@ export class Outbox {
     this.heldUntil = Math.max(until, this.heldUntil ?? until);
   }
 
-  /** What was under way may be lost. */
+  /** The connection is lost: commands under way may be lost too. */
   disconnected() {
     this.heldUntil = null;
     this.#inFlight = 0;

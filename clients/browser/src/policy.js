@@ -1,4 +1,4 @@
-// How patient a client is: every time and bound in one place, and the backoff. Times are milliseconds.
+// The client's times and bounds in one place, and the backoff. Times are milliseconds.
 
 /** The defaults suit people; tests make them shorter. `index.d.ts` tells what each one is. */
 export const DEFAULTS = Object.freeze({
@@ -11,7 +11,7 @@ export const DEFAULTS = Object.freeze({
   pingAfter: 1,
   deadAfter: 2.5,
   suspectMs: 2_500,
-  // The server keeps a key for 300 s; it must not forget it between our decision to repeat and the arrival.
+  // The server keeps a key for 300 s, and must still have the key when a repetition arrives.
   keyMs: 270_000,
   ghostMs: 60_000,
   maxEvents: 1024,
@@ -37,12 +37,12 @@ export class Backoff {
     return this.#draw() * Math.min(this.#policy.backoffCapMs, bound);
   }
 
-  /** A wait that somebody else named, and up to a quarter more, so that not everyone comes at once. */
+  /** A wait that the server asked for, and up to a quarter more, so that not all clients come at once. */
   jittered(milliseconds) {
     return milliseconds * (1 + 0.25 * this.#draw());
   }
 
-  /** Things went well. */
+  /** The connection was good: start again with the smallest wait. */
   reset() {
     this.attempts = 0;
   }

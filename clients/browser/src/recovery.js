@@ -1,18 +1,18 @@
-// What follows the end of a connection: how long to wait for the next one, or that there is none. Pure.
+// Decides after the end of a connection: how long to wait for the next attempt, or to end. Pure.
 
 import { CODES_BY_NAME, Reaction, SEAT_CODES, WITHOUT_CODE, reactionToClose, reactionToRefusal } from "./closes.js";
 
-/** Remembers what the gateway announced and how the connections before went. */
+/** Remembers what the gateway announced and how earlier connections ended. */
 export class Recovery {
   #policy;
   #backoff;
   #joinedAt = null;
-  // From `reconnect`: come back at this time.
+  // From `reconnect`: the time of the next attempt.
   #backAt = null;
-  // The last `error`: the code that it stands for, should the close frame be lost, and why.
+  // The last `error`: its close code, for the case that the close frame is lost, and its reason.
   #announcedCode = null;
   #announcedReason = "";
-  // Until then a join of ours that was never answered may hold the name, the seat or the user.
+  // Until then a join without an answer may hold the name, the seat or the user.
   #ghostUntil = null;
 
   constructor(policy, backoff) {
@@ -20,18 +20,18 @@ export class Recovery {
     this.#backoff = backoff;
   }
 
-  /** A connection is open; what another one announced is over. */
+  /** A connection is open; announcements of earlier connections no longer count. */
   opened() {
     this.#announcedCode = null;
     this.#backAt = null;
   }
 
-  /** The welcome came. An older join may still come through somewhere, and take this connection's place. */
+  /** The welcome came. An older join may still succeed on another gateway, and replace this connection. */
   joined(now) {
     this.#joinedAt = now;
   }
 
-  /** The gateway wants this client to come back at this time. */
+  /** The gateway asked this client to reconnect at this time. */
   toldToReturn(at) {
     this.#backAt = at;
   }
@@ -42,16 +42,16 @@ export class Recovery {
     this.#announcedReason = message;
   }
 
-  /** The close code and its reason, or those announced, when the close frame did not come or says less. */
+  /** The close code and its reason; the announced ones when the close frame is lost or says less. */
   explained(code, reason) {
     const isAnnounced = this.#announcedCode !== null && (WITHOUT_CODE.has(code) || code === this.#announcedCode);
     return isAnnounced ? [this.#announcedCode, this.#announcedReason || reason] : [code, reason];
   }
 
   /**
-   * Milliseconds until the next attempt after this close code, null: there is none.
+   * Milliseconds until the next attempt after this close code; null: no further attempt.
    *
-   * `wasJoining`: a join was not answered; it may be carried out all the same. `isUrgent`: reconnect at once, unless
+   * `wasJoining`: a join has no answer; the gateway may still execute it. `isUrgent`: reconnect at once, unless
    * connections have just been failing.
    */
   waitAfterClose(code, now, { wasJoining, isUrgent = false }) {
@@ -69,7 +69,7 @@ export class Recovery {
     return isAtOnce ? 0 : wait;
   }
 
-  /** Milliseconds until the next attempt after this HTTP status, null: there is none. */
+  /** Milliseconds until the next attempt after this HTTP status; null: no further attempt. */
   waitAfterRefusal(status, retryAfterMs) {
     return reactionToRefusal(status) === Reaction.STOP ? null : this.#backoff.next() + retryAfterMs;
   }

@@ -1,4 +1,4 @@
-// Why an upgrade was refused: a browser is told nothing, but the REST API of the same gateway knows the session.
+// Finds the reason of a refused upgrade: browsers don't give it, and the REST API of the same gateway does.
 
 import { sessionUrl } from "./texts.js";
 
@@ -21,5 +21,5 @@ export async function explain(websocketUrl) {
   }
 }
 
-/** `Retry-After`, when it is a number; a date is rare enough to be left to the backoff. */
+/** `Retry-After`, when it is a number; for a date the backoff decides. */
 const secondsOf = (value) => (/^\d+$/.test(value ?? "") ? Math.min(Number(value), MAX_RETRY_AFTER_SECONDS) : 0);

@@ -16,7 +16,7 @@ export class Rest {
     this.#token = token;
   }
 
-  /** A new session, with its `hostToken`. With the same `key` and fields, the same one again for 24 hours. */
+  /** Create a session; the answer has its `hostToken`. The same `key` and fields give the same session for 24 hours. */
   createSession({ key, ...fields }) {
     const headers = key === undefined ? {} : { "Idempotency-Key": key };
     return this.#call("POST", "/api/sessions", { body: renamed(fields, snake), headers });
@@ -61,7 +61,7 @@ export class Rest {
   }
 }
 
-/** The path of a session, or of something in it; what is no id can't lead elsewhere. */
+/** The path of a session, or of a resource in it; escaped, so that a wrong id can't name another path. */
 const path = (...parts) => ["/api/sessions", ...parts.map(encodeURIComponent)].join("/");
 
 /** The data in the envelope. Throws RestError. */

@@ -1,16 +1,16 @@
-// Carries out what the state machine wants, in a browser: one WebSocket at a time, and a timer.
+// Performs the effects of the state machine in a browser: one WebSocket at a time, and a timer.
 
 import { LeftError, UsageError } from "./errors.js";
 import { NO_CLOSE_FRAME } from "./closes.js";
 import { Phase } from "./machine.js";
 
 const BATCHES = "seance.v1.batch";
-// From here on what is not important is left out. What is important is bounded by the messages in flight.
+// From here on unimportant frames are left out. The messages in flight bound the important ones.
 const CONGESTED_BYTES = 65_536;
-// The longest wait that setTimeout can keep; the machine is asked again then.
+// The longest delay of setTimeout; the runner asks the machine again then.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** The machine's hands. `tell(event)` gets every event, `end(error)` the end; both are called once per happening. */
+/** Performs effects. `tell(event)` gets every event once, `end(error)` the end, once. */
 export class Runner {
   error = null;
   #machine;
@@ -24,7 +24,7 @@ export class Runner {
   #answers = new Map();
   #effects = [];
   #isActing = false;
-  // Ends what listens to the page.
+  // Removes the listeners on the page.
   #page = new AbortController();
 
   constructor(machine, policy, options, tell, end) {
@@ -50,12 +50,12 @@ export class Runner {
     this.act(this.#machine.start());
   }
 
-  /** The time by which the machine lives. */
+  /** The clock of the machine. */
   now() {
     return performance.now();
   }
 
-  /** Whether commands make sense. Throws UsageError, or what was the end. */
+  /** Check that the client can take commands. Throws UsageError, or the error that ended the client. */
   check() {
     if (this.#machine.phase === Phase.IDLE) throw new UsageError("connect first");
     if (this.#machine.phase === Phase.STOPPED) throw this.error ?? new LeftError(1000, "this client has ended");
@@ -65,7 +65,7 @@ export class Runner {
     return this.#socket !== null && this.#socket.bufferedAmount > CONGESTED_BYTES;
   }
 
-  /** Carry out the effects of a command; a promise of its answer. */
+  /** Perform the effects of a command; returns a promise of its answer. */
   answer({ id, effects }) {
     return new Promise((resolve, reject) => {
       this.#answers.set(id, { resolve, reject });
@@ -73,12 +73,12 @@ export class Runner {
     });
   }
 
-  /** Nobody waits for the answer any more. */
+  /** The caller no longer waits for the answer. */
   forget(id) {
     this.#answers.delete(id);
   }
 
-  /** Carry out the effects in order, and set the timer. What they lead to at once is done after them. */
+  /** Perform the effects in order, and set the timer. Effects that follow at once are performed after them. */
   act(effects) {
     this.#effects.push(...effects);
     if (this.#isActing) return;
@@ -122,7 +122,7 @@ export class Runner {
     else answer?.reject(error);
   }
 
-  /** A browser can't cut a connection; it is asked to close, and whatever it still says is not heard. */
+  /** A browser can't drop a connection: ask for a close, and ignore all later frames. */
   #hangUp() {
     const socket = this.#socket;
     this.#socket = null;
@@ -139,7 +139,7 @@ export class Runner {
 
   #setTimer() {
     const { deadline } = this.#machine;
-    // One that fires too early does no harm; to set one anew for every frame would.
+    // A timer that fires too early does no harm; a new timer for every frame would cost time.
     if (deadline >= this.#timerAt || this.#machine.phase === Phase.STOPPED) return;
     clearTimeout(this.#timer);
     this.#timerAt = deadline;
@@ -179,7 +179,7 @@ export class Runner {
     };
   }
 
-  /** No connection came about. A browser does not say why, so the REST API is asked. */
+  /** The connection failed. A browser does not give the reason, so ask the REST API. */
   async #failed(socket, url, reason) {
     socket.onclose = null;
     socket.close();

@@ -1,8 +1,8 @@
-// Notices that the gateway says nothing: first asks for a sign of life, then gives the connection up. Pure.
+// Notices a silent gateway: first sends a ping, then gives up the connection. Pure.
 
 /**
- * Follows one connection, whose gateway pings every `heartbeatMs`. Pings of the WebSocket itself are answered by the
- * browser and not seen here, so an idle connection asks once per heartbeat.
+ * Follows one connection, whose gateway pings every `heartbeatMs`. The browser answers
+ * pings of the WebSocket and does not show them, so an idle connection sends a ping once per heartbeat.
  */
 export class Silence {
   #askMs;
@@ -19,30 +19,30 @@ export class Silence {
     this.#since = now;
   }
 
-  /** Something was heard. */
+  /** A frame arrived. */
   broken(now) {
     this.#since = now;
     this.#deadAt = null;
   }
 
-  /** When it has to be looked after. */
+  /** When the silence has to be checked. */
   get deadline() {
     return this.#deadAt ?? this.#since + this.#askMs;
   }
 
-  /** Whether it has lasted too long. Counted from the question: a hidden page's timers may be a minute late. */
+  /** Whether the silence has lasted too long. Counted from the ping: a hidden page's timers may be a minute late. */
   isDead(now) {
     return this.#deadAt !== null && now >= this.#deadAt;
   }
 
-  /** Whether it is time to ask for a sign of life, which this call counts as done. */
+  /** Whether it is time to send a ping; the call counts the ping as sent. */
   asks(now) {
     if (this.#deadAt !== null || now < this.#since + this.#askMs) return false;
     this.#deadAt = now + this.#answerMs;
     return true;
   }
 
-  /** There is reason for doubt: the network changed, the machine slept. Ask now, and don't wait long for an answer. */
+  /** The connection may be dead: the network changed, or the machine slept. Send a ping now, and wait only briefly. */
   suspected(now) {
     this.#deadAt = Math.min(this.#deadAt ?? Infinity, now + this.#suspectMs);
   }

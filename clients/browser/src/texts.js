@@ -1,4 +1,4 @@
-// What may be said and where it goes, checked before it is sent: what would end the connection must not leave the client.
+// Checks texts, keys and addresses before they are used, so that no invalid frame ends the connection.
 
 import { InvalidMessageError, UsageError } from "./errors.js";
 
@@ -37,7 +37,7 @@ export function websocketUrls(urls, sessionId) {
   });
 }
 
-/** The HTTP address beside a session's WebSocket that tells why an upgrade was refused. */
+/** The HTTP address that gives the reason of a refused upgrade of this WebSocket. */
 export function sessionUrl(websocketUrl) {
   const url = new URL(websocketUrl);
   url.protocol = url.protocol === "wss:" ? "https:" : "http:";

@@ -1,8 +1,8 @@
-// The protocol's JSON: frames into envelopes and events. What comes is checked, since the application relies on it. Pure.
+// The protocol's JSON: frames into envelopes and events. Checks every field for the application. Pure.
 
 const MAX_DEPTH = 100;
 
-/** The gateway sent what no gateway of this protocol sends. */
+/** The gateway sent a frame that breaks the protocol. */
 export class MalformedFrame extends Error {}
 
 // Readers: a value, or undefined when the field is missing, into what the application gets. They throw MalformedFrame.
@@ -81,7 +81,7 @@ const READERS = new Map(
     spirit_thinking: struct({}),
     user_typing: struct({ user }),
     presence_changed: struct({ user_count: whole }),
-    // Its `seq` is data, not a place.
+    // This `seq` is data, not the position of the event.
     persisted: struct({ seq: whole }),
     gap: (value) => {
       const { from, to } = struct({ from: whole, to: whole })(value);
@@ -111,7 +111,7 @@ function envelope(value) {
   return { type, seq: seq ?? null, ts: ts ?? null, id: id ?? null, data };
 }
 
-/** What an object says, as an event of its `type`; a type that nobody knows is `unknown`. Throws MalformedFrame. */
+/** The event of an object, by its `type`; an unknown type becomes `unknown`. Throws MalformedFrame. */
 export function content({ type, seq, ts, data }) {
   const reader = READERS.get(type);
   if (reader === undefined) {
@@ -123,7 +123,7 @@ export function content({ type, seq, ts, data }) {
   return { type, seq, ts: ts ?? "", ...reader(data) };
 }
 
-/** Whether data would break an application that walks through it by recursion. */
+/** Whether data is nested too deeply for a recursive application. */
 function isTooDeep(data) {
   let level = [data];
   for (let depth = 0; level.length > 0; depth += 1) {

@@ -1,4 +1,4 @@
-"""Async client of Séance: joins a session, resumes after every interruption, loses and repeats nothing.
+"""Async client of Séance: joins a session, resumes after every interruption, loses and repeats no message.
 
 `Client` is the client, `seance_client.events` what it tells, `seance_client.errors` what it raises, and
 `seance_client.rest` (needs httpx) creates sessions, publishes from servers and reads history.

@@ -1,4 +1,4 @@
-"""The client: what an application does with a session."""
+"""The client: the interface of the application to a session."""
 
 import asyncio
 import random
@@ -28,11 +28,11 @@ class Client:
         name: The user's name, unless `token` says it.
         token: A user's token from an earlier welcome, or the host token of the session.
         password: The session's password, when it has one.
-        resume: Where an earlier client of the same user stopped (`client.position`); what came since follows.
-        policy: Every time and bound.
+        resume: The position of an earlier client of the same user (`client.position`); all later events follow.
+        policy: All times and bounds.
         wants_batches: Let the gateway put several events into one frame; only frames change, not events.
-        wants_events: Without it events are dropped: for services that only send.
-        connect: Opens connections; the place for a proxy, a fault or another library.
+        wants_events: False drops all events: for services that only send.
+        connect: Opens connections; for a proxy, a fault in a test, or another library.
         headers: Further HTTP headers of the upgrade.
         tls: Trust and certificates for `wss`.
         draw: Random numbers from 0 to 1, for the backoff.
@@ -70,10 +70,10 @@ class Client:
         self._runner = Runner(self._machine, policy, connect, target, wants_events=wants_events)
         self._slots = asyncio.Semaphore(policy.max_in_flight)
 
-    # The life of a client.
+    # Connecting and ending.
 
     async def connect(self, *, timeout: float = 30.0) -> Welcome:  # noqa: ASYNC109 - the plainest name
-        """Join the session; the welcome. Trouble that time mends is waited out until the time is over.
+        """Join the session; returns the welcome. After passing failures the client tries again until the time is over.
 
         Raises:
             EndedError: The gateway refuses for good; its subclasses say why.
@@ -91,7 +91,7 @@ class Client:
         return self.welcome
 
     async def leave(self) -> None:
-        """Give up the seat, so that the others see `user_left` at once, and end. Without a connection it only ends."""
+        """Give up the seat, so that the others see `user_left` at once, and end. Without a connection: only end."""
         self._runner.step(self._machine.leave(self._runner.now()))
         if self._machine.phase is Phase.LEAVING:
             await self._runner.ended.wait()
@@ -110,28 +110,28 @@ class Client:
     ) -> None:
         await self.leave()
 
-    # What a client knows.
+    # The state of the client.
 
     @property
     def welcome(self) -> Welcome:
-        """The last welcome. Raises UsageError before the first, or the error that was the end."""
+        """The last welcome. Raises UsageError before the first one, or the error that ended the client."""
         if self._machine.welcome is None:
             raise self._runner.error or UsageError("connect first")
         return self._machine.welcome
 
     @property
     def position(self) -> Position | None:
-        """The last event that was received, read or not; with the welcome's token it is what a later client needs."""
+        """The position of the last event received, read or not; a later client needs it and the welcome's token."""
         return self._machine.position
 
     @property
     def is_connected(self) -> bool:
-        """Whether it is in the session right now."""
+        """Whether the client is in the session now."""
         return self._machine.phase is Phase.JOINED
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is over for good."""
+        """Whether the client has ended."""
         return self._runner.ended.is_set()
 
     # Events.
@@ -140,22 +140,22 @@ class Client:
         return self
 
     async def __anext__(self) -> Event:
-        """The next event. After the last one the iteration ends, or raises the EndedError that was the end."""
+        """The next event. After the last one the iteration ends, or raises the EndedError that ended the client."""
         return await self._runner.inbox.take()
 
     # Commands.
 
     async def send(self, text: str, *, key: str | None = None, ack: Level = "accepted", timeout: float = 30.0) -> Ack:  # noqa: ASYNC109 - the plainest name
-        """Say something; returns once it is acknowledged, over as many reconnects as the time allows.
+        """Send a message; returns once it is acknowledged, over as many reconnects as the time allows.
 
-        Calls keep their order. `key` makes a repetition within 5 minutes harmless; without one, one is made.
+        Calls keep their order. `key` makes a repetition within 5 minutes harmless; by default the client makes a key.
 
         Raises:
             InvalidMessageError: The text or the key is not valid.
             CommandError: The gateway refuses it; nothing was stored.
             NotStoredError: With `ack="persisted"`: delivered, but Postgres refuses it for good.
             SendTimeoutError: No answer in time (also when nobody reads the events).
-            UnconfirmedError: It may have been stored or not, and a repetition could make it two.
+            UnconfirmedError: The message may be stored or not, and a repetition could be stored a second time.
             EndedError: The client ended before an answer came.
         """
         text, key = checked_text(text), checked_key(secrets.token_hex(16) if key is None else key)
@@ -176,7 +176,7 @@ class Client:
         return acked
 
     async def ping(self, *, timeout: float = 10.0) -> float:  # noqa: ASYNC109 - the plainest name
-        """Seconds to the gateway and back. Raises TimeoutError, and NotConnectedError without a connection."""
+        """The round trip to the gateway in seconds. Raises TimeoutError, and NotConnectedError without a connection."""
         command_id, effects = self._machine.ping()
         if command_id is None:
             raise NotConnectedError("there is no connection right now")

@@ -1,4 +1,4 @@
-"""What the end of a connection means: the close-code table of the protocol, and that of HTTP refusals, as data."""
+"""The close codes of the protocol and the HTTP refusals as data: what the client does after each."""
 
 from enum import Enum
 
@@ -11,7 +11,7 @@ WITHOUT_CODE = frozenset({1005, NO_CLOSE_FRAME})
 _STOP_CODES = range(4500, 5000)
 _SERVER_ERRORS = range(500, 600)
 _REPEATABLE_REFUSALS = frozenset({408, 425, 429})
-# Refused for a seat that an earlier try of ours may hold: a join whose welcome never came.
+# An earlier join of this client, whose welcome never came, may hold the seat or the name.
 SEAT_CODES = frozenset({4505, 4506, 4508})
 
 
@@ -39,7 +39,7 @@ _ERRORS: dict[int, type[EndedError]] = {
     4508: errors.ReplacedError,
     4509: errors.AbuseError,
 }
-# The `error` before a close has the same name; it tells what happened when the close frame itself is lost.
+# The `error` before a close has the same name; it gives the reason when the close frame is lost.
 CODES_BY_NAME: dict[str, int] = {
     "internal_error": 1011,
     "restart": 1012,
@@ -61,20 +61,20 @@ CODES_BY_NAME: dict[str, int] = {
 
 
 def reaction_to_close(code: int) -> Reaction:
-    """What to do after this close code; codes that nobody defined mean to try again."""
+    """What to do after this close code; after an undefined code the client tries again."""
     if code in {LEFT, _TOO_LARGE} or code in _STOP_CODES:
         return Reaction.STOP
     return Reaction.AT_ONCE if code == RESYNC else Reaction.BACK_OFF
 
 
 def reaction_to_refusal(status: int) -> Reaction:
-    """What to do when the upgrade is answered with this HTTP status."""
+    """What to do when the answer to the upgrade has this HTTP status."""
     if status in _SERVER_ERRORS or status in _REPEATABLE_REFUSALS:
         return Reaction.BACK_OFF
     return Reaction.STOP
 
 
 def error_of(code: int, reason: str) -> EndedError:
-    """The typed error for a close code or an HTTP status after which there is no way on."""
+    """The typed error for a close code or an HTTP status that ends the client."""
     default = EndedError if code in _STOP_CODES else errors.RefusedError
     return _ERRORS.get(code, default)(code, reason)

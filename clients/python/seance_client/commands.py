@@ -1,4 +1,4 @@
-"""What the application asks of the gateway: numbers the commands and settles each one once. Pure."""
+"""The application's commands: gives each a number, and settles each exactly once. Pure."""
 
 from seance_client import wire
 from seance_client.effects import Answer, Effect, Fail, Write
@@ -20,7 +20,7 @@ _ERRORS: dict[str, type[CommandError]] = {"validation_error": InvalidMessageErro
 
 
 class Commands:
-    """Messages wait in the outbox for their acknowledgement; pings live as long as their connection."""
+    """Messages wait in the outbox for their acknowledgement; a ping ends with its connection."""
 
     def __init__(self, policy: Policy, backoff: Backoff) -> None:
         self._backoff = backoff
@@ -30,29 +30,29 @@ class Commands:
 
     @property
     def deadline(self) -> float | None:
-        """When `due` has something to write at the earliest; None: nothing waits for a time."""
+        """The earliest time at which `due` has something to write; None: nothing waits for a time."""
         return self._outbox.held_until
 
     def say(self, text: str, key: str, level: Level) -> int:
-        """A message to send, once it is due."""
+        """Queue a message, to be sent once it is due."""
         self._last_id += 1
         self._outbox.add(self._last_id, text, key, level)
         return self._last_id
 
     def ping(self) -> tuple[int, Write]:
-        """A ping to write now."""
+        """Make a ping, to be written now."""
         self._last_id += 1
         self._pings.add(self._last_id)
         return self._last_id, Write(wire.encode(wire.Ping(self._last_id)))
 
     def forget(self, command_id: int) -> bool:
-        """Nobody waits for it any more; whether it may have been carried out all the same."""
+        """The caller no longer waits for the command; returns whether the gateway may have executed it."""
         self._pings.discard(command_id)
         pending = self._outbox.take(command_id)
         return pending is not None and pending.first_sent_at is not None
 
     def due(self, now: float, epoch: str) -> list[Effect]:
-        """What is to be written to the connection now, in the order of the calls, and what can't be any more."""
+        """The frames to write now, in the order of the calls, and the messages that can't be sent any more."""
         problem = "no answer came in time, and a repetition could be stored twice"
         unsafe: list[Effect] = [
             Fail(number, UnconfirmedError(problem)) for number in self._outbox.take_unsafe(now, epoch)
@@ -60,7 +60,7 @@ class Commands:
         return unsafe + [Write(wire.encode(command)) for command in self._outbox.due(now, epoch)]
 
     def acked(self, command_id: int | str | None, ack: Ack) -> list[Effect]:
-        """A message has its place."""
+        """The gateway acknowledged a message."""
         if isinstance(command_id, int) and self._outbox.take(command_id):
             return [Answer(command_id, ack)]
         return []
@@ -73,7 +73,7 @@ class Commands:
         return []
 
     def refused(self, command_id: int | str | None, complaint: Complaint, now: float) -> list[Effect] | None:
-        """The gateway complains; None when that is about none of these commands."""
+        """The gateway refused a command; None when the error is about none of these commands."""
         if not isinstance(command_id, int) or command_id not in self._outbox:
             return None
         if complaint.retryable:
@@ -85,12 +85,12 @@ class Commands:
         return [Fail(command_id, kind(complaint.code, complaint.message, complaint.field))]
 
     def disconnected(self) -> list[Effect]:
-        """What was under way may be lost."""
+        """The connection is lost: commands under way may be lost too."""
         self._outbox.disconnected()
         lost = NotConnectedError("the connection was lost")
         pings, self._pings = self._pings, set()
         return [Fail(number, lost) for number in pings]
 
     def ended(self, error: EndedError) -> list[Effect]:
-        """Nothing will be sent any more."""
+        """The client has ended: fail all commands."""
         return [Fail(number, error) for number in self._outbox.take_all()]

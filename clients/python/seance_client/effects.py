@@ -1,4 +1,4 @@
-"""What the state machine wants done: the only way by which it acts on the world."""
+"""The effects of the state machine: the only way in which it acts on the outside."""
 
 import msgspec
 
@@ -19,31 +19,31 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Hangup(msgspec.Struct, frozen=True):
-    """Drop the connection, now; what it still says or how it ends does not matter any more."""
+    """Drop the connection now, and ignore its remaining frames and its close code."""
 
 
 class Emit(msgspec.Struct, frozen=True):
-    """Tell the application."""
+    """Give an event to the application."""
 
     event: Event
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A command is done: a message has its acknowledgement, a ping (None) its pong."""
+    """A command succeeded: a message has its acknowledgement, a ping (None) its pong."""
 
     id: int
     ack: Ack | None
 
 
 class Fail(msgspec.Struct, frozen=True):
-    """A command can't be done."""
+    """A command failed."""
 
     id: int
     error: SeanceError
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """It is over. `error` is None when the application wanted it so."""
+    """The client has ended. `error` is None when the application ended the client."""
 
     error: EndedError | None
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong for good, by condition. What time mends is retried and raises nothing."""
+"""Errors, named by condition. The client retries after every failure that may pass, and raises no error for it."""
 
 
 class SeanceError(Exception):
@@ -6,19 +6,19 @@ class SeanceError(Exception):
 
 
 class UsageError(SeanceError):
-    """The client is used in a way that can't work: not connected yet, or connected twice."""
+    """The application uses the client wrongly: not connected yet, or connected twice."""
 
 
 class NotConnectedError(SeanceError):
-    """There is no connection right now; the client is about to make one."""
+    """There is no connection now; the client is connecting."""
 
 
 class ConnectTimeoutError(SeanceError):
-    """No connection came about in time; `reason` is that of the last attempt."""
+    """No connection in time; `reason` is that of the last attempt."""
 
 
 class EndedError(SeanceError):
-    """The connection ended and is not made again: `code` is the close code, or the HTTP status of the refusal."""
+    """The connection ended for good: `code` is the close code, or the HTTP status of the refusal."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{reason or 'the connection ended'} ({code})")
@@ -27,11 +27,11 @@ class EndedError(SeanceError):
 
 
 class LeftError(EndedError):
-    """This client has left, or was closed here."""
+    """The application left or closed this client."""
 
 
 class FrameTooLargeError(EndedError):
-    """The gateway refused a frame for its size (1009)."""
+    """The gateway refused a frame because of its size (1009)."""
 
 
 class BadJoinError(EndedError):
@@ -39,11 +39,11 @@ class BadJoinError(EndedError):
 
 
 class UnauthorizedError(EndedError):
-    """The token or the password is not good (4501); join again with another one."""
+    """The token or the password is wrong (4501); join again with another token or password."""
 
 
 class ForbiddenError(EndedError):
-    """The token is for something else (4502), or the Origin is not allowed (HTTP 403)."""
+    """The token does not allow this (4502), or the Origin is not allowed (HTTP 403)."""
 
 
 class SessionNotFoundError(EndedError):
@@ -51,7 +51,7 @@ class SessionNotFoundError(EndedError):
 
 
 class SessionClosedError(EndedError):
-    """The session is closed for good (4504)."""
+    """The session is closed (4504)."""
 
 
 class SessionFullError(EndedError):
@@ -67,7 +67,7 @@ class RemovedError(EndedError):
 
 
 class ReplacedError(EndedError):
-    """The same user connected again elsewhere (4508)."""
+    """A newer connection of the same user replaced this one (4508)."""
 
 
 class AbuseError(EndedError):
@@ -75,11 +75,11 @@ class AbuseError(EndedError):
 
 
 class RefusedError(EndedError):
-    """The upgrade was refused with an HTTP status that no repetition mends."""
+    """The server refused the upgrade with an HTTP status after which a retry can't help."""
 
 
 class CommandError(SeanceError):
-    """The gateway refused a command and stored nothing: `code` is the protocol's, `field` the one to blame."""
+    """The gateway refused a command and stored nothing: `code` is the protocol's, `field` the invalid field."""
 
     def __init__(self, code: str, message: str, field: str | None = None) -> None:
         super().__init__(f"{message} ({code})")
@@ -89,7 +89,7 @@ class CommandError(SeanceError):
 
 
 class InvalidMessageError(CommandError):
-    """The text or the key is not valid; repeating it does not help."""
+    """The text or the key is not valid; a repetition does not help."""
 
 
 class NotStoredError(CommandError):

@@ -1,4 +1,4 @@
-"""What the application is told: the session's events, and what happens to its own connection."""
+"""The events that the application gets: those of the session, and those of its own connection."""
 
 from typing import Literal
 
@@ -9,14 +9,14 @@ Level = Literal["accepted", "persisted"]
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in a session: the last event that was received. A new epoch begins when the session lost events."""
+    """A position in a session: the last event received. A new epoch begins when the session lost events."""
 
     epoch: str
     seq: int
 
 
 class User(msgspec.Struct, frozen=True):
-    """Somebody in the session; `id` is None for a server."""
+    """A user in the session; `id` is None for a server."""
 
     id: str | None
     name: str
@@ -34,7 +34,7 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """Whether what was missed follows, from where, and how many events."""
+    """Whether the missed events follow, from which store, and how many."""
 
     recovered: bool = False
     source: Source = "none"
@@ -42,7 +42,7 @@ class Resumed(msgspec.Struct, frozen=True):
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """The answer to a join: the session, oneself, who is there now (empty under `summary`), and the own place."""
+    """The answer to a join: the session, this user, the present users (empty under `summary`), and the position."""
 
     session: SessionInfo
     you: User
@@ -56,12 +56,12 @@ class Welcome(msgspec.Struct, frozen=True):
 
     @property
     def position(self) -> Position:
-        """The last event that the welcome already contains."""
+        """The position of the last event that the welcome contains."""
         return Position(self.epoch, self.seq)
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """A message has its place `seq`: `accepted` is ordered and on its way, `persisted` is committed in Postgres."""
+    """A message has its `seq`: `accepted` means ordered and on its way, `persisted` means committed in Postgres."""
 
     seq: int
     message_id: str
@@ -69,7 +69,7 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class MessageReceived(msgspec.Struct, frozen=True):
-    """Somebody said something; `user_id` is None when a server did. Times are RFC 3339 in UTC."""
+    """A message; `user_id` is None when a server published it. Times are RFC 3339 in UTC."""
 
     seq: int
     ts: str
@@ -83,7 +83,7 @@ class MessageReceived(msgspec.Struct, frozen=True):
 
 
 class UserJoined(msgspec.Struct, frozen=True):
-    """Somebody took a seat."""
+    """A user took a seat."""
 
     seq: int
     ts: str
@@ -92,7 +92,7 @@ class UserJoined(msgspec.Struct, frozen=True):
 
 
 class UserLeft(msgspec.Struct, frozen=True):
-    """Somebody gave up a seat, was lost, or was removed."""
+    """A user gave up the seat, was lost, or was removed."""
 
     seq: int
     ts: str
@@ -102,7 +102,7 @@ class UserLeft(msgspec.Struct, frozen=True):
 
 
 class SessionClosed(msgspec.Struct, frozen=True):
-    """The session is over; the connection ends."""
+    """The session was closed; the connection ends."""
 
     seq: int
     ts: str
@@ -115,14 +115,14 @@ class SpiritThinking(msgspec.Struct, frozen=True):
 
 
 class UserTyping(msgspec.Struct, frozen=True):
-    """Somebody is typing."""
+    """A user is typing."""
 
     ts: str
     user: User
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):
-    """How many are there now, in sessions with `summary` presence."""
+    """The number of present users, in sessions with `summary` presence."""
 
     ts: str
     user_count: int
@@ -135,7 +135,7 @@ class Persisted(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """The gateway could not deliver the events `first` to `last`; messages among them can be had over REST."""
+    """The gateway could not deliver the events `first` to `last`; fetch the messages among them over REST."""
 
     first: int
     last: int
@@ -151,7 +151,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class ErrorReceived(msgspec.Struct, frozen=True):
-    """The gateway complains about something that is no command of `send`; a close often follows."""
+    """An error of the gateway that answers no `send`; a close often follows."""
 
     code: str
     message: str
@@ -164,14 +164,14 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """Nothing was lost: `missed` events follow. From `history` they are messages only, and `seq` skips the rest."""
+    """All `missed` events follow. From `history` they are messages only, and `seq` skips the other events."""
 
     source: Source
     missed: int
 
 
 class NotRecovered(msgspec.Struct, frozen=True):
-    """Events after `previous` may be missing here; load the history with `after=previous.seq` over REST."""
+    """Events after `previous` may be missing; load the history with `after=previous.seq` over REST."""
 
     previous: Position
     current: Position

@@ -1,4 +1,4 @@
-"""The events that wait for the application; when there are too many, whoever fills it waits."""
+"""The events that wait for the application; when too many wait, the producer waits."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from seance_client.events import Event
 
 
 class Inbox:
-    """One side puts, the other takes. `limit` events are enough to make `room` wait."""
+    """The runner puts events, the application takes them. From `limit` events on `room` waits."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -27,7 +27,7 @@ class Inbox:
         return not self._has_room.is_set()
 
     def put(self, event: Event) -> None:
-        """One more event; never waits, so the limit may be passed by what one frame holds."""
+        """Add an event; never waits, so the events of one frame may exceed the limit."""
         if self._is_closed:
             return
         self._events.append(event)
@@ -40,14 +40,14 @@ class Inbox:
         await self._has_room.wait()
 
     def close(self, error: BaseException | None) -> None:
-        """Nothing more comes: what is there can still be taken, then `error` is raised, or the iteration ends."""
+        """No event follows: the application takes the remaining events, then gets `error`, or the iteration ends."""
         if not self._is_closed:
             self._is_closed, self._error = True, error
             self._filled.set()
             self._has_room.set()
 
     async def take(self) -> Event:
-        """The next event. Raises StopAsyncIteration, or the error that was the end."""
+        """The next event. Raises StopAsyncIteration, or the error that ended the client."""
         while not self._events:
             if self._is_closed:
                 raise self._error or StopAsyncIteration

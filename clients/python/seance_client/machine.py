@@ -1,6 +1,6 @@
-"""The client's state machine: what happened and when goes in, what to do comes out. Pure: no await, clock or socket.
+"""The client's state machine: events with their time go in, effects come out. Pure: no await, clock or socket.
 
-Each method that is told of something returns the effects, in order. `deadline` says when `tick` is due.
+Each method that takes an event returns the effects, in order. `deadline` says when `tick` is due.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ from seance_client.wire import Complaint, Content, Envelope, Join, MalformedFram
 
 
 class Phase(Enum):
-    """How far the client has come."""
+    """The phases of a client."""
 
     IDLE = "not started"
     DIALING = "a connection is being opened"
@@ -47,13 +47,13 @@ OPEN = frozenset({Phase.JOINING, Phase.JOINED, Phase.LEAVING})
 
 
 class Machine:
-    """One user's way through one session, over as many connections as it takes.
+    """One user in one session, over any number of connections.
 
     Args:
         urls: WebSocket addresses of the session, tried in turn.
-        join: Who comes, by name, token and password; later joins use the token of the last welcome.
+        join: Name, token and password of the first join; later joins use the token of the last welcome.
         draw: Random numbers from 0 to 1, for the backoff.
-        position: Where an earlier client of the same user stopped.
+        position: The position of an earlier client of the same user.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Machine:
         self._recovery = Recovery(policy, backoff)
         self._effects: list[Effect] = []
         self._dials = 0
-        # When the phase ends by itself: waiting, joining, leaving.
+        # When the current phase ends without an event: waiting, joining, leaving.
         self._phase_ends_at: float | None = None
         # While joined.
         self._silence: Silence | None = None
@@ -93,7 +93,7 @@ class Machine:
             times += [self._commands.deadline, self._silence.deadline]
         return min((time for time in times if time is not None), default=None)
 
-    # What the application does.
+    # Calls of the application.
 
     def start(self) -> list[Effect]:
         """Begin."""
@@ -101,13 +101,13 @@ class Machine:
         return self._done()
 
     def say(self, text: str, key: str, level: Level, now: float) -> tuple[int, list[Effect]]:
-        """Send a message, as soon as that can be; its id is answered or failed later."""
+        """Send a message as soon as possible; an effect answers or fails its id later."""
         command_id = self._commands.say(text, key, level)
         self._flush(now)
         return command_id, self._done()
 
     def forget(self, command_id: int) -> bool:
-        """Nobody waits for this command any more; whether it may have been carried out all the same."""
+        """The caller no longer waits for this command; returns whether the gateway may have executed it."""
         return self._commands.forget(command_id)
 
     def ping(self) -> tuple[int | None, list[Effect]]:
@@ -118,7 +118,7 @@ class Machine:
         return command_id, [write]
 
     def typing(self) -> list[Effect]:
-        """Tell the others; nothing happens without a connection."""
+        """Tell the others that this user is typing; without a connection nothing happens."""
         return [Write(wire.TYPING)] if self.phase is Phase.JOINED else []
 
     def leave(self, now: float) -> list[Effect]:
@@ -137,7 +137,7 @@ class Machine:
         self._stop(None)
         return self._done()
 
-    # What happens to the connection.
+    # Events of the connection.
 
     def opened(self, now: float) -> list[Effect]:
         """The connection is open."""
@@ -151,7 +151,7 @@ class Machine:
         return self._done()
 
     def refused(self, status: int, retry_after: float, reason: str, now: float) -> list[Effect]:
-        """The upgrade was answered with an HTTP status; `retry_after` is 0 when it names no time."""
+        """The server answered the upgrade with an HTTP status; `retry_after` is 0 without that header."""
         if self.phase is Phase.DIALING:
             self._go_on(self._recovery.wait_after_refusal(status, retry_after), status, reason, now)
         return self._done()
@@ -191,16 +191,16 @@ class Machine:
         return self._done()
 
     def paused(self) -> None:
-        """Nothing is read for now, so silence means nothing."""
+        """Reading pauses, so silence says nothing about the connection."""
         if self._silence is not None:
             self._silence.suspended()
 
     def resumed(self, now: float) -> None:
-        """Reading goes on."""
+        """Reading continues."""
         if self._silence is not None:
             self._silence.broken(now)
 
-    # What a frame means.
+    # The meaning of a frame.
 
     def _object(self, envelope: Envelope, content: Content, now: float) -> None:
         match content:
@@ -254,7 +254,7 @@ class Machine:
             self._recovery.complained(complaint.code, complaint.message)
         self._emit(ErrorReceived(complaint.code, complaint.message))
 
-    # How it goes on.
+    # What follows.
 
     def _dial(self) -> None:
         self.phase = Phase.DIALING
@@ -267,7 +267,7 @@ class Machine:
             self._effects += self._commands.due(now, self._order.position.epoch)
 
     def _mend(self, problem: str, now: float) -> None:
-        """This connection can't be relied on; another one begins where all was well."""
+        """This connection is not reliable: drop it, and resume from the last good position."""
         self._effects.append(Hangup())
         if self.phase is Phase.LEAVING:
             self._stop(None)
@@ -278,7 +278,7 @@ class Machine:
         self._go_on(wait, code, problem, now)
 
     def _go_on(self, wait: float | None, code: int, reason: str, now: float) -> None:
-        """Wait for the next attempt, or end, when there is none."""
+        """Wait for the next attempt, or end when there is no further attempt."""
         self._disconnected()
         self._emit(Disconnected(code, reason, will_retry=wait is not None, retry_seconds=wait or 0.0))
         if wait is None:

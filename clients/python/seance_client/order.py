@@ -1,4 +1,4 @@
-"""Keeps the order of a session's events: drops what came before, finds holes, knows from where on to resume. Pure."""
+"""Keeps the order of a session's events: drops repeated events, finds gaps, knows where to resume. Pure."""
 
 from enum import Enum
 
@@ -8,7 +8,7 @@ _REMEMBERED_IDS = 2048
 
 
 class Place(Enum):
-    """Where an event stands among those that came before."""
+    """Where an event stands relative to the last one."""
 
     NEXT = "next"
     KNOWN = "known"
@@ -20,25 +20,25 @@ class Order:
 
     def __init__(self, position: Position | None = None) -> None:
         self.position = position
-        # How many more events may skip: what comes from history are messages only.
+        # How many more events may skip a seq: a replay from history has messages only.
         self._may_skip = 0
         # Message id → the epoch in which it came.
         self._ids: dict[str, str] = {}
 
     def welcomed(self, welcome: Welcome) -> bool:
-        """A connection begins; returns whether everything missed follows, without a hole.
+        """A connection begins; returns whether all missed events follow, without a gap.
 
-        A gateway that claims to have recovered, but stands elsewhere than where we asked it to begin, has not.
+        A gateway that says `recovered` but starts at another position than the requested one has not recovered.
         """
         resumed = welcome.resumed
         has_recovered = resumed.recovered and welcome.position == self.position
-        # The first live event may skip too: what came last in the history need not have been a message.
+        # The first live event may skip a seq too: the last event before it need not have been a message.
         self._may_skip = resumed.missed + 1 if has_recovered and resumed.source == "history" else 0
         self.position = welcome.position
         return has_recovered
 
     def place(self, seq: int) -> Place:
-        """Where this event stands; when it is the next one, the position moves on."""
+        """Where this event stands; the next event in order advances the position."""
         position = self._position()
         if seq <= position.seq:
             return Place.KNOWN
@@ -49,7 +49,7 @@ class Order:
         return Place.NEXT
 
     def skipped(self, first: int, last: int) -> Place:
-        """The gateway says that these events can't be delivered; the position moves past them."""
+        """The gateway can't deliver these events; the position moves past them."""
         position = self._position()
         if last <= position.seq:
             return Place.KNOWN
@@ -59,7 +59,7 @@ class Order:
         return Place.NEXT
 
     def is_new(self, message_id: str) -> bool:
-        """Whether this message did not come in an earlier epoch already, under another seq. Remembers the newest 2048.
+        """Whether this message is new: no earlier epoch had it under another seq. Remembers the newest 2048.
 
         Within an epoch `seq` alone decides; a service may give two messages the same id on purpose.
         """

@@ -1,4 +1,4 @@
-"""The messages that wait for their acknowledgement, over as many connections as that takes. Pure."""
+"""The messages that wait for their acknowledgement, over any number of connections. Pure."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from seance_client.wire import Message
 
 
 class Pending(msgspec.Struct):
-    """A message on its way."""
+    """A message that waits for its acknowledgement."""
 
     command: Message
     first_sent_at: float | None = None
@@ -18,12 +18,12 @@ class Pending(msgspec.Struct):
 
 
 class Outbox:
-    """Keeps the order of the calls; `key_seconds` is for how long a repetition is safe."""
+    """Keeps the order of the calls; `key_seconds` is the time during which a repetition is safe."""
 
     def __init__(self, key_seconds: float) -> None:
         self._key_seconds = key_seconds
         self._waiting: dict[int, Pending] = {}
-        # After a refusal that time mends everything waits, so that messages don't overtake each other.
+        # After a refusal that allows a retry all messages wait, so that none overtakes another.
         self._held_until: float | None = None
 
     def __contains__(self, command_id: int) -> bool:
@@ -34,17 +34,17 @@ class Outbox:
         self._waiting[command_id] = Pending(Message(command_id, text, key, level))
 
     def take(self, command_id: int) -> Pending | None:
-        """The message, which is done with now."""
+        """Remove and return the message."""
         return self._waiting.pop(command_id, None)
 
     def take_all(self) -> list[int]:
-        """The ids of all messages, which are done with now."""
+        """Remove all messages; returns their ids."""
         found = list(self._waiting)
         self._waiting.clear()
         return found
 
     def due(self, now: float, epoch: str) -> list[Message]:
-        """What is to be written to the connection now, in the order of the calls."""
+        """The frames to write to the connection now, in the order of the calls."""
         if self._held_until is not None and now < self._held_until:
             return []
         self._held_until = None
@@ -56,7 +56,7 @@ class Outbox:
         return [pending.command for pending in ready]
 
     def take_unsafe(self, now: float, epoch: str) -> list[int]:
-        """Messages that may have been stored and can't be repeated any more without becoming two; done with now."""
+        """Remove and return the messages that may be stored and whose repetition could be stored a second time."""
         unsafe = [
             command_id
             for command_id, pending in self._waiting.items()
@@ -69,17 +69,17 @@ class Outbox:
         return unsafe
 
     def hold(self, command_id: int, until: float) -> None:
-        """The gateway could not take this one now; everything waits until then."""
+        """The gateway could not take this message now; all messages wait until that time."""
         self._waiting[command_id].is_in_flight = False
         self._held_until = max(until, self._held_until or until)
 
     def disconnected(self) -> None:
-        """What was under way may be lost."""
+        """The connection is lost: commands under way may be lost too."""
         self._held_until = None
         for pending in self._waiting.values():
             pending.is_in_flight = False
 
     @property
     def held_until(self) -> float | None:
-        """When the next message may go out; None: at any time."""
+        """When the next message may be sent; None: at any time."""
         return self._held_until

@@ -1,11 +1,11 @@
-"""How patient a client is: every time and bound in one place, and the backoff."""
+"""The client's times and bounds in one place, and the backoff."""
 
 import random
 from collections.abc import Callable
 
 import msgspec
 
-# The server keeps a key for 300 s; it must not forget it between our decision to repeat and the arrival.
+# The server keeps a key for 300 s, and must still have the key when a repetition arrives.
 _KEY_SECONDS = 270.0
 
 
@@ -52,9 +52,9 @@ class Backoff:
         return self._draw() * min(self._policy.backoff_cap, bound)
 
     def jittered(self, seconds: float) -> float:
-        """A wait that somebody else named, and up to a quarter more, so that not everyone comes at once."""
+        """A wait that the server asked for, and up to a quarter more, so that not all clients come at once."""
         return seconds * (1.0 + 0.25 * self._draw())
 
     def reset(self) -> None:
-        """Things went well."""
+        """The connection was good: start again with the smallest wait."""
         self.attempts = 0

@@ -1,4 +1,4 @@
-"""What follows the end of a connection: how long to wait for the next one, or that there is none. Pure."""
+"""Decides after the end of a connection: how long to wait for the next attempt, or to end. Pure."""
 
 from seance_client import closes
 from seance_client.closes import Reaction
@@ -6,30 +6,30 @@ from seance_client.policy import Backoff, Policy
 
 
 class Recovery:
-    """Remembers what the gateway announced and how the connections before went."""
+    """Remembers what the gateway announced and how earlier connections ended."""
 
     def __init__(self, policy: Policy, backoff: Backoff) -> None:
         self._policy = policy
         self._backoff = backoff
         self._joined_at: float | None = None
-        # From `reconnect`: come back at this time.
+        # From `reconnect`: the time of the next attempt.
         self._back_at: float | None = None
-        # The last `error`: the code that it stands for, should the close frame be lost, and why.
+        # The last `error`: its close code, for the case that the close frame is lost, and its reason.
         self._announced_code: int | None = None
         self._announced_reason = ""
-        # Until then a join of ours that was never answered may hold the name, the seat or the user.
+        # Until then a join without an answer may hold the name, the seat or the user.
         self._ghost_until: float | None = None
 
     def opened(self) -> None:
-        """A connection is open; what another one announced is over."""
+        """A connection is open; announcements of earlier connections no longer count."""
         self._announced_code = self._back_at = None
 
     def joined(self, now: float) -> None:
-        """The welcome came. An older join may still come through somewhere, and take this connection's place."""
+        """The welcome came. An older join may still succeed on another gateway, and replace this connection."""
         self._joined_at = now
 
     def told_to_return(self, at: float) -> None:
-        """The gateway wants this client to come back at this time."""
+        """The gateway asked this client to reconnect at this time."""
         self._back_at = at
 
     def complained(self, name: str, message: str) -> None:
@@ -38,19 +38,19 @@ class Recovery:
         self._announced_reason = message
 
     def explained(self, code: int, reason: str) -> tuple[int, str]:
-        """The close code and its reason, or those announced, when the close frame did not come or says less."""
+        """The close code and its reason; the announced ones when the close frame is lost or says less."""
         if self._announced_code is not None and code in {*closes.WITHOUT_CODE, self._announced_code}:
             return self._announced_code, self._announced_reason or reason
         return code, reason
 
     def wait_after_close(self, code: int, now: float, *, was_joining: bool, is_urgent: bool = False) -> float | None:
-        """Seconds until the next attempt after this close code, None: there is none.
+        """Seconds until the next attempt after this close code; None: no further attempt.
 
         Args:
             code: The close code.
             now: The time.
-            was_joining: Whether a join was not answered; it may be carried out all the same.
-            is_urgent: Reconnect at once, unless connections have just been failing.
+            was_joining: Whether a join has no answer; the gateway may still execute it.
+            is_urgent: Reconnect at once, unless the last connections failed.
         """
         reaction = closes.reaction_to_close(code)
         is_ghost = code in closes.SEAT_CODES and self._ghost_until is not None and now < self._ghost_until
@@ -69,7 +69,7 @@ class Recovery:
         return 0.0 if is_urgent else wait
 
     def wait_after_refusal(self, status: int, retry_after: float) -> float | None:
-        """Seconds until the next attempt after this HTTP status, None: there is none."""
+        """Seconds until the next attempt after this HTTP status; None: no further attempt."""
         if closes.reaction_to_refusal(status) is Reaction.STOP:
             return None
         return self._backoff.next_seconds() + retry_after

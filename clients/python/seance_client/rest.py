@@ -17,16 +17,16 @@ Answer = TypeVar("Answer")
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is wrong with one field."""
+    """The problem of one field."""
 
     field: str
     message: str
 
 
 class RestError(SeanceError):
-    """The server refused: HTTP status, error code, message and one Problem for each field to blame.
+    """The server refused: HTTP status, error code, message and one Problem for each invalid field.
 
-    `status` is 0 when no answer came; then it can't be known whether the request was carried out.
+    `status` is 0 when no answer came; then the request may or may not have been executed.
     """
 
     def __init__(self, status: int, code: str, message: str, details: tuple[Problem, ...] = ()) -> None:
@@ -68,7 +68,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Messages, seq rising; `next_before` and `next_after` ask for the pages around it, None at an end."""
+    """Messages, seq rising; `next_before` and `next_after` lead to the pages before and after, None at an end."""
 
     items: tuple[StoredMessage, ...]
     next_before: int | None
@@ -76,7 +76,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """Where a published message stands."""
+    """The seq and the id of a published message."""
 
     seq: int
     id: str
@@ -90,7 +90,7 @@ class Users(msgspec.Struct, frozen=True):
 
 
 class Closed(msgspec.Struct, frozen=True):
-    """A session that is closed; `seq` is that of its last event."""
+    """A closed session; `seq` is that of its last event."""
 
     id: str
     is_active: bool
@@ -112,7 +112,7 @@ class _Envelope(msgspec.Struct, frozen=True):
 class Rest:
     """The REST API of a gateway or balancer: `async with Rest(url, token=host_token) as rest: ...`.
 
-    Every method raises RestError. `token` is a host token or one with scope `publish`; a method's own goes first.
+    Every method raises RestError. `token` is a host token or one with scope `publish`; a method's own token wins.
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout: float = 10.0) -> None:
@@ -143,7 +143,7 @@ class Rest:
         multiple_connections: bool = False,
         key: str | None = None,
     ) -> Session:
-        """A new session, with its host token. With the same `key` and fields, the same one again for 24 hours."""
+        """Create a session, with a host token. The same `key` and fields give the same session for 24 hours."""
         body = {
             "name": name,
             "max_users": max_users,
@@ -162,7 +162,7 @@ class Rest:
         return await self._call(Session, "GET", _path(session_id))
 
     async def users(self, session_id: str) -> Users:
-        """Who is present now, on any gateway."""
+        """The users who are present now, on any gateway."""
         return await self._call(Users, "GET", _path(session_id, "users"))
 
     async def publish(
@@ -176,7 +176,7 @@ class Rest:
         ack: Level = "accepted",
         token: str | None = None,
     ) -> Published:
-        """Say something as a server. With a `key`, a repetition within 5 minutes is harmless."""
+        """Publish a message as a server. With a `key`, a repetition within 5 minutes is harmless."""
         body = {"text": text, "user_name": user_name, "is_spirit": is_spirit, "id": key}
         given = {field: value for field, value in body.items() if value is not None}
         path = _path(session_id, "messages")
@@ -229,7 +229,7 @@ class Rest:
 
 
 def _path(*parts: str) -> str:
-    """The path of a session, or of something in it; what is no id can't lead elsewhere."""
+    """The path of a session, or of a resource in it; escaped, so that a wrong id can't name another path."""
     return "/".join(("/api/sessions", *(quote(part, safe="") for part in parts)))
 
 

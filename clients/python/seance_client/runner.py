@@ -1,4 +1,4 @@
-"""Carries out what the state machine wants, on asyncio: one task that connects and reads, one that writes, a timer."""
+"""Performs the effects of the state machine on asyncio: one task connects and reads, one writes, and a timer."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,13 @@ from seance_client.transport import (
     give_up_after,
 )
 
-# What the machine writes is bounded by the messages in flight; this is for what nobody waits for.
+# The messages in flight bound what the machine writes; this bounds frames without an answer, such as `typing`.
 _MAX_OUTGOING = 256
 _CLOSE_SECONDS = 5.0
 
 
 class Runner:
-    """The machine's hands. `joined` and `ended` are set at the first welcome and at the end; then `error` says why."""
+    """Performs effects. `joined` is set at the first welcome, `ended` at the end; then `error` has the reason."""
 
     def __init__(
         self, machine: Machine, policy: Policy, connect: Connector, target: Target, *, wants_events: bool
@@ -50,18 +50,18 @@ class Runner:
         self._has_outgoing = asyncio.Event()
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        # Kept here: uvloop's handle for a time that has passed can't tell it.
+        # Kept here: uvloop's handle does not give the time of a timer that has fired.
         self._fires_at = math.inf
         self._task: asyncio.Task[None] | None = None
 
     def start(self, name: str) -> None:
-        """Begin, in a task of this name. Raises UsageError the second time."""
+        """Start, in a task of this name. Raises UsageError the second time."""
         if self._task is not None:
             raise UsageError("a client connects once; it comes back by itself")
         self._task = asyncio.create_task(self._run(), name=name)
 
     async def close(self) -> None:
-        """End, if it has not ended yet, and wait until everything is put away."""
+        """End, unless already ended, and wait until all tasks and the connection are closed."""
         self.step(self._machine.close())
         if self._task is None:
             return
@@ -73,11 +73,11 @@ class Runner:
         await asyncio.wait({self._task})
 
     def now(self) -> float:
-        """The time by which the machine lives."""
+        """The clock of the machine."""
         return asyncio.get_running_loop().time()
 
     def check(self) -> None:
-        """Whether commands make sense. Raises UsageError, or what was the end."""
+        """Check that the client can take commands. Raises UsageError, or the error that ended the client."""
         if self._task is None:
             raise UsageError("connect first")
         if self.ended.is_set():
@@ -85,11 +85,11 @@ class Runner:
 
     @property
     def is_congested(self) -> bool:
-        """Whether so much waits to be written that what is not important is better left out."""
+        """Whether so many frames wait to be written that unimportant ones should be left out."""
         return len(self._outgoing) >= _MAX_OUTGOING
 
     async def answer(self, command_id: int, effects: Sequence[Effect]) -> Ack | None:
-        """Carry out the effects of a command and wait for its answer."""
+        """Perform the effects of a command and wait for its answer."""
         answer: asyncio.Future[Ack | None] = asyncio.get_running_loop().create_future()
         self._answers[command_id] = answer
         try:
@@ -99,11 +99,11 @@ class Runner:
             del self._answers[command_id]
 
     def step(self, effects: Sequence[Effect]) -> None:
-        """Carry out the effects, without waiting, and set the timer."""
+        """Perform the effects, without waiting, and set the timer."""
         for effect in effects:
             self._carry_out(effect)
         deadline = self._machine.deadline
-        # One that fires too early does no harm; to set one anew for every frame would.
+        # A timer that fires too early does no harm; a new timer for every frame would cost time.
         if deadline is not None and deadline < self._fires_at:
             self._set_timer(deadline)
 
@@ -157,7 +157,7 @@ class Runner:
         self.step(self._machine.tick(self.now()))
 
     async def _run(self) -> None:
-        """Connect, serve, wait, until it is over."""
+        """Connect, serve and wait, until the client ends."""
         try:
             self.step(self._machine.start())
             while self._machine.phase is not Phase.STOPPED:
@@ -212,7 +212,7 @@ class Runner:
         self.step(())
 
     async def _write(self, connection: Connection) -> None:
-        """Send what has to be sent, in order; that the connection has ended is the reader's to notice."""
+        """Send the queued frames, in order; the reader notices the end of the connection."""
         with contextlib.suppress(ConnectionEndedError):
             while True:
                 while self._outgoing:
@@ -222,7 +222,7 @@ class Runner:
 
 
 def _settle(answer: "asyncio.Future[Ack | None] | None", effect: Answer | Fail) -> None:
-    """Give whoever waits for a command its outcome."""
+    """Give the outcome of a command to its caller."""
     if answer is None or answer.done():
         return
     match effect:

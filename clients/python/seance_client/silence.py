@@ -1,4 +1,4 @@
-"""Notices that the gateway says nothing: first asks for a sign of life, then gives the connection up. Pure."""
+"""Notices a silent gateway: first sends a ping, then gives up the connection. Pure."""
 
 from seance_client.policy import Policy
 
@@ -13,27 +13,27 @@ class Silence:
         self._has_asked = False
 
     def broken(self, now: float) -> None:
-        """Something was heard."""
+        """A frame arrived."""
         self._since = now
         self._has_asked = False
 
     def suspended(self) -> None:
-        """Nobody listens, until something is heard again."""
+        """Reading is paused: silence does not count until the next frame."""
         self._since = None
 
     @property
     def deadline(self) -> float | None:
-        """When it has to be looked after."""
+        """When the silence has to be checked."""
         if self._since is None:
             return None
         return self._since + (self._dead_seconds if self._has_asked else self._ask_seconds)
 
     def is_dead(self, now: float) -> bool:
-        """Whether it has lasted too long."""
+        """Whether the silence has lasted too long."""
         return self._since is not None and now >= self._since + self._dead_seconds
 
     def asks(self, now: float) -> bool:
-        """Whether it is time to ask for a sign of life, which this call counts as done."""
+        """Whether it is time to send a ping; the call counts the ping as sent."""
         if self._since is None or self._has_asked or now < self._since + self._ask_seconds:
             return False
         self._has_asked = True

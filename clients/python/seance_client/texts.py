@@ -1,4 +1,4 @@
-"""What may be said, checked before it is sent: what would end the connection must not leave the client."""
+"""Checks texts and keys before they are sent, so that no invalid frame ends the connection."""
 
 from seance_client.errors import InvalidMessageError
 

@@ -1,4 +1,4 @@
-"""How a client reaches a gateway: the one place that knows the WebSocket library. Tests put their own in between."""
+"""How a client reaches a gateway: the only file that knows the WebSocket library. Tests use their own Connector."""
 
 import asyncio
 import ssl
@@ -38,7 +38,7 @@ class UpgradeRefusedError(Exception):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What to connect to: the WebSocket URL, and how. A hook may put another `url` in its place."""
+    """The WebSocket URL and the options of a connection. A Connector may use another `url`."""
 
     url: str
     wants_batches: bool = False
@@ -57,10 +57,10 @@ class Connection(Protocol):
         """Send a text frame; waits while the other side reads too slowly. Raises ConnectionEndedError."""
 
     async def close(self) -> None:
-        """Close properly, or after 2 s without ceremony."""
+        """Close with a close frame; drop the connection after 2 s."""
 
     def abort(self) -> None:
-        """Cut it, without a word."""
+        """Drop the connection without a close frame."""
 
 
 Connector = Callable[[Target], Awaitable[Connection]]
@@ -68,7 +68,7 @@ Connector = Callable[[Target], Awaitable[Connection]]
 
 
 class WebSocket:
-    """A Connection by the `websockets` library, which answers pings while it is read from."""
+    """A Connection of the `websockets` library, which answers pings while the client reads."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -88,27 +88,27 @@ class WebSocket:
             raise _ended(error) from error
 
     async def close(self) -> None:
-        """Close properly, or after 2 s without ceremony."""
+        """Close with a close frame; drop the connection after 2 s."""
         await self._connection.close()
 
     def abort(self) -> None:
-        """Cut it."""
+        """Drop the connection."""
         self._connection.transport.abort()
 
 
 async def open_websocket(target: Target) -> Connection:
     """The usual Connector. Raises UpgradeRefusedError and OSError."""
-    # The library takes `ssl` only where it means something.
+    # The library accepts `ssl` only for `wss`.
     secured: dict[str, Any] = {} if target.tls is None else {"ssl": target.tls}
     try:
         connection = await dial(
             target.url,
-            # Frames of chat are too small for it, and it costs the server memory per connection.
+            # No compression: chat frames are too small, and compression costs the server memory per connection.
             compression=None,
             subprotocols=[Subprotocol(BATCHES)] if target.wants_batches else None,
             additional_headers=dict(target.headers),
             max_size=target.max_frame_bytes,
-            # The heartbeat is the server's; how this client notices a dead server is its state machine's.
+            # No pings: the server sends the heartbeat, and the state machine notices a dead server.
             ping_interval=None,
             open_timeout=None,
             close_timeout=_CLOSE_SECONDS,
@@ -126,7 +126,7 @@ async def open_websocket(target: Target) -> Connection:
 
 
 def _ended(error: ConnectionClosed) -> ConnectionEndedError:
-    # A close that began here, because of what the gateway sent, says nothing about what the gateway wants.
+    # When this client began the close, because of an invalid frame, the code says nothing about the gateway's wishes.
     if error.rcvd is None or (error.sent is not None and not error.rcvd_then_sent):
         reason = error.sent.reason if error.sent is not None else "the connection was lost"
         return ConnectionEndedError(NO_CLOSE_FRAME, reason)
@@ -134,12 +134,12 @@ def _ended(error: ConnectionClosed) -> ConnectionEndedError:
 
 
 def _seconds(value: str | None) -> float:
-    """`Retry-After`, when it is a number; a date is rare enough to be left to the backoff."""
+    """`Retry-After`, when it is a number; for a date the backoff decides."""
     return min(float(value), _MAX_RETRY_AFTER_SECONDS) if value is not None and value.isdecimal() else 0.0
 
 
 async def give_up_after(seconds: float, opening: Awaitable[Connection]) -> Connection:
-    """The connection. Raises OSError when the time is over, and what the Connector raises."""
+    """Open the connection. Raises OSError when the time is over, and the errors of the Connector."""
     try:
         async with asyncio.timeout(seconds):
             return await opening

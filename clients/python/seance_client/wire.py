@@ -26,7 +26,7 @@ from seance_client.events import (
 
 
 class MalformedFrameError(Exception):
-    """The gateway sent what no gateway of this protocol sends."""
+    """The gateway sent a frame that breaks the protocol."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -75,7 +75,7 @@ class Message(msgspec.Struct, frozen=True, tag="message", omit_defaults=True):
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Ask for a pong."""
+    """Ask the gateway for a pong."""
 
     id: int
 
@@ -145,7 +145,7 @@ def decode(payload: bytes | str) -> list[Envelope]:
 
 
 def content(envelope: Envelope) -> Content:
-    """What an object says. A type that nobody knows becomes Unknown. Raises MalformedFrameError."""
+    """The event of an object. An unknown type becomes Unknown. Raises MalformedFrameError."""
     try:
         return _CONTENTS.get(envelope.type, _unknown)(envelope)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
