@@ -26,7 +26,7 @@ down: | $(SEANCE) ## drain and stop everything; the data is kept
 status: | $(SEANCE) ## show the replicas, their own addresses and their state
 	@exec $(SEANCE) status
 
-scale: | $(SEANCE) ## while it runs: GATEWAYS=5, WORKERS=2
+scale: | $(SEANCE) ## scale the running cluster: GATEWAYS=5, WORKERS=2
 	@exec $(SEANCE) scale
 
 restart: | $(SEANCE) ## replace the gateways one by one
@@ -51,7 +51,7 @@ test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a par
 bench: $(VENV)/.bench ## measure beside the peers, 12 minutes; SCENARIO=fan-out for one, QUICK=1 for a short one
 	@exec $(VENV)/bin/python -m bench run $(if $(SCENARIO),--scenario $(SCENARIO))
 
-chaos: $(VENV)/.dev ## faults in the middle of load, 8 minutes; SEED=7 SCENARIO=jitter QUICK=1; `--list`: docs/reliability.md
+chaos: $(VENV)/.dev ## faults under load, 8 minutes; SEED=7 SCENARIO=jitter QUICK=1; `--list`: docs/reliability.md
 	@exec $(VENV)/bin/python -m tests.chaos
 
 conformance: $(VENV)/.dev ## the Autobahn test suite against the WebSocket codec; needs Python 2.7
@@ -63,7 +63,7 @@ fuzz: $(VENV)/.dev ## random input against the WebSocket codec and the commands;
 clean-data: | $(SEANCE) ## remove the data and logs of the stopped cluster
 	@exec $(SEANCE) clean-data
 
-# Made anew whenever what it is made from changed.
+# Made again whenever one of its sources has changed.
 $(VENV)/.cluster: requirements/cluster.txt pyproject.toml
 	@$(PYTHON) cluster/environment.py cluster
 
@@ -73,6 +73,6 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml
 $(VENV)/.bench: requirements/bench.txt pyproject.toml
 	@$(PYTHON) cluster/environment.py bench
 
-# For commands that are about what runs already: only made when there is none.
+# For commands on a running cluster: only made when there is no environment yet.
 $(SEANCE):
 	@$(PYTHON) cluster/environment.py cluster

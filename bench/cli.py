@@ -20,7 +20,7 @@ from bench.processes import divide_cores
 from bench.scenarios.stage import Stage
 from bench.targets import Outcome
 
-# Those with a textbook server beside the product.
+# The scenarios that measure the textbook server too.
 CHECKED = ("fan-out", "small-rooms", "memory")
 LOG_LINES = 8
 SCENARIOS = ("fan-out", "small-rooms", "worker", "memory", "join-storm", "latency", "scaling")
@@ -111,13 +111,13 @@ def run_scenario(name: str, *, is_quick: bool) -> Outcome:
 
 
 def _show_logs(folder: Path) -> None:
-    """What the servers said last: the reason of a failure often stands there."""
+    """Print the last lines of the servers' logs, which often have the reason of a failure."""
     for log in sorted(folder.glob("*.log")):
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         click.echo("\n".join((f"--- {log.name}", *(line[:500] for line in lines))), err=True)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends everything that was started here, in order."""
+    """SIGTERM ends all processes of the run, in order."""
     del number, frame
     sys.exit(128 + signal.SIGTERM)

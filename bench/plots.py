@@ -1,4 +1,4 @@
-"""The plots of the README, from stored outcomes: small PNG files."""
+"""The plots of README.md and docs/performance.md, from stored outcomes: small PNG files."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ Results = Mapping[str, Any]
 
 
 def draw(results: Mapping[str, Results], folder: Path) -> list[Path]:
-    """Draw what there are results for; the files."""
+    """Draw a plot for each stored result; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
         _draw_one(folder / f"{name}.png", plot, results)

@@ -1,4 +1,4 @@
-"""Server processes: pinned, started, measured by what the kernel says of them, and ended by their own ids."""
+"""Server processes: pinned, started, measured by the kernel's accounting, and ended by their process ids."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _STOP_SECONDS: Final = 15.0
 
 
 class Cores(msgspec.Struct, frozen=True):
-    """Which cores are for the servers, which for the load, and all of them for scenarios that pin nothing."""
+    """The cores of the servers, the cores of the load, and all cores for scenarios that pin nothing."""
 
     server: frozenset[int]
     load: frozenset[int]
@@ -38,7 +38,7 @@ def divide_cores() -> Cores:
 
 @contextlib.contextmanager
 def pinned(cores: frozenset[int]) -> Iterator[None]:
-    """What is started in here runs on these cores."""
+    """Processes started in this context run on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -57,7 +57,7 @@ class Server:
         self._log = log
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
-        """Return once it is ready. Raises RuntimeError with its log when it ends, or does not get there in 30 s."""
+        """Return once the process is ready. Raises RuntimeError with its log when it ends, or is not ready in 30 s."""
         deadline = time.monotonic() + _START_SECONDS
         while self._popen.poll() is None and time.monotonic() < deadline:
             if is_ready():
@@ -67,7 +67,7 @@ class Server:
         raise RuntimeError(f"{self.name} did not start (exit code {self._popen.poll()}): {said}")
 
     def stop(self) -> None:
-        """End it, by force if need be."""
+        """End the process, with SIGKILL when SIGTERM does not end it."""
         if self._popen.poll() is None:
             self._popen.terminate()
         try:
@@ -81,7 +81,7 @@ class Server:
         return cpu_seconds(self.pid)
 
     def resident_bytes(self) -> int:
-        """What it holds in memory."""
+        """The resident memory of the process."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
@@ -97,13 +97,13 @@ def launch(
 
 
 def launch_described(described: Launch, log: Path, cores: frozenset[int]) -> Server:
-    """Start a process that somebody else has described."""
+    """Start a process from its launch description."""
     with pinned(cores):
         return Server(described.name, start(described, log), log)
 
 
 def inherited() -> dict[str, str]:
-    """What a server needs of our environment, none of the product's settings among it."""
+    """The environment of a server, without the product's settings."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
     return {name: value for name, value in os.environ.items() if name in kept}
 

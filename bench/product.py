@@ -1,4 +1,4 @@
-"""The product as it is run: embedded Redis and Postgres, gateways and workers as processes of the `seance` command."""
+"""The product as in production: embedded Redis and Postgres, gateways and workers as processes of `seance`."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ class Backend(msgspec.Struct, frozen=True):
     database_url: str
 
     def environment(self, **settings: object) -> dict[str, str]:
-        """The variables of a gateway or worker; production, so that it logs JSON as it would there."""
+        """The variables of a gateway or worker; `production`, so that the process logs JSON."""
         return {
             "ENVIRONMENT": "production",
             "REDIS_URL": self.redis_url,
@@ -49,7 +49,7 @@ class Backend(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def running_backend(folder: Path, redis_cores: frozenset[int], every_core: frozenset[int]) -> Iterator[Backend]:
-    """Redis and Postgres with their data below `folder`; ended at the end."""
+    """Redis and Postgres with their data below `folder`; they end with the context."""
     with contextlib.ExitStack() as stack:
         redis = prepare_redis(folder)
         redis_server = launch_described(redis.launch, folder / "redis.log", redis_cores)
@@ -65,7 +65,7 @@ def running_backend(folder: Path, redis_cores: frozenset[int], every_core: froze
 
 @contextlib.contextmanager
 def running_gateways(backend: Backend, count: int, cores: frozenset[int], **settings: object) -> Iterator[Peer]:
-    """`count` gateways, ready; ended at the end."""
+    """`count` gateways, ready; they end with the context."""
     environment = backend.environment(**settings)
     with contextlib.ExitStack() as stack:
         servers: list[Server] = []
@@ -87,7 +87,7 @@ def start_worker(backend: Backend, cores: frozenset[int]) -> Server:
 
 
 def create_sessions(port: int, count: int, max_users: int) -> list[str]:
-    """Sessions without a spirit, made over REST; their ids."""
+    """Create sessions without a spirit over REST; returns their ids."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
     body = json.dumps({"name": "bench", "max_users": max_users, "spirit": False})
     try:

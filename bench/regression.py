@@ -16,7 +16,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(now: Mapping[str, Any], then: Mapping[str, Any], tolerance: float) -> Iterator[Comparison]:
-    """Hold each ratio that both runs have against the stored one; less is better."""
+    """Compare each ratio that both runs have with the stored one; less is better."""
     for name, stored in then.items():
         measured = now.get(name)
         if isinstance(stored, int | float) and isinstance(measured, int | float):

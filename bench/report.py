@@ -56,7 +56,7 @@ def measurement_tables(outcomes: Iterable[Outcome]) -> str:
 
 
 def put_between(text: str, table: str) -> str:
-    """The text with what stands between the two marks replaced. Raises ValueError without the marks."""
+    """The text with `table` between the two marks. Raises ValueError without the marks."""
     if BEGIN not in text or END not in text:
         raise ValueError("the page has no place for the table")
     before, rest = text.split(BEGIN, 1)
@@ -64,7 +64,7 @@ def put_between(text: str, table: str) -> str:
 
 
 def update(page: Path, table: str) -> bool:
-    """Replace the table in a page that has a place for it; whether it has."""
+    """Replace the text between the marks of a page; returns whether the page has the marks."""
     if not page.is_file() or BEGIN not in page.read_text(encoding="utf-8"):
         return False
     page.write_text(put_between(page.read_text(encoding="utf-8"), table), encoding="utf-8")
@@ -75,7 +75,7 @@ def number(value: float | None) -> str:
     """A value with about three digits."""
     if value is None:
         return "not measured"
-    if value >= 1000:  # noqa: PLR2004 - from here on the digits after the point are noise
+    if value >= 1000:  # noqa: PLR2004 - above this the digits after the point are noise
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -9,7 +9,7 @@ PERCENT = 100
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What the rounds of one measurement say; all in the unit of the values."""
+    """The summary of the rounds of one measurement, in the unit of the values."""
 
     median: float
     low: float
@@ -30,7 +30,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The least value that at least `percent` percent of all are not above (nearest rank). ValueError for none."""
+    """The least value with `percent` percent of all values at or below it (nearest rank). ValueError for none."""
     if not values:
         raise ValueError("there is nothing to rank")
     ordered = sorted(values)

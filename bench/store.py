@@ -43,7 +43,7 @@ def load(scenario: str) -> Stored | None:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on; no names of machines or folders."""
+    """The machine and the package versions; no names of machines or folders."""
     models = [line.partition(":")[2].strip() for line in _cpu_info() if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.machine(),
@@ -66,7 +66,7 @@ def _version(package: str) -> str | None:
 
 
 def _rounded(value: Any) -> Any:
-    """Four digits after the point are more than the noise leaves."""
+    """Round to four digits after the point; the noise is larger."""
     match value:
         case float():
             return round(value, 4)

@@ -1,4 +1,4 @@
-"""Targets: a measured value, what it must reach, and whether it does."""
+"""Targets: a measured value, its bound, and whether the value meets the bound."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ Operator = Literal["<=", ">=", "=="]
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One line of the target table; `value` is None when what it needs could not be measured, and so it isn't met."""
+    """One line of the target table; `value` is None when it could not be measured; then the target is not met."""
 
     name: str
     value: float | None
@@ -18,7 +18,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a scenario found: the last line of its output, as JSON."""
+    """The results of a scenario: the last line of its output, as JSON."""
 
     scenario: str
     results: dict[str, Any]
@@ -26,7 +26,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def evaluate(name: str, value: float | None, op: Operator, target: float) -> Target:
-    """Hold a value against its target."""
+    """Compare a value with its target."""
     return Target(name, None if value is None else round(value, 4), target, op, _is_met(value, op, target))
 
 

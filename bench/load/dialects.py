@@ -1,4 +1,4 @@
-"""What each server wants to hear: how a socket gets into its room, and how a message is published."""
+"""The protocol of each server: how a socket joins its room, and how a message is published."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ UPGRADED = b"\r\n\r\n"
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """One socket to be opened: where, into which room, as whom. `source` is the address it comes from."""
+    """One socket to open: address, room and user. `source` is the local address."""
 
     port: int
     room: str
@@ -19,19 +19,19 @@ class Seat(msgspec.Struct, frozen=True):
     host: str = "127.0.0.1"
     source: str = "127.0.0.1"
     is_publisher: bool = False
-    # Whether its deliveries count for the latency.
+    # Whether the deliveries of this socket count for the latency.
     is_timed: bool = False
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Something to send, and what must come back before the next step."""
+    """Bytes to send, and the answer that must come before the next step."""
 
     send: bytes
     expect: bytes
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """One server's language. `publish` takes the seat, the message's number and its text, and gives frames."""
+    """One server's protocol. `publish` takes the seat, the message's number and its text, and returns frames."""
 
     path: Callable[[Seat], str]
     steps: Callable[[Seat], list[Step]]
@@ -39,7 +39,7 @@ class Dialect(msgspec.Struct, frozen=True):
 
 
 def event(seat: Seat, number: int, text: str) -> bytes:
-    """What a publisher that sends whole events sends: as many bytes as one of the product's events has."""
+    """The event that a publisher of whole events sends: as many bytes as an event of the product has."""
     data = {
         "id": f"9c9b1c52-3f5a-4f0f-8b6e-{number:012}",
         "session_id": seat.room.ljust(36, "0")[:36],

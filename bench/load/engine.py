@@ -1,4 +1,4 @@
-"""The loop of one load process: raw epoll, no framework, so that its own cost does not limit what is measured."""
+"""The loop of one load process: raw epoll, no framework, so that the cost of the load does not limit the server."""
 
 import select
 import time
@@ -22,7 +22,7 @@ DRAIN_SECONDS: Final = 20.0
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How to publish: for so long, at so many messages a second or with so many messages under way."""
+    """How to publish: for how long, and at how many messages a second or with how many messages under way."""
 
     seconds: float
     rate: float | None = None
@@ -31,7 +31,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What one process published: messages of each room since the beginning, and this run's."""
+    """The messages that one process published: by room since the beginning, and in this run."""
 
     by_room: dict[str, int]
     messages: int
@@ -39,7 +39,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """What arrived in one process; everything that was sent, or it would have failed. Delays in nanoseconds."""
+    """The events that arrived in one process: all events, since a lost event ends the run. Delays in nanoseconds."""
 
     deliveries: int
     seconds: float
@@ -48,7 +48,7 @@ class Drained(msgspec.Struct, frozen=True):
 
 
 class Engine:
-    """The sockets of one process, and the commands that it carries out."""
+    """The sockets of one process, and the commands that the process executes."""
 
     def __init__(self, control: Connection) -> None:
         self._control = control
@@ -59,13 +59,13 @@ class Engine:
         self._undone = 0
 
     def serve(self) -> None:
-        """Carry out commands until there are no more; in between, go on answering pings."""
+        """Execute commands until there are no more; answer pings in between."""
         failure: Exception | None = None
         while True:
             try:
                 self._poll(1.0)
             except (CheckFailedError, OSError) as error:
-                failure = failure or error  # told as the answer to the next command
+                failure = failure or error  # reported as the answer to the next command
             while self._control.poll():
                 try:
                     name, arguments = self._control.recv()
@@ -85,7 +85,7 @@ class Engine:
     # Commands
 
     def connect(self, name: str, dialect: str, seats: list[Seat]) -> tuple[int, int]:
-        """Open these sockets; returns how many were let in, and how many turned away because the session was full."""
+        """Open these sockets; returns how many joined, and how many were refused because the session was full."""
         group = self._groups.setdefault(name, Group(name, DIALECTS[dialect]))
         refused_before, todo = group.refused, iter(seats)
         deadline = time.monotonic() + OPEN_SECONDS
@@ -102,7 +102,7 @@ class Engine:
         return len(seats) - refused, refused
 
     def publish(self, name: str, plan: Plan) -> Sent:
-        """Publish as planned, reading all the while."""
+        """Publish as planned, and read meanwhile."""
         group = self._groups[name]
         group.is_timed = plan.is_timed
         begin = now = time.perf_counter()
@@ -121,7 +121,7 @@ class Engine:
         return Sent(dict(group.sent), sent, published_until - begin)
 
     def drain(self, name: str, by_room: dict[str, int]) -> Drained:
-        """Read until every socket has had every message. Raises CheckFailedError when one does not get there."""
+        """Read until every socket has every message. Raises CheckFailedError when a message does not arrive."""
         group = self._groups[name]
         group.sent.update({room: number - group.sent[room] for room, number in by_room.items()})
         wanted = sum(group.sent[one.seat.room] - one.position for one in group.sockets) + group.received
@@ -132,7 +132,7 @@ class Engine:
                 raise CheckFailedError(f"{name}: {group.missing()}")
         seconds = time.perf_counter() - begin
         while (left := begin + seconds + _SETTLE_SECONDS - time.perf_counter()) > 0:
-            self._poll(left)  # whatever comes twice comes now
+            self._poll(left)  # a repeated event would arrive now
         if any(one.position != group.sent[one.seat.room] for one in group.sockets):
             raise CheckFailedError(f"{name}: {group.missing()}")
         drained = Drained(group.received, seconds, group.delays_ns, group.ack_delays_ns)
@@ -160,7 +160,7 @@ class Engine:
         one.sock.close()
 
     def _due(self, group: Group, plan: Plan, sent: int, passed_seconds: float, total: int | None) -> int:
-        """How many messages to publish now."""
+        """The number of messages to publish now."""
         if plan.rate is not None and total is not None:
             return min(int(passed_seconds * plan.rate) + 1, total) - sent
         sockets_each = max(len(group.sockets) // len(group.sizes), 1)

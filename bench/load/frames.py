@@ -1,11 +1,11 @@
-"""The client's side of RFC 6455, as far as a load generator needs it: bytes made once, nothing parsed."""
+"""The client's side of RFC 6455 that a load generator needs: frames made once, nothing parsed."""
 
 from base64 import b64encode
 from typing import Final
 
 _SHORT: Final = 126
 _MAX_16_BITS: Final = 0xFFFF
-# A mask of zeros is valid, and lets the client send what it has; the server's work is the same.
+# A mask of zeros is valid and changes no byte; the server's work is the same.
 _MASK: Final = b"\0\0\0\0"
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82

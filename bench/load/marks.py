@@ -1,7 +1,7 @@
-"""Marks inside the texts: each message carries its number in its room and when it was sent; every socket checks them.
+"""Marks inside the texts: each message has its number in its room and the time of sending; every socket checks both.
 
-A mark reads `~0000042:123456789!`. Marks are found by one regular expression over whatever a read gives, however the
-server frames or joins its events, so the check costs the same for every server, and about 1 µs.
+A mark reads `~0000042:123456789!`. One regular expression finds the marks in the bytes of a read, however the
+server frames or joins its events, so the check costs the same for every server: about 1 µs.
 """
 
 import re
@@ -13,12 +13,12 @@ _LONGEST_BYTES: Final = 40
 NUMBERS: Final = re.compile(rb"~(\d{7}):\d+!")
 TIMES: Final = re.compile(rb"~(\d{7}):(\d+)!")
 ACKS: Final = re.compile(rb'"type":"ack","id":(\d+)')
-# What the sockets of a room must see, in this order; it grows as needed.
+# The numbers that the sockets of a room must see, in this order; grows as needed.
 _expected: list[bytes] = []
 
 
 class CheckFailedError(Exception):
-    """An event was lost, repeated or out of order, or a socket was closed: no number of this run counts."""
+    """An event was lost, repeated or out of order, or a socket was closed: the run gives no result."""
 
 
 def text(number: int) -> str:
@@ -34,7 +34,7 @@ def unfinished(data: bytes) -> bytes:
 
 
 def check(found: list[bytes], position: int) -> int:
-    """The position after these marks. Raises CheckFailedError unless they are exactly the next ones."""
+    """The position after these marks. Raises CheckFailedError unless they have exactly the next numbers."""
     after = position + len(found)
     while len(_expected) < after:
         _expected.append(b"%07d" % len(_expected))
@@ -44,7 +44,7 @@ def check(found: list[bytes], position: int) -> int:
 
 
 def explain(found: list[int], position: int) -> str:
-    """What is wrong with these numbers, which should go on from `position`."""
+    """The error in these numbers, which should continue from `position`."""
     for expected, number in enumerate(found, position):
         if number < expected:
             return f"event {number} came again, or late: {expected} was next"

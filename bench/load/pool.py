@@ -1,4 +1,4 @@
-"""The load processes, and the runs that they carry out together."""
+"""The load processes, and the runs that they execute together."""
 
 import contextlib
 import multiprocessing
@@ -20,7 +20,7 @@ _REPLY_SECONDS = 180.0
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run: everything that was published reached every socket, once and in order."""
+    """One run: every published message reached every socket, once and in order."""
 
     messages: int
     deliveries: int
@@ -31,15 +31,15 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Load:
-    """Several load processes as one."""
+    """Several load processes with the interface of one."""
 
     def __init__(self, controls: Sequence[Connection]) -> None:
         self._controls = controls
-        # How many publishers of each group are in each process.
+        # The number of publishers of each group in each process.
         self._publishers: dict[str, list[int]] = {}
 
     def connect(self, name: str, dialect: str, seats: Sequence[Seat]) -> tuple[int, int]:
-        """Open sockets; how many were let in, and how many turned away. Raises CheckFailedError."""
+        """Open sockets; returns how many joined and how many were refused. Raises CheckFailedError."""
         shares = self._shares(seats)
         before = self._publishers.get(name, [0] * len(shares))
         self._publishers[name] = [
@@ -49,7 +49,7 @@ class Load:
         return sum(let_in for let_in, _ in replies), sum(refused for _, refused in replies)
 
     def run(self, name: str, plan: Plan) -> Run:
-        """Publish, and wait until all has arrived. Raises CheckFailedError unless every socket got every event."""
+        """Publish, and wait for all events. Raises CheckFailedError unless every socket got every event."""
         sent: list[Sent] = self._ask("publish", [(name, share) for share in self._divided(name, plan)])
         by_room: dict[str, int] = {}
         for share in sent:
@@ -108,7 +108,7 @@ class Load:
 
 @contextlib.contextmanager
 def running_load(count: int, cores: frozenset[int]) -> Iterator[Load]:
-    """So many load processes, but at most 4, on these cores; ended at the end."""
+    """Load processes on these cores, at most 4; they end with the context."""
     context = multiprocessing.get_context("spawn")
     controls: list[Connection] = []
     processes = []

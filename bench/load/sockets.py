@@ -1,4 +1,4 @@
-"""One socket of the load, and a group of them: everything that is connected to one server."""
+"""One socket of the load, and the group of all sockets to one server."""
 
 import socket
 from collections import Counter, deque
@@ -14,7 +14,7 @@ _PROTOCOL_SWITCHED: Final = b"HTTP/1.1 101"
 
 
 class Socket:
-    """A non-blocking socket; `position` is how many events it has had, all in order."""
+    """A non-blocking socket; `position` is the number of events that it got, all in order."""
 
     __slots__ = ("carry", "fd", "group", "opening", "out", "position", "receive", "seat", "sock")
 
@@ -32,11 +32,11 @@ class Socket:
         self.carry = b""
         hello = upgrade(group.dialect.path(seat), seat.port)
         self.opening: deque[Step] | None = deque((Step(hello, UPGRADED), *group.dialect.steps(seat)))
-        # Goes out as soon as the connection stands.
+        # Sent as soon as the connection is open.
         self.out = hello
 
     def take_opening(self, data: bytes) -> bool:
-        """Take what the server answers while it lets the socket in; True once it is in or turned away."""
+        """Handle the server's answers to the join; True once the socket has joined or was refused."""
         assert self.opening is not None
         self.carry += data
         while self.opening:
@@ -53,7 +53,7 @@ class Socket:
         return True
 
     def send(self, data: bytes) -> None:
-        """Send now, or keep what the socket does not take."""
+        """Send now, and keep the bytes that the socket does not take."""
         if self.out:
             self.out += data
             return
@@ -64,13 +64,13 @@ class Socket:
         self.out = data[sent:]
 
     def flush(self) -> None:
-        """Send what was kept."""
+        """Send the kept bytes."""
         waiting, self.out = self.out, b""
         if waiting:
             self.send(waiting)
 
     def answer(self, data: bytes) -> None:
-        """Answer a ping that came alone; a close frame is a failure."""
+        """Answer a ping that came in its own read; a close frame is a failure."""
         if data[0] == _PING and len(data) <= _LONGEST_CONTROL:
             self.send(pong(data[2:]))
         elif b'"type":"error"' in data or b"-ERR" in data or data[0] == 0x88:  # noqa: PLR2004 - a close frame
@@ -99,7 +99,7 @@ class Group:
         """The socket is in its room."""
         one.opening = None
         one.carry = b""
-        # What was published before is not for this one.
+        # Messages published before the join are not for this socket.
         one.position = self.sent[one.seat.room]
         self.sockets.append(one)
         self.sizes[one.seat.room] += 1
@@ -107,7 +107,7 @@ class Group:
             self.publishers.append(one)
 
     def missing(self) -> str:
-        """Who has not had everything, in words."""
+        """The sockets that lack events, as text."""
         late = [one for one in self.sockets if one.position != self.sent[one.seat.room]]
         some = ", ".join(f"{one.seat.name} {one.position}/{self.sent[one.seat.room]}" for one in late[:3])
         return f"{len(late)} of {len(self.sockets)} sockets miss events: {some}"

@@ -1,1 +1,1 @@
-"""The servers beside which the product is measured, and how each is started."""
+"""The servers that the product is compared with, and how each is started."""

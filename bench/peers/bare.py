@@ -1,4 +1,4 @@
-"""The floor: whatever one socket sends is written to every socket, one `transport.write` each, and nothing else.
+"""The least possible cost: writes each message to every socket, one `transport.write` each, and nothing else.
 
 Run as `python -m bench.peers.bare PORT`. The frame arrives unmasked in effect (the load masks with zeros), so the
 server only has to cut the client's header and put its own in front.
@@ -18,7 +18,7 @@ _HEADER = 8  # 0x81, 0xFE, two bytes of length, four of mask: every message here
 class Bare(asyncio.Protocol):
     """One socket."""
 
-    sockets: "set[Bare]" = set()  # noqa: RUF012 - all there are, on purpose
+    sockets: "set[Bare]" = set()  # noqa: RUF012 - shared by all instances on purpose
 
     def __init__(self) -> None:
         self.is_open = False
@@ -46,7 +46,7 @@ class Bare(asyncio.Protocol):
         self.rest = data[start:]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gone."""
+        """Forget the socket."""
         del exc
         self.sockets.discard(self)
 

@@ -1,4 +1,4 @@
-"""How each peer is installed and started; one that can't be is skipped, with the reason."""
+"""How each peer is installed and started; a peer that can't run is skipped, with the reason."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from cluster.process.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOCKET_IO = Path(__file__).parent / "socketio"
-# Not in git: the programs that are built here.
+# Not in git: the programs built on this machine.
 PROGRAMS = ROOT / "bench" / ".programs"
 CENTRIFUGO = ("github.com/centrifugal/centrifugo/v5", "v5.4.9")
 _INSTALL_SECONDS = 900
@@ -90,7 +90,7 @@ def _start(name: str, kind: _Kind, place: Place, count: int) -> Peer:
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections on this loopback port."""
+    """Whether a process accepts connections on this loopback port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

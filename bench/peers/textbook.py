@@ -1,4 +1,4 @@
-"""The textbook server, honest and competent: Starlette, a set of sockets per room, redis-py's pub/sub, a send loop.
+"""The textbook server, written with care: Starlette, a set of sockets per room, redis-py's pub/sub, a send loop.
 
 Run as `python -m bench.peers.textbook PORT REDIS_URL`. It keeps no seq, no log and no stream.
 """
@@ -47,7 +47,7 @@ class Rooms:
                 await self._pubsub.unsubscribe(f"room:{room}")
 
     async def publish(self, room: str, event: dict[str, Any]) -> None:
-        """Send to the room's sockets, on whatever server they are."""
+        """Send to the room's sockets, on every server."""
         await self._redis.publish(f"room:{room}", json.dumps(event))
 
     async def relay(self) -> None:
@@ -104,7 +104,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 def main(port: int, redis_url: str) -> None:
-    """Serve on loopback with what makes uvicorn fastest, and pings off like everyone here."""
+    """Serve on loopback with uvicorn's fastest parts, and without pings, like all peers."""
     app = Starlette(routes=[WebSocketRoute("/ws/{room}", endpoint)], lifespan=lifespan)
     app.state.redis_url = redis_url
     uvicorn.run(

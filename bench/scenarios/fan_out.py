@@ -1,4 +1,4 @@
-"""fan-out: one session, 500 sockets; 50 events a second (nothing can be joined), and as many as it takes."""
+"""fan-out: one session, 500 sockets; 50 events a second (no two events share a write), and at saturation."""
 
 from contextlib import ExitStack
 
@@ -11,7 +11,7 @@ from bench.targets import Outcome, evaluate
 NAME = "fan-out"
 SOCKETS = 500
 RATE = 50
-# Those that join events while more are waiting may have more waiting; for the others it would only take longer.
+# Servers that join waiting events may have more of them waiting; for the others more would only take longer.
 JOINING = {"seance", "nats", "centrifugo"}
 REQUIRED = ("bare", "textbook", "nats", "socket.io")
 MORE = ("python-socketio", "centrifugo")

@@ -1,4 +1,4 @@
-"""join-storm: everyone comes at once; joins for each CPU second of one gateway, with capacity and roster exact."""
+"""join-storm: all clients join at once; joins per CPU second of one gateway, with exact capacity and roster."""
 
 from contextlib import ExitStack
 
@@ -12,9 +12,9 @@ from bench.targets import Outcome, evaluate
 
 NAME = "join-storm"
 ROOM_SOCKETS = 6
-# One session in so many gets twice as many visitors as it has seats.
+# Every n-th session gets twice as many visitors as it has seats.
 CROWDED_EVERY = 20
-# The seats of a storm that is over are not freed during the next one.
+# Longer than a storm, so that seats of one storm are not freed during the next.
 GRACE_SECONDS = 600
 
 
@@ -36,14 +36,14 @@ def run(stage: Stage) -> Outcome:
     summary = summarise(joins_per_second)
     targets = [
         evaluate("joins per CPU second of one gateway", summary.median, ">=", 1500),
-        evaluate("storms with exact capacity and roster", 1.0, "==", 1),  # any other would have failed the run
+        evaluate("storms with exact capacity and roster", 1.0, "==", 1),  # any other outcome would have failed the run
     ]
     results = {"unit": "joins per CPU second", "rooms": rooms, "joins_per_cpu_second": summary}
     return Outcome(NAME, results, targets)
 
 
 def _storm(stage: Stage, server: Server, port: int, rooms: int) -> tuple[int, float]:
-    """Everyone comes; returns the joins and the gateway's CPU seconds."""
+    """All clients join; returns the joins and the gateway's CPU seconds."""
     sessions = create_sessions(port, rooms, ROOM_SOCKETS)
     seats, surplus = _visitors(sessions, port)
     before = server.cpu_seconds()
@@ -58,7 +58,7 @@ def _storm(stage: Stage, server: Server, port: int, rooms: int) -> tuple[int, fl
 
 
 def _visitors(sessions: list[str], port: int) -> tuple[list[Seat], int]:
-    """Interleaved, so that the visitors of a session compete; and how many of them can't have a seat."""
+    """The visitors, interleaved so that those of a session compete; and how many of them can't get a seat."""
     seats = [Seat(port, session, f"user-{place}") for place in range(ROOM_SOCKETS) for session in sessions]
     crowded = sessions[::CROWDED_EVERY]
     extra = [Seat(port, session, f"extra-{place}") for place in range(ROOM_SOCKETS) for session in crowded]

@@ -1,4 +1,4 @@
-"""latency: from sending a message to having it on the other gateway, and to its ack, at half of saturation."""
+"""latency: from sending a message to its arrival from the other gateway, and to its ack, at half of saturation."""
 
 from bench.load.engine import Plan
 from bench.load.pool import Run
@@ -12,7 +12,7 @@ IS_PINNED = False
 ROOMS = Rooms(count=200, sockets=6, gateways=2)
 PEERS = ("textbook", "socket.io")
 PERCENTS = (50, 90, 99, 99.9)
-# Messages under way while saturation is looked for.
+# Messages under way during the search for saturation.
 WINDOW = 400
 NANOSECONDS_PER_MS = 1e6
 

@@ -1,4 +1,4 @@
-"""memory: what an idle joined socket holds of a gateway's resident memory, sockets in sessions of 6."""
+"""memory: the resident memory of a gateway per idle joined socket, in sessions of 6."""
 
 import time
 from contextlib import ExitStack
@@ -17,14 +17,14 @@ WARM_ROOMS = 50
 PEERS = ("textbook", "nats", "socket.io")
 SETTLE_SECONDS = 1.0
 KIB = 1024
-# Linux lets an address have some 28 000 outgoing ports towards one server; several addresses leave room.
+# Linux gives an address about 28 000 outgoing ports towards one server; so the load uses several addresses.
 SOURCES = tuple(f"127.0.0.{number}" for number in range(1, 5))
 
 
 def run(stage: Stage) -> Outcome:
     """Fill each server in turn, the product first. Raises CheckFailedError."""
     sockets = stage.pick(10_000, 2_000)
-    # In QUICK only those of the targets.
+    # QUICK measures only the peers of the targets.
     names = PEERS[:2] if stage.is_quick else PEERS
     per_socket: dict[str, list[float]] = {}
     with ExitStack() as stack:
@@ -49,7 +49,7 @@ def _fill(stage: Stage, one: Contender, sockets: int) -> float:
     before = _settled(server)
     connected = _connect(stage, one, rooms, "cold")
     after = _settled(server)
-    # Idle, but alive: each room gets a message.
+    # The sockets are idle but alive: each room gets a message.
     stage.load.run(one.name, Plan(1.0, rate=rooms + WARM_ROOMS))
     stage.load.close(one.name)
     return (after - before) / KIB / connected

@@ -28,7 +28,7 @@ class Rivals(msgspec.Struct, frozen=True):
 
 @contextmanager
 def running_rivals(stage: Stage, rooms: Rooms, peers: Sequence[str]) -> Iterator[Rivals]:
-    """The product and these peers with as many servers each; every server on whatever core is free."""
+    """The product and these peers with as many servers each; no server pinned to a core."""
     every = stage.cores.every
     with ExitStack() as stack:
         backend = stack.enter_context(running_backend(stage.folder, every, every))

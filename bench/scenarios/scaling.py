@@ -1,4 +1,4 @@
-"""scaling: the same rooms on 1, 2 and 4 gateways; what a delivery costs with each, Redis included."""
+"""scaling: the same rooms on 1, 2 and 4 gateways; the cost of a delivery with each, Redis included."""
 
 from contextlib import ExitStack
 
@@ -14,8 +14,8 @@ from bench.targets import Outcome, evaluate
 NAME = "scaling"
 IS_PINNED = False
 GATEWAYS = (1, 2, 4)
-# Many sockets in a room are what makes a room need several gateways. Small rooms are shown beside, without a target:
-# there each event costs a relay to every gateway for one or two sockets.
+# Rooms with many sockets are the reason to use several gateways. Small rooms are measured too, without a target:
+# each of their events costs a relay to every gateway for one or two sockets.
 LARGE, SMALL = (10, 100), (200, 6)
 DELIVERIES_PER_SECOND = 24_000
 
@@ -51,7 +51,7 @@ def _fill(stage: Stage, cluster: Contender, size: str, shape: tuple[int, int]) -
     count, sockets = shape
     ports = cluster.peer.ports
     rooms = Rooms(count, sockets, len(ports))
-    # Each group of sockets has a name of its own in the load.
+    # Each group of sockets has its own name in the load.
     peer = msgspec.structs.replace(cluster.peer, name=f"{size} rooms on {len(ports)}")
     one = Contender(peer, "seance", cluster.path)
     names = create_sessions(ports[0], rooms.count, rooms.sockets)

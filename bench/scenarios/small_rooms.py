@@ -7,7 +7,7 @@ from bench.statistics import Summary
 from bench.targets import Outcome, Target, evaluate
 
 NAME = "small-rooms"
-IS_PINNED = False  # three servers and the load share the cores as they would
+IS_PINNED = False  # not pinned: three servers and the load share the cores
 ROOMS = Rooms(count=200, sockets=6, gateways=2)
 RATES = (500, 1500, 4000)
 PEERS = ("textbook", "socket.io")

@@ -1,4 +1,4 @@
-"""What every scenario is given, and the measuring they share: CPU of every server in the path, around a checked run."""
+"""The arguments of every scenario, and the shared measurement: CPU of all servers in the path, around a checked run."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ PROMPT_SECONDS = 0.5
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """One scenario's surroundings."""
+    """The arguments of one scenario."""
 
     folder: Path
     cores: Cores
@@ -37,7 +37,7 @@ class Stage(msgspec.Struct, frozen=True):
         print(f"  {time.monotonic() - self.began_at:6.1f} s  {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress
 
     def pick(self, full: Any, quick: Any) -> Any:
-        """The one or the other."""
+        """The first value in a full run, the second with QUICK."""
         return quick if self.is_quick else full
 
 
@@ -63,12 +63,12 @@ class Measured(msgspec.Struct, frozen=True):
 
     @property
     def keeps_up(self) -> bool:
-        """Whether it delivered as fast as was published."""
+        """Whether the server delivered as fast as the load published."""
         return self.drain_seconds < PROMPT_SECONDS and (self.offered is None or self.rate >= KEEPS_UP * self.offered)
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """A server that takes part, and what counts as its path."""
+    """A server that takes part, and the processes in its path."""
 
     peer: Peer
     dialect: str
@@ -76,12 +76,12 @@ class Contender(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What it is called in the tables."""
+        """The server's name in the tables."""
         return self.peer.name
 
 
 def contender(peer: Peer, backend: Backend) -> Contender:
-    """The peer with Redis in its path, if it uses it."""
+    """The peer, with Redis in its path if the peer uses Redis."""
     return Contender(peer, peer.name, (*peer.servers, *((backend.redis,) if peer.uses_redis else ())))
 
 
@@ -89,7 +89,7 @@ def contender(peer: Peer, backend: Backend) -> Contender:
 def started(
     stage: Stage, backend: Backend, names: Sequence[str], cores: frozenset[int], count: int = 1
 ) -> Iterator[tuple[list[Contender], dict[str, str]]]:
-    """These peers, running, and those that can't run with the reasons; ended at the end."""
+    """The running peers, and the reasons of peers that can't run; the peers end with the context."""
     place = Place(stage.folder, cores, backend.redis_url)
     skipped: dict[str, str] = {}
     with ExitStack() as stack:
@@ -116,7 +116,7 @@ def measure(load: Load, one: Contender, plan: Plan) -> tuple[Measured, Run]:
 
 
 def measure_or_drop(stage: Stage, one: Contender, plan: Plan, failed: dict[str, str]) -> Measured | None:
-    """The same for whoever has not failed yet; a peer that does fail takes no further part. Raises for the product."""
+    """The same for each server that has not failed yet; a failed peer takes no further part. Raises for the product."""
     if one.name in failed:
         return None
     try:

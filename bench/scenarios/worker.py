@@ -1,4 +1,4 @@
-"""worker: from full partition streams into Postgres, beside a bare COPY of the same rows into such a table."""
+"""worker: from full partition streams into Postgres, beside a bare COPY of the same rows into an equal table."""
 
 import asyncio
 import time
@@ -75,7 +75,7 @@ def run(stage: Stage) -> Outcome:
 
 
 def _fill(client: "redis.Redis", sessions: Sequence[str], seqs: range) -> None:
-    """As the gateways' script leaves them: the events of all sessions, interleaved."""
+    """Fill the streams as the gateways' script does: the events of all sessions, interleaved."""
     script = client.register_script(_FILL)
     for partition in range(PARTITIONS):
         prefix = f"seance:{{{partition}}}:"
@@ -86,7 +86,7 @@ def _fill(client: "redis.Redis", sessions: Sequence[str], seqs: range) -> None:
 
 
 def _drain(stage: Stage, backend: Backend, client: "redis.Redis", messages: int) -> float:
-    """Messages a second, from the last moment at which none was read to the first at which all are acknowledged."""
+    """Messages a second, from the last poll before the first read to the first poll at which all are acknowledged."""
     worker = start_worker(backend, stage.cores.every)
     try:
         begin = _wait(worker, client, lambda left: left < messages)
@@ -97,7 +97,7 @@ def _drain(stage: Stage, backend: Backend, client: "redis.Redis", messages: int)
 
 
 def _wait(worker: Server, client: "redis.Redis", is_over: Any) -> float:
-    """When it was over, and before the poll that showed it when it is about the beginning."""
+    """The time just after the last poll that found `is_over` false."""
     deadline = time.monotonic() + LONGEST_SECONDS
     before = time.monotonic()
     while not is_over(_left(client)):
@@ -109,7 +109,7 @@ def _wait(worker: Server, client: "redis.Redis", is_over: Any) -> float:
 
 
 def _left(client: "redis.Redis") -> int:
-    """Entries that are not acknowledged; a stream whose group is not there yet has all of its entries left."""
+    """Unacknowledged entries; in a stream without its group all entries count."""
     pipeline = client.pipeline(transaction=False)
     for partition in range(PARTITIONS):
         pipeline.xinfo_groups(f"seance:{{{partition}}}:events")
@@ -147,7 +147,7 @@ async def _copy(database_url: str, sessions: Sequence[str], seqs: range) -> floa
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute("DROP TABLE IF EXISTS bench_copy")
-        # Constraints and indexes come along, foreign keys do not.
+        # LIKE copies constraints and indexes, and no foreign keys.
         await connection.execute("CREATE TABLE bench_copy (LIKE messages INCLUDING ALL)")
         await connection.execute("ALTER TABLE bench_copy ADD FOREIGN KEY (session_id) REFERENCES sessions")
         begin = time.monotonic()

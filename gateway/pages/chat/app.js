@@ -1,4 +1,4 @@
-// Begins the page: the address says which session, what is remembered says whether one is in it already.
+// Starts the page: the address names the session; the stored memory tells whether this tab has joined already.
 
 import { door } from "./door.js";
 import { one } from "./dom.js";
@@ -6,23 +6,23 @@ import { home, idIn } from "./home.js";
 import * as memory from "./memory.js";
 import { Room } from "./room.js";
 
-/** Join with a name, as somebody new. */
+/** Join with a name, as a new user. */
 async function enter({ session, name, password }) {
   memory.keepName(name);
   const room = new Room(session.id, { name, password });
   await room.enter();
-  // Without a `hashchange`: this page is in the room already.
+  // Without a `hashchange` event: the page shows the room already.
   history.replaceState(null, "", `/chat#${session.id}`);
 }
 
-/** Come back after a reload; at the door when the place is gone. */
+/** Come back after a reload; show the door when the seat is gone. */
 async function comeBack(sessionId, known) {
   const room = new Room(sessionId, { known });
   room.show();
   try {
     await room.enter();
   } catch {
-    // The room says why.
+    // The room shows the reason.
   }
 }
 
@@ -38,7 +38,7 @@ function begin() {
   else door(sessionId, enter);
 }
 
-// Another link pasted into the address bar: begin anew, unless somebody is in a room, who would fall out of it.
+// Another link pasted into the address bar: start again, unless the page is in a room, which the user would lose.
 addEventListener("hashchange", () => {
   if (one("#room").hidden) begin();
   else location.reload();

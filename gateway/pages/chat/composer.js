@@ -1,4 +1,4 @@
-// Where one writes: Enter sends, Shift+Enter begins a line; tells the others that somebody is typing.
+// The input of messages: Enter sends, Shift+Enter begins a line; tells the others that this user is typing.
 
 import { lengthOf } from "/chat/client/index.js";
 
@@ -14,7 +14,7 @@ export class Composer {
   #left = one("#left");
   #toldAt = -Infinity;
 
-  /** `send(text)` and `typing()` are what it does. */
+  /** `send(text)` sends a message, `typing()` tells the others that this user is typing. */
   constructor(send, typing) {
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -28,7 +28,7 @@ export class Composer {
       this.focus();
     });
     this.#text.addEventListener("keydown", (event) => {
-      // While a word is being composed Enter belongs to the input method.
+      // While an input method composes a word, Enter belongs to the input method.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.#form.requestSubmit();
@@ -56,7 +56,7 @@ export class Composer {
     this.#left.textContent = left < 0 ? `${-left} too many` : left <= WARN_AT ? `${left} left` : "";
     this.#left.classList.toggle("bad", left < 0);
     this.#text.setAttribute("aria-invalid", String(left < 0));
-    // Grows with its text; CSS keeps it within bounds.
+    // The field grows with its text; CSS limits the height.
     this.#text.style.height = "auto";
     this.#text.style.height = `${this.#text.scrollHeight + 2}px`;
   }

@@ -1,6 +1,6 @@
-// Small things for building the page. Texts of people only ever become text nodes.
+// Functions that build the page. Texts of people become text nodes only.
 
-/** The element of this selector, which has to be there. */
+/** The element of this selector; throws when there is none. */
 export function one(selector, root = document) {
   const found = root.querySelector(selector);
   if (found === null) throw new Error(`nothing matches ${selector}`);
@@ -16,16 +16,16 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Something that a person wrote: its direction is its own, and does not reach beyond it. */
+/** A text of a person: with its own direction, isolated from the surrounding text. */
 export const written = (text, className = "") => make("bdi", { className, textContent: text });
 
-/** Show exactly one of the views, and put the focus where reading begins. */
+/** Show exactly one of the views, and put the focus on its first element to read. */
 export function show(id, focus = null) {
   for (const view of ["home", "door", "room"]) one(`#${view}`).hidden = view !== id;
   (focus ?? one(`#${id} h1`)).focus();
 }
 
-/** What is wrong, in a form's alert; `field` is marked and gets the focus. Null clears all of it. */
+/** Show a problem in a form's alert; `field` is marked and gets the focus. Null clears alert and mark. */
 export function complain(form, message, field = null) {
   const alert = one(".alert", form);
   alert.textContent = message ?? "";
@@ -36,7 +36,7 @@ export function complain(form, message, field = null) {
   input?.focus();
 }
 
-/** Run the work of a form, which can't be sent again meanwhile. */
+/** Run the work of a form; meanwhile the form can't be sent again. */
 export async function busy(form, work) {
   const button = one("button", form);
   if (button.getAttribute("aria-disabled") === "true") return;
@@ -50,7 +50,7 @@ export async function busy(form, work) {
   }
 }
 
-/** Ask something; whether the answer is yes. */
+/** Ask a question; resolves with whether the answer is yes. */
 export function ask(question, details, yes) {
   const dialog = one("#ask");
   one("h2", dialog).textContent = question;
@@ -64,7 +64,7 @@ export function ask(question, details, yes) {
   });
 }
 
-/** Put a text on the clipboard. Browsers without a secure connection know only the old way. */
+/** Put a text on the clipboard. Without a secure connection browsers have only `execCommand`. */
 export async function copy(text) {
   if (navigator.clipboard) {
     await navigator.clipboard.writeText(text);

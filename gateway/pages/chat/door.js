@@ -1,4 +1,4 @@
-// The door of a session: who one is, and the password when there is one.
+// The door of a session: asks for the name, and for the password when the session has one.
 
 import { BadJoinError, NameTakenError, Rest, UnauthorizedError } from "/chat/client/index.js";
 
@@ -6,7 +6,7 @@ import { busy, complain, one, show } from "./dom.js";
 import * as memory from "./memory.js";
 import * as words from "./words.js";
 
-/** Show it. `enter({session, name, password})` is called to join, and rejects when that can't be. */
+/** Show the door. `enter({session, name, password})` joins, and rejects when the join fails. */
 export async function door(sessionId, enter) {
   const form = one("#door form");
   const { name, password } = form.elements;

@@ -7,13 +7,13 @@ import * as memory from "./memory.js";
 import * as words from "./words.js";
 
 const ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
-// The API's fields as the form calls them.
+// The API's fields → the form's fields.
 const FIELDS = { name: "title", max_users: "seats", password: "password" };
 
-/** The session's id in what somebody pasted, or null. */
+/** The session's id in a pasted text, or null. */
 export const idIn = (text) => ID.exec(text)?.[0].toLowerCase() ?? null;
 
-/** Show it. `start({session, name, password})` is called when a session was made, `open(id)` when one is to be opened. */
+/** Show the view. `start({session, name, password})` is called with a new session, `open(id)` with an existing one. */
 export function home(start, open) {
   const create = one("#create");
   const find = one("#find");
@@ -49,7 +49,7 @@ export function home(start, open) {
 
 let last = { wanted: null, session: null };
 
-/** The session; the same one when it was made before, but could not be joined. */
+/** Create the session; the same session again when an earlier try created it and could not join. */
 async function created(fields) {
   const wanted = JSON.stringify(fields);
   if (last.wanted !== wanted) last = { wanted, session: await new Rest(location.origin).createSession(fields) };

@@ -1,7 +1,7 @@
-// What outlives a reload of the page: who one is in a session, the place in it, its last messages, and the host token.
+// What survives a reload of the page: the user's token, the position, the last messages, and the host token.
 
 const TAIL = 100;
-// A page that goes writes at once; a crash costs so much at most, of place and transcript alike.
+// A page that is left writes at once; a crash loses at most the changes of this time, position and transcript alike.
 const WRITE_MS = 200;
 const keyOf = (sessionId) => `seance:${sessionId}`;
 const hostKeyOf = (sessionId) => `seance:host:${sessionId}`;
@@ -18,18 +18,18 @@ function write(key, value) {
   try {
     sessionStorage.setItem(key, JSON.stringify(value));
   } catch {
-    // Storage is full or forbidden: a reload will begin anew, all else works.
+    // Storage is full or forbidden: a reload will start again, everything else works.
   }
 }
 
 export const hostToken = (sessionId) => read(hostKeyOf(sessionId));
 export const keepHostToken = (sessionId, token) => write(hostKeyOf(sessionId), token);
 
-/** The name that was used last, in any session of this tab. */
+/** The last name used in any session of this tab. */
 export const lastName = () => read("seance:name") ?? "";
 export const keepName = (name) => write("seance:name", name);
 
-/** What is known of a session from before the reload, or null: `{token, position, tail, pending}`. */
+/** The stored memory of a session from before the reload, or null: `{token, position, tail, pending}`. */
 export const recall = (sessionId) => read(keyOf(sessionId));
 
 export function forget(sessionId) {
@@ -37,8 +37,8 @@ export function forget(sessionId) {
 }
 
 /**
- * Keeps a session's memory in step: place, last messages and what is unsent are written together, so that a reload at
- * any moment finds a transcript that ends exactly where the resume begins.
+ * Stores a session's memory: position, last messages and unsent messages are written together, so that after a reload
+ * at any moment the transcript ends exactly where the resume begins.
  */
 export class Memory {
   #sessionId;
@@ -53,7 +53,7 @@ export class Memory {
     addEventListener("pagehide", () => this.save());
   }
 
-  /** Something changed; many changes shortly after each other are written once. */
+  /** Store a change soon; several changes within a short time are written once. */
   changed() {
     this.#timer ??= setTimeout(() => this.save(), WRITE_MS);
   }
@@ -66,7 +66,7 @@ export class Memory {
     write(keyOf(this.#sessionId), { ...rest, tail: tail.slice(-TAIL) });
   }
 
-  /** There is nothing to come back to. */
+  /** Forget the session: a reload can't come back. */
   end() {
     this.#isOver = true;
     clearTimeout(this.#timer);

@@ -1,10 +1,10 @@
-// Messages that are not delivered yet: shown below the conversation until they stand in it.
+// Messages that are not delivered yet: shown below the conversation until they are part of it.
 
 import { UnconfirmedError } from "/chat/client/index.js";
 
 import { make, one } from "./dom.js";
 
-// As long as a repetition with the same key is harmless.
+// How long a repetition with the same key is harmless.
 const SAFE_MS = 270_000;
 const UNCERTAIN = "It may have been delivered, or not.";
 
@@ -14,14 +14,14 @@ function newKey() {
 
 export class Pending {
   #list = one("#pending");
-  // {key, text, at, epoch, element, hasCome, isFailed}, in the order in which they were said.
+  // {key, text, at, epoch, element, hasCome, isFailed}, in the order of sending.
   #messages = [];
   #client;
   #changed;
-  // What an earlier page left unsent goes first, once it is known whether it may: until then everything waits.
+  // Unsent messages of an earlier page go first, once it is known whether a repetition is safe; until then all wait.
   #isHeld;
 
-  /** `changed()` is called when a reload would have something else to remember; `left`: what an earlier page left unsent. */
+  /** `changed()` is called when the memory has to be stored again; `left`: the unsent messages of an earlier page. */
   constructor(client, changed, left = []) {
     this.#client = client;
     this.#changed = changed;
@@ -29,17 +29,17 @@ export class Pending {
     for (const message of left) this.#add({ ...message, mayHaveCome: true });
   }
 
-  /** What a reload has to remember. */
+  /** The part of the memory that a reload needs. */
   get unsent() {
     return this.#messages.map(({ key, text, at, epoch }) => ({ key, text, at, epoch }));
   }
 
-  /** Say something. */
+  /** Send a message. */
   send(text) {
     this.#add({ key: newKey(), text, at: Date.now(), epoch: this.#client.position?.epoch ?? null });
   }
 
-  /** There is a connection: what an earlier page left unsent is repeated, as long as it can't become two. */
+  /** Connected: repeat the unsent messages of an earlier page, as long as a repetition is safe. */
   release() {
     if (!this.#isHeld) return;
     this.#isHeld = false;
@@ -50,7 +50,7 @@ export class Pending {
     }
   }
 
-  /** A message of one's own has come round: what stands in the conversation is no longer shown as pending. */
+  /** A message of this user has arrived: it is in the conversation, and no longer shown as pending. */
   came(text) {
     const message = this.#messages.find((one) => !one.hasCome && !one.isFailed && one.text.trim() === text);
     if (message === undefined) return;

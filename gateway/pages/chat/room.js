@@ -35,7 +35,7 @@ export class Room {
   #thinkingUntil = 0;
   #typingTimer = null;
 
-  /** `known`: what a reload remembers, or null; then `name` and `password` say who comes. */
+  /** `known`: the memory of a reload, or null; then `name` and `password` are those of the join. */
   constructor(sessionId, { name, password, known = null }) {
     this.#sessionId = sessionId;
     this.#known = known;
@@ -44,13 +44,13 @@ export class Room {
     this.#client.addEventListener("event", ({ detail }) => this.#happened(detail));
   }
 
-  /** Join; rejects with the reason when that can't be. The page shows the room from then on. */
+  /** Join; rejects with the reason when the join fails. The page shows the room from then on. */
   async enter() {
     this.#status.connecting();
     await this.#client.connect({ timeoutMs: this.#known === null ? 20_000 : Infinity });
   }
 
-  /** Before a reload's connection stands, what is remembered is shown already. */
+  /** Show the stored messages before the connection of a reload is open. */
   show() {
     if (this.#transcript !== undefined) return;
     this.#transcript = new Transcript((before) => this.#older(before));
@@ -119,7 +119,7 @@ export class Room {
     one("#close").addEventListener("click", () => this.#close(token));
   }
 
-  // What the client tells.
+  // Events of the client.
 
   #happened(event) {
     switch (event.type) {
@@ -201,9 +201,9 @@ export class Room {
     if (this.#transcript === undefined || error === null) return;
     this.#status.over();
     this.#composer.disable();
-    // What still waits is told that it was not delivered.
+    // Mark the waiting messages as not delivered.
     this.#pending.release();
-    // Somebody who is here in another tab may want to come back to this one.
+    // A user who has joined in another tab may want to come back to this tab.
     if (error instanceof ReplacedError) this.#memory.save();
     else this.#memory.end();
     const over = one("#over");
@@ -225,7 +225,7 @@ export class Room {
     return { items: page.items.map(stored), nextBefore: page.nextBefore };
   }
 
-  /** What was said before one came. The last of it may not be in Postgres yet, so a second look follows. */
+  /** Load the messages before the join. The last ones may not be in Postgres yet, so a second request follows. */
   async #readBack(seq) {
     try {
       const { items, nextBefore } = await this.#older(seq + 1);
@@ -254,7 +254,7 @@ export class Room {
     this.#memory.changed();
   }
 
-  // Who is busy.
+  // Who is typing or thinking.
 
   #drawTyping() {
     clearTimeout(this.#typingTimer);
@@ -270,7 +270,7 @@ export class Room {
     if (next < Infinity) this.#typingTimer = setTimeout(() => this.#drawTyping(), next - now + 10);
   }
 
-  // What a host does.
+  // Actions of the host.
 
   async #remove(user, token) {
     const details = "They are disconnected at once and can't come back by the same place.";

@@ -1,4 +1,4 @@
-// Who is here, how many seats are left, and what a host can do about it.
+// The users, the free seats, and the host's buttons.
 
 import { make, one, written } from "./dom.js";
 import * as words from "./words.js";
@@ -29,13 +29,13 @@ export class Roster {
   #you = null;
   #remove;
 
-  /** `remove(user)` is what the host's buttons do; null when this is not the host. */
+  /** `remove(user)` is the action of the host's buttons; null when this user is not the host. */
   constructor(remove) {
     this.#remove = remove;
     one("#host").hidden = remove === null;
   }
 
-  /** Everything anew, from a welcome. */
+  /** Replace the whole list, from a welcome. */
   welcomed({ session, you, users, userCount }) {
     this.#session = session;
     this.#you = you;

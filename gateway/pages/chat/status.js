@@ -1,4 +1,4 @@
-// The state of the connection, in the header: a word for screen readers, a countdown for eyes.
+// The state of the connection, in the header: words for screen readers, a countdown for sighted users.
 
 import { one } from "./dom.js";
 
@@ -26,13 +26,13 @@ export class Status {
     this.#say("good", "Connected");
   }
 
-  /** Connected again; the news fades into the usual words. */
+  /** Connected again; after a moment the usual words return. */
   back(news) {
     this.#say("good", news);
     this.#timer = setTimeout(() => this.connected(), NEWS_MS);
   }
 
-  /** Why it is lost, and in how many milliseconds it tries again. */
+  /** Show why the connection is lost, and in how many milliseconds the next attempt follows. */
   lost(why, retryMs) {
     const at = performance.now() + retryMs;
     this.#say("waiting", why);

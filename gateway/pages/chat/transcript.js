@@ -5,7 +5,7 @@ import { avatar } from "./roster.js";
 
 const NEAR_PIXELS = 96;
 const TOGETHER_MS = 5 * 60_000;
-// More than this is dropped from the top, while nobody looks there; scrolling up fetches it again.
+// Items beyond this number are dropped from the top, while they are out of view; scrolling up fetches them again.
 const MAX_ITEMS = 600;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const calendar = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
@@ -22,7 +22,7 @@ export class Transcript {
   #hasOlder = true;
   #isFetching = false;
   #yourId = null;
-  // Whether the newest is to stay in view.
+  // Whether the newest item should stay in view.
   #isFollowing = true;
 
   /** `older(seq)`: a page of messages before that seq, `{items, nextBefore}`. */
@@ -30,7 +30,7 @@ export class Transcript {
     this.#older = older;
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#newer.addEventListener("click", () => this.toEnd());
-    // The keyboard of a phone, a longer composer, a turned screen: what is followed stays in view.
+    // The keyboard of a phone, a longer composer, a turned screen: keep the newest item in view.
     new ResizeObserver(() => this.#follow()).observe(this.#scroller);
   }
 
@@ -38,7 +38,7 @@ export class Transcript {
     this.#yourId = id;
   }
 
-  /** What a reload has to remember. */
+  /** The part of the memory that a reload needs. */
   get tail() {
     return this.#items.map(({ element: _, ...item }) => item);
   }
@@ -47,7 +47,7 @@ export class Transcript {
     return this.#items.at(-1)?.seq ?? 0;
   }
 
-  /** A message or a notice; false when it is here already. */
+  /** Add a message or a notice; false when the transcript has it already. */
   add(item) {
     const isAdded = this.#insert(item);
     if (!isAdded) return false;
@@ -60,21 +60,21 @@ export class Transcript {
     return true;
   }
 
-  /** Several at once, without announcing each of them. */
+  /** Add several items at once, without an announcement for each. */
   fill(items) {
     this.#quietly(() => items.forEach((item) => this.#insert(item)));
     this.#follow();
-    // Too little to scroll: what came before has room.
+    // Too few items to scroll: older ones fit too.
     if (this.#scroller.scrollHeight <= this.#scroller.clientHeight) this.fetchOlder();
   }
 
-  /** There is nothing before what is here. */
+  /** The transcript begins with the first message. */
   began() {
     this.#hasOlder = false;
     this.#beginning.textContent = "This is the beginning.";
   }
 
-  /** What came before can't be fetched now. */
+  /** Older messages can't be fetched now. */
   failed() {
     this.#beginning.textContent = "Earlier messages can't be fetched right now. Scroll up to try again.";
   }
@@ -105,7 +105,7 @@ export class Transcript {
     return true;
   }
 
-  /** Whether a message goes on where the one above it stopped, and whether a new day begins. */
+  /** Set whether a message continues the group of the one above it, and whether a new day begins. */
   #group(at) {
     const item = this.#items[at];
     if (item === undefined) return;
@@ -141,7 +141,7 @@ export class Transcript {
     if (scrollTop < NEAR_PIXELS && scrollHeight > clientHeight) this.fetchOlder();
   }
 
-  /** Fetch a page of what came before, and keep in place what is being read. */
+  /** Fetch a page of older messages, and keep the scroll position. */
   async fetchOlder() {
     const first = this.#items.find(({ kind }) => kind === "message") ?? this.#items[0];
     if (this.#isFetching || !this.#hasOlder || first === undefined) return;
@@ -162,7 +162,7 @@ export class Transcript {
     }
   }
 
-  /** Changes that are no news to a screen reader. */
+  /** Make changes that a screen reader should not announce. */
   #quietly(work) {
     this.#scroller.setAttribute("aria-busy", "true");
     work();

@@ -1,4 +1,4 @@
-// Plain words for what happens to a connection, and for why something can't be.
+// Plain words for the states of a connection, and for errors.
 
 import * as errors from "/chat/client/index.js";
 
@@ -30,7 +30,7 @@ const ENDS = [
   [errors.ConnectTimeoutError, "No answer from the server. Try again in a moment."],
 ];
 
-/** Why it is over, or did not begin; `hasPassword` tells what an unauthorized join was missing. */
+/** Why the client ended, or could not join; `hasPassword` decides about the words for an unauthorized join. */
 export function ended(error, hasPassword = false) {
   if (error instanceof errors.UnauthorizedError) {
     return hasPassword ? "That is not the password of this session." : "Your place in this session is no longer valid.";
@@ -38,7 +38,7 @@ export function ended(error, hasPassword = false) {
   return ENDS.find(([Kind]) => error instanceof Kind)?.[1] ?? "The connection has ended.";
 }
 
-/** What REST says is wrong. */
+/** The words for an error of the REST API. */
 export function refused(error) {
   if (!(error instanceof errors.RestError)) return "Something went wrong. Try again.";
   if (error.status === 0) return "The server can't be reached. Are you online?";

@@ -3,6 +3,6 @@ SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
-  // No check of the document by a server elsewhere.
+  // No validation of the document by an external server.
   validatorUrl: null,
 });

@@ -1,5 +1,5 @@
 // Shows /asyncapi.json: the channel, every message with its fields and examples, errors and closes.
-// Everything is put in as text, never as markup.
+// Inserts all values as text, never as markup.
 
 const GROUPS = [
   ["command", "What a client sends"],
@@ -10,7 +10,7 @@ const GROUPS = [
   ["batch", "Batches"],
 ];
 
-/** An element with its attributes and what is in it; `code` in back ticks inside texts. */
+/** An element with attributes and children; back ticks in texts become `code`. */
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -43,7 +43,7 @@ class Reference {
     return schema.$ref.slice(2).split("/").reduce((found, key) => found[key], this.document);
   }
 
-  /** What a value may be, in a few words. */
+  /** The type and the limits of a value, in a few words. */
   type(given) {
     const schema = this.resolve(given);
     if (schema.enum) return schema.enum.map((value) => `\`${JSON.stringify(value)}\``).join(", ");
@@ -119,7 +119,7 @@ try {
   const answer = await fetch("/asyncapi.json");
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   new Reference(await answer.json()).render(main, document.getElementById("contents"));
-  // What the address names was not there yet when the page was loaded.
+  // The target of the address did not exist yet when the page was loaded.
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 } catch (error) {
   main.append(make("p", { role: "alert" }, `The document could not be loaded (${error.message}). Reload the page.`));
