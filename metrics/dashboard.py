@@ -71,7 +71,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "People",
         (
             Panel("Connections", "short", _each("seance_connections")),
-            Panel("Joins: new, and where resumed ones came from", "ops", _rate_by("seance_joins_total", "resumed")),
+            Panel("Joins: new, and resumed by source", "ops", _rate_by("seance_joins_total", "resumed")),
             Panel("Joins refused", "ops", _rate_by("seance_joins_refused_total", "reason")),
             Panel("Connections closed", "ops", _rate_by("seance_connections_closed_total", "reason")),
             Panel("WebSocket requests refused", "ops", _rate_by("seance_upgrades_refused_total", "code")),
@@ -80,7 +80,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "ops",
                 _each("rate(seance_drained_connections_total[$__rate_interval])"),
             ),
-            Panel("Sessions with somebody here", "short", _each("seance_sessions")),
+            Panel("Sessions with sockets", "short", _each("seance_sessions")),
         ),
     ),
     (
@@ -111,7 +111,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
-                "What clients had missed",
+                "Missed events of clients",
                 "ops",
                 (
                     ("sum(rate(seance_replays_total[$__rate_interval]))", "replays"),
@@ -177,9 +177,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Servers and processes",
         (
-            Panel("Round trip of the canary", "s", _quantiles("seance_canary_round_trip_seconds")),
+            Panel("Round trip of the relay probe", "s", _quantiles("seance_canary_round_trip_seconds")),
             Panel(
-                "Canaries lost, as a share",
+                "Relay probes lost, as a share",
                 "percentunit",
                 _each(
                     "rate(seance_canaries_lost_total[$__rate_interval]) / rate(seance_canaries_total[$__rate_interval])"
@@ -189,7 +189,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Round trip to Redis", "s", _quantiles("seance_redis_round_trip_seconds")),
             Panel("Round trip to Postgres", "s", _quantiles("seance_postgres_round_trip_seconds")),
             Panel(
-                "Connections to Redis made again",
+                "Reconnects to Redis",
                 "short",
                 _each("sum by (instance) (increase(seance_redis_reconnects_total[$__rate_interval]))"),
             ),
