@@ -24,11 +24,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "development"
     database_url: Annotated[
         str,
-        Meta(pattern=r"^postgres(ql)?(\+asyncpg)?://", description="PostgreSQL. Set: `seance up` starts none itself."),
+        Meta(pattern=r"^postgres(ql)?(\+asyncpg)?://", description="PostgreSQL. When set, `seance up` starts none."),
     ] = "postgresql://postgres@127.0.0.1:5432/seance"
     redis_url: Annotated[
         str,
-        Meta(pattern=r"^rediss?://", description="Redis or Valkey. Set: `seance up` starts none itself."),
+        Meta(pattern=r"^rediss?://", description="Redis or Valkey. When set, `seance up` starts none."),
     ] = "redis://127.0.0.1:6379/0"
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
@@ -38,14 +38,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateways: Annotated[int, Meta(ge=1, le=64, description="Gateway replicas that `seance up` starts.")] = 2
     workers: Annotated[int, Meta(ge=1, le=16, description="Persistence workers that `seance up` starts.")] = 1
     forwarded_allow_ips: Annotated[
-        str, Meta(description="Proxies whose X-Forwarded-For is believed, comma-separated; `*` for all.")
+        str, Meta(description="Proxies with a trusted X-Forwarded-For, comma-separated; `*` for all.")
     ] = "127.0.0.1"
 
     jwt_secret: Annotated[
         str, Meta(min_length=32, description="Signs tokens (HS256); the same on every replica, at least 32 bytes.")
     ] = DEFAULT_SECRET
     jwt_expires_seconds: Annotated[
-        int, Meta(ge=60, le=31_536_000, description="How long host tokens and user tokens are good for.")
+        int, Meta(ge=60, le=31_536_000, description="How long host tokens and user tokens are valid.")
     ] = 86_400
     cors_origins: Annotated[
         str, Meta(description="Origins that browsers may come from, comma-separated; `*` for all.")
@@ -75,7 +75,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=3600, description="How long a seat is kept for a connection that was lost.")
     ] = 15
     db_pool_size: Annotated[Positive, Meta(description="Postgres connections a process keeps open.")] = 20
-    db_max_overflow: Annotated[NotNegative, Meta(description="Postgres connections it may open beyond those.")] = 10
+    db_max_overflow: Annotated[
+        NotNegative, Meta(description="Postgres connections that a process may open beyond DB_POOL_SIZE.")
+    ] = 10
     db_timeout_seconds: Annotated[
         int, Meta(ge=1, le=120, description="Longest wait for a Postgres connection or a query.")
     ] = 5
@@ -115,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=300, description="How long a client may take to read what fills its buffer.")
     ] = 10
     max_malformed_frames: Annotated[
-        Positive, Meta(description="Malformed frames in a row that a connection may send; one more closes it.")
+        Positive, Meta(description="Consecutive malformed frames that are allowed; one more closes the connection.")
     ] = 30
     max_connections: Annotated[
         NotNegative, Meta(description="Sockets one gateway holds; 0: as many as open files allow.")
@@ -131,7 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=60, description="How long a gateway that drains is unready before its first client has to go."),
     ] = 1
     drain_window_seconds: Annotated[
-        int, Meta(ge=0, le=300, description="A gateway that drains sends its clients elsewhere over so long.")
+        int, Meta(ge=0, le=300, description="How long a drain spreads the disconnects of the clients.")
     ] = 10
     shutdown_timeout_seconds: Annotated[
         int,
