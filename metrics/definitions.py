@@ -31,14 +31,14 @@ class Definition(msgspec.Struct, frozen=True):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The names of the metric's labels."""
+        """The names of its labels."""
         if self.kind == "info":
             return ("version", "process", "id")
         return () if self.label is None else (self.label.name,)
 
     @property
     def sample_names(self) -> tuple[str, ...]:
-        """The names of the metric's samples in an answer."""
+        """What its samples are called in an answer."""
         if self.kind == "histogram":
             return tuple(f"{self.name}{part}" for part in ("_bucket", "_count", "_sum"))
         return (self.name,)
