@@ -10,10 +10,10 @@ from typing import Any
 
 import psutil
 
-from cluster.state.cluster_state import Status, read
+from cluster.control.local import status_of
 from cluster.state.home import Home
 from cluster.state.home import is_running as is_running_in
-from cluster.state.local import status_of
+from cluster.state.records import Status, read
 from tests.waiting import until
 
 # What the machine's own settings must not change.

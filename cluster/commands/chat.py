@@ -82,9 +82,9 @@ def _ask_name() -> str:
 
 
 def _local_url(home: Path) -> str:
+    from cluster.control.local import status_of
+    from cluster.control.protocol import ControlError
     from cluster.state.home import Home
-    from cluster.state.local import status_of
-    from cluster.supervisor.control import ControlError
 
     try:
         status = status_of(Home(home.resolve()))

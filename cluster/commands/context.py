@@ -59,7 +59,7 @@ def servers_in_force(home: Path) -> tuple[Settings, dict[str, str]]:
     if not (home / "state.json").is_file():
         # A container has neither a local cluster nor the packages to look for one.
         return settings, {source.variable: source.origin for source in sources}
-    from cluster.state import local
+    from cluster.control import local
     from cluster.state.home import Home
 
     return local.adopt(settings, sources, Home(home.resolve()))

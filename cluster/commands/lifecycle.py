@@ -17,9 +17,9 @@ from cluster.commands.context import (
 )
 
 if TYPE_CHECKING:
-    from cluster.state.cluster_state import Record
+    from cluster.control.protocol import Request
     from cluster.state.home import Home
-    from cluster.supervisor.control import Request
+    from cluster.state.records import Record
 
 # Longest silence of a supervisor: a draining process may take SHUTDOWN_TIMEOUT_SECONDS, up to 600.
 _SILENCE_SECONDS = 700.0
@@ -75,15 +75,15 @@ def up(
 @home_option
 def down(home: Path) -> None:
     """Drain and stop the cluster; its data is kept."""
-    from cluster.state import cluster_state
+    from cluster.control.protocol import ControlError, Stop
+    from cluster.state import records
     from cluster.state.home import Home, is_running
-    from cluster.supervisor.control import ControlError, Stop
 
     place = Home(home.resolve())
     if not is_running(place):
         _end_leftovers(place)
         return
-    record = cluster_state.read(place.state)
+    record = records.read(place.state)
     if record is not None:
         try:
             _ask(record, Stop(record.token), _SILENCE_SECONDS)
@@ -91,17 +91,17 @@ def down(home: Path) -> None:
             # At the very end of its life it does not answer either.
             if not _has_ended(place, record, _ENDING_SECONDS):
                 click.echo(f"{error}; killing it", err=True)
-                cluster_state.kill_all((record.supervisor, *record.processes), _END_SECONDS)
+                records.kill_all((record.supervisor, *record.processes), _END_SECONDS)
     if not _has_ended(place, record, _END_SECONDS):
         raise FailedError("the supervisor does not end; stop it with Ctrl-C where it runs")
 
 
 def _end_leftovers(place: "Home") -> None:
     """End what is left of a cluster whose supervisor was killed. Raises NotRunningError when there is nothing."""
-    from cluster.state import cluster_state
+    from cluster.state import records
 
-    record = cluster_state.read(place.state)
-    if record is None or not cluster_state.kill_all(record.processes, _END_SECONDS):
+    record = records.read(place.state)
+    if record is None or not records.kill_all(record.processes, _END_SECONDS):
         raise NotRunningError
     place.state.unlink(missing_ok=True)
     click.echo("ended what a killed supervisor had left behind")
@@ -109,11 +109,11 @@ def _end_leftovers(place: "Home") -> None:
 
 def _has_ended(place: "Home", record: "Record | None", timeout_seconds: float) -> bool:
     """Whether the supervisor is gone, as soon as it is, or when the time is over."""
-    from cluster.state import cluster_state
+    from cluster.state import records
     from cluster.state.home import is_running
 
     deadline = time.monotonic() + timeout_seconds
-    while is_running(place) or (record is not None and cluster_state.is_alive(record.supervisor)):
+    while is_running(place) or (record is not None and records.is_alive(record.supervisor)):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -126,10 +126,10 @@ def _has_ended(place: "Home", record: "Record | None", timeout_seconds: float) -
 def status(as_json: bool, home: Path) -> None:
     """Show the replicas with their addresses, states and load. Exit code 3: not running."""
     from cluster.console.views import lines
-    from cluster.state.cluster_state import Status
+    from cluster.control.local import status_of
+    from cluster.control.protocol import ControlError
     from cluster.state.home import Home
-    from cluster.state.local import status_of
-    from cluster.supervisor.control import ControlError
+    from cluster.state.records import Status
 
     try:
         found = status_of(Home(home.resolve()))
@@ -149,7 +149,7 @@ def status(as_json: bool, home: Path) -> None:
 @home_option
 def scale(gateways: int | None, workers: int | None, home: Path) -> None:
     """Add replicas, or drain and remove them, while the cluster runs."""
-    from cluster.supervisor.control import Scale
+    from cluster.control.protocol import Scale
 
     if gateways is None and workers is None:
         raise click.UsageError("say how many: --gateways N, --workers M, or both")
@@ -161,7 +161,7 @@ def scale(gateways: int | None, workers: int | None, home: Path) -> None:
 @home_option
 def restart(home: Path) -> None:
     """Replace the gateways one by one, while the others serve."""
-    from cluster.supervisor.control import Restart
+    from cluster.control.protocol import Restart
 
     record = _record(home)
     _change(record, Restart(record.token))
@@ -184,18 +184,18 @@ def clean_data(home: Path) -> None:
 
 
 def _record(home: Path) -> "Record":
-    from cluster.state import cluster_state
+    from cluster.state import records
     from cluster.state.home import Home, is_running
 
     place = Home(home.resolve())
-    record = cluster_state.read(place.state)
+    record = records.read(place.state)
     if record is None or not is_running(place):
         raise NotRunningError
     return record
 
 
 def _change(record: "Record", request: "Request") -> None:
-    from cluster.supervisor.control import ControlError
+    from cluster.control.protocol import ControlError
 
     try:
         _ask(record, request, _SILENCE_SECONDS)
@@ -205,7 +205,7 @@ def _change(record: "Record", request: "Request") -> None:
 
 def _ask(record: "Record", request: "Request", timeout_seconds: float) -> None:
     """Print the progress of a request until it is done. Raises FailedError and ControlError."""
-    from cluster.supervisor.control import Done, Line, ask
+    from cluster.control.protocol import Done, Line, ask
 
     for reply in ask(record, request, timeout_seconds):
         if isinstance(reply, Line):

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cluster.process.backoff import Backoff
 from cluster.process.launch import Launch, start_async
-from cluster.state.cluster_state import ProcessState
-from cluster.supervisor.backoff import Backoff
+from cluster.state.records import ProcessState
 
 # A log is put aside when it has grown beyond this; one older file is kept.
 _LOG_BYTES = 50_000_000

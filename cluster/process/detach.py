@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from cluster.state import cluster_state
+from cluster.state import records
 from cluster.state.home import Home, checkout
 
 _POLL_SECONDS = 0.05
@@ -63,5 +63,5 @@ def _pass_on(log: Path, said: int) -> int:
 
 
 def _is_ready(home: Home, pid: int) -> bool:
-    record = cluster_state.read(home.state)
+    record = records.read(home.state)
     return record is not None and record.supervisor.pid == pid and record.is_ready

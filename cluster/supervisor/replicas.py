@@ -7,7 +7,7 @@ from cluster.embedded.haproxy import Slot
 from cluster.process.child import Child
 from cluster.process.launch import Launch
 from cluster.process.ports import free_port, is_free
-from cluster.state.cluster_state import GatewayStatus, WorkerStatus
+from cluster.state.records import GatewayStatus, WorkerStatus
 from cluster.supervisor.plan import LOOPBACK, LaunchFactory, bracketed, reachable
 from cluster.supervisor.probes import Health, Pulse, Rates
 

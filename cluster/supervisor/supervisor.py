@@ -9,17 +9,17 @@ from contextlib import suppress
 from typing import Any
 
 from cluster.console.views import View
-from cluster.embedded.backends import Backends
+from cluster.control import protocol
 from cluster.embedded.haproxy import Balancer, find_haproxy
 from cluster.embedded.services import ServiceError
 from cluster.process.child import Child
 from cluster.process.launch import start_async
 from cluster.process.ports import is_free, is_listening
-from cluster.state import cluster_state
-from cluster.state.cluster_state import ServiceStatus, Status
+from cluster.state import records
 from cluster.state.home import Lock
-from cluster.state.roster import Roster
-from cluster.supervisor import control
+from cluster.state.records import ServiceStatus, Status
+from cluster.supervisor.backends import Backends
+from cluster.supervisor.children import Roster
 from cluster.supervisor.health_loop import HealthLoop, StartError
 from cluster.supervisor.operations import Operations
 from cluster.supervisor.plan import LaunchFactory, Plan
@@ -73,7 +73,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._assemble(tasks)
-                server = await control.serve(self._roster.token, self._operations.handle)
+                server = await protocol.serve(self._roster.token, self._operations.handle)
                 self._roster.announce(control_port=server.sockets[0].getsockname()[1])
                 try:
                     await self._until_stopped(tasks)
@@ -102,7 +102,7 @@ class Supervisor:
         )
 
     def _assemble(self, tasks: asyncio.TaskGroup) -> None:
-        me = cluster_state.identify(os.getpid())
+        me = records.identify(os.getpid())
         if me is None:
             raise StartError("this process can't find itself; is /proc mounted?")
         self._roster = Roster(self._plan.home, tasks, me, self._report)
@@ -266,10 +266,10 @@ def raise_open_files() -> int:
 
 def _clear_leftovers(plan: Plan, view: View) -> None:
     """End what a supervisor that was killed left behind. Its processes are known by number and start time."""
-    record = cluster_state.read(plan.home.state)
+    record = records.read(plan.home.state)
     if record is None:
         return
-    count = cluster_state.kill_all(record.processes, _LEFTOVER_SECONDS)
+    count = records.kill_all(record.processes, _LEFTOVER_SECONDS)
     if count:
         view.line(f"ended {count} processes that an earlier cluster left behind")
     plan.home.state.unlink(missing_ok=True)

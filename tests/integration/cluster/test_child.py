@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cluster.control import protocol
+from cluster.control.protocol import ControlError, Done, GetStatus, Heard, Line, Reply, Request
 from cluster.process.child import Child
 from cluster.process.launch import Launch
-from cluster.state.cluster_state import ProcessId, Record, Status
-from cluster.supervisor import control
-from cluster.supervisor.control import ControlError, Done, GetStatus, Heard, Line, Reply, Request
+from cluster.state.records import ProcessId, Record, Status
 from tests.waiting import until
 
 FOREVER = "import signal; signal.pause()"
@@ -110,12 +110,12 @@ async def echo(_: Request) -> AsyncIterator[Reply]:
 
 def replies(record: Record, token: str) -> Iterator[Reply]:
     """What the supervisor of this record replies to a question after its status."""
-    return control.ask(record, GetStatus(token), 5)
+    return protocol.ask(record, GetStatus(token), 5)
 
 
 async def test_control_answers_the_token() -> None:
     """With the token there are replies, first of all that it heard; without it the connection ends."""
-    server = await control.serve("secret", echo)
+    server = await protocol.serve("secret", echo)
     record = Record(ProcessId(1, 1), server.sockets[0].getsockname()[1], "secret", is_ready=True)
     assert await asyncio.to_thread(lambda: list(replies(record, "secret"))) == [
         Heard(),
@@ -129,7 +129,7 @@ async def test_control_answers_the_token() -> None:
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1\r\n", b"{}\n", b"\xff\n", b"x" * 100_000, b""])
 async def test_control_ignores_strangers(line: bytes) -> None:
     """What is no request gets no answer, only the end of the connection."""
-    server = await control.serve("secret", echo)
+    server = await protocol.serve("secret", echo)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
     writer.write(line)
     writer.write_eof()

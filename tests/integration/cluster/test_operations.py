@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from cluster.state.cluster_state import Status
-from cluster.supervisor.control import Done, GetStatus, Line, Reply, Restart, Scale, Stop
+from cluster.control.protocol import Done, GetStatus, Line, Reply, Restart, Scale, Stop
+from cluster.state.records import Status
 from cluster.supervisor.operations import Operations
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.console.views import lines
-from cluster.state import cluster_state
-from cluster.state.cluster_state import GatewayStatus, ProcessId, Record, ServiceStatus, Status, WorkerStatus
+from cluster.state import records
+from cluster.state.records import GatewayStatus, ProcessId, Record, ServiceStatus, Status, WorkerStatus
 
 STATUS = Status(
     url="http://127.0.0.1:8000",
@@ -25,8 +25,8 @@ def test_record_comes_back(tmp_path: Path) -> None:
     """What was written is read again, and only its owner may look."""
     path = tmp_path / "state.json"
     record = Record(ProcessId(1, 2.5), 41000, "token", is_ready=True, processes=(ProcessId(3, 4.5),))
-    cluster_state.write(path, record)
-    assert record == cluster_state.read(path)
+    records.write(path, record)
+    assert record == records.read(path)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -36,27 +36,27 @@ def test_unreadable_record_is_none(tmp_path: Path, content: bytes | None) -> Non
     path = tmp_path / "state.json"
     if content is not None:
         path.write_bytes(content)
-    assert cluster_state.read(path) is None
+    assert records.read(path) is None
 
 
 def test_a_process_is_more_than_its_number() -> None:
     """The same number with another start time is another process."""
-    me = cluster_state.identify(os.getpid())
+    me = records.identify(os.getpid())
     assert me is not None
-    assert cluster_state.is_alive(me)
-    assert not cluster_state.is_alive(ProcessId(me.pid, me.started - 60))
+    assert records.is_alive(me)
+    assert not records.is_alive(ProcessId(me.pid, me.started - 60))
 
 
 def test_kill_all_spares_strangers() -> None:
     """Only the very processes of the list are killed, not what has their numbers now."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        it = cluster_state.identify(process.pid)
+        it = records.identify(process.pid)
         assert it is not None
-        assert cluster_state.kill_all((ProcessId(it.pid, it.started - 60),), 5) == 0
+        assert records.kill_all((ProcessId(it.pid, it.started - 60),), 5) == 0
         assert process.poll() is None
-        assert cluster_state.kill_all((it,), 5) == 1
-    assert cluster_state.identify(process.pid) is None
-    assert not cluster_state.is_alive(it)
+        assert records.kill_all((it,), 5) == 1
+    assert records.identify(process.pid) is None
+    assert not records.is_alive(it)
 
 
 def test_public_status_is_the_contract() -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cluster.state import cluster_state
-from cluster.state.cluster_state import Status
+from cluster.control.protocol import ControlError, Done, GetStatus, ask
+from cluster.state import records
 from cluster.state.home import Home, is_running
-from cluster.supervisor.control import ControlError, Done, GetStatus, ask
+from cluster.state.records import Status
 from gateway.settings import Settings, Source
 
 ORIGIN = "running cluster"
@@ -16,7 +16,7 @@ _ANSWER_SECONDS = 15.0
 
 def status_of(home: Home) -> Status | None:
     """How the cluster of this home is, or None when none runs. Raises ControlError when it does not answer."""
-    record = cluster_state.read(home.state)
+    record = records.read(home.state)
     if record is None or not is_running(home):
         return None
     for reply in ask(record, GetStatus(record.token), _ANSWER_SECONDS):

@@ -15,7 +15,7 @@ from cluster.embedded.services import (
     wait_until_answering,
 )
 from cluster.process.child import Child
-from cluster.state.roster import Roster
+from cluster.supervisor.children import Roster
 from cluster.supervisor.health_loop import StartError
 from cluster.supervisor.plan import Plan
 

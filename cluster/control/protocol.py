@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 
-from cluster.state.cluster_state import Record, Status
+from cluster.state.records import Record, Status
 
 # A sound supervisor answers within milliseconds, on a busy machine within a second or two.
 _HEAR_SECONDS = 8.0

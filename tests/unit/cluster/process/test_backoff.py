@@ -1,6 +1,6 @@
 """Waits between restarts."""
 
-from cluster.supervisor.backoff import Backoff
+from cluster.process.backoff import Backoff
 
 
 def test_doubles_with_jitter_up_to_the_longest() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from cluster.process.child import Child
 from cluster.process.launch import Launch
-from cluster.state import cluster_state
-from cluster.state.cluster_state import ProcessId, Record
+from cluster.state import records
 from cluster.state.home import Home
+from cluster.state.records import ProcessId, Record
 
 
 class Roster:
@@ -55,7 +55,7 @@ class Roster:
                 del self._children[child]
             else:
                 child.limit_log()
-        found = (cluster_state.identify(child.pid) for child in self._children if child.pid is not None)
+        found = (records.identify(child.pid) for child in self._children if child.pid is not None)
         record = Record(
             supervisor=self._supervisor,
             control_port=self._control_port,
@@ -63,5 +63,5 @@ class Roster:
             is_ready=self._is_ready,
             processes=tuple(process for process in found if process is not None),
         )
-        cluster_state.write(self._home.state, record)
+        records.write(self._home.state, record)
         self.changed.set()

@@ -1,0 +1,1 @@
+"""Asking a running supervisor: the requests and replies, and who answers."""
