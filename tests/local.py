@@ -13,7 +13,8 @@ import psutil
 from cluster.control.local import status_of
 from cluster.state.home import Home
 from cluster.state.home import is_running as is_running_in
-from cluster.state.records import Status, read
+from cluster.state.records import read
+from cluster.state.status import Status
 from tests.waiting import until
 
 # What the machine's own settings must not change.

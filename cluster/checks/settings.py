@@ -7,8 +7,8 @@ import resource
 from urllib.parse import urlsplit
 
 from cluster.checks.finding import Finding
+from cluster.process.addresses import reachable
 from cluster.process.ports import is_free, is_listening
-from cluster.supervisor.plan import reachable
 from gateway.access.door import FILES_RESERVED
 from gateway.lifecycle.drain import RESERVE_SECONDS
 from gateway.settings import DEFAULT_SECRET, Settings

@@ -129,7 +129,7 @@ def status(as_json: bool, home: Path) -> None:
     from cluster.control.local import status_of
     from cluster.control.protocol import ControlError
     from cluster.state.home import Home
-    from cluster.state.records import Status
+    from cluster.state.status import Status
 
     try:
         found = status_of(Home(home.resolve()))

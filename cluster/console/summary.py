@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from cluster.state.records import GatewayStatus, Status
+from cluster.state.status import GatewayStatus, Status
 
 # As in deploy/alerts.yml.
 _BAD_BACKLOG = 0.5

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.console import summary
-from cluster.state.records import Status
+from cluster.state.status import Status
 
 _STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining": "yellow"}
 _LEFT = ("process", "state", "address", "pid")

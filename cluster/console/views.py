@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cluster.console import summary
-from cluster.state.records import Status
+from cluster.state.status import Status
 
 _REFRESH_SECONDS = 0.5
 

@@ -7,7 +7,7 @@ import msgspec
 from cluster.control.protocol import ControlError, Done, GetStatus, ask
 from cluster.state import records
 from cluster.state.home import Home, is_running
-from cluster.state.records import Status
+from cluster.state.status import Status
 from gateway.settings import Settings, Source
 
 ORIGIN = "running cluster"

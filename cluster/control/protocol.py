@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 
-from cluster.state.records import Record, Status
+from cluster.state.records import Record
+from cluster.state.status import Status
 
 # A sound supervisor answers within milliseconds, on a busy machine within a second or two.
 _HEAR_SECONDS = 8.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cluster.process.backoff import Backoff
 from cluster.process.launch import Launch, start_async
-from cluster.state.records import ProcessState
+from cluster.state.status import ProcessState
 
 # A log is put aside when it has grown beyond this; one older file is kept.
 _LOG_BYTES = 50_000_000

@@ -4,9 +4,10 @@ import random
 import socket
 from pathlib import Path
 
+from cluster.process.addresses import reachable
+
 _RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 10_240
-ANY_ADDRESS = ("0.0.0.0", "::", "*")  # noqa: S104 - compared, not bound
 
 
 def free_port(avoid: frozenset[int] = frozenset()) -> int:
@@ -39,10 +40,8 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 def is_listening(host: str, port: int) -> bool:
     """Whether somebody accepts connections there; any address of this machine is reached through loopback."""
-    if host in ANY_ADDRESS:
-        host = "127.0.0.1"
     try:
-        socket.create_connection((host, port), timeout=1).close()
+        socket.create_connection((reachable(host), port), timeout=1).close()
     except OSError:
         return False
     return True

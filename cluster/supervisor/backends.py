@@ -16,7 +16,7 @@ from cluster.embedded.services import (
 )
 from cluster.process.child import Child
 from cluster.supervisor.children import Roster
-from cluster.supervisor.health_loop import StartError
+from cluster.supervisor.errors import StartError
 from cluster.supervisor.plan import Plan
 
 _START_SECONDS = 60.0

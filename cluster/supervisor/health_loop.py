@@ -8,16 +8,13 @@ from contextlib import suppress
 from broker.redis.client import raise_if_cancelled
 from cluster.embedded.haproxy import Balancer
 from cluster.process.child import Child
+from cluster.supervisor.errors import StartError
 from cluster.supervisor.probes import GatewayMonitor, WorkerMonitor
 from cluster.supervisor.replicas import Gateway, Replicas, Worker
 
 _READY_SECONDS = 60.0
 _STARTING_POLL_SECONDS = 0.1
 _POLL_SECONDS = 1.0
-
-
-class StartError(Exception):
-    """The cluster can't be started or changed; the message says why and what to do."""
 
 
 class HealthLoop:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from cluster.control.protocol import Done, GetStatus, Line, Reply, Request, Restart, Scale, Stop
-from cluster.state.records import Status
-from cluster.supervisor.health_loop import StartError
+from cluster.state.status import Status
+from cluster.supervisor.errors import StartError
 from cluster.supervisor.replicas import Replicas
 
 

@@ -14,7 +14,7 @@ from broker.errors import BrokerError
 from broker.redis.client import connect, mapped
 from broker.streams import partition_streams
 from broker.streams.ownership import LEASE_MS
-from cluster.state.records import Reached
+from cluster.state.status import Reached
 
 POLL_SECONDS = 2.0
 # Rates over a shorter time jump about.

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from cluster.embedded.haproxy import Slot
+from cluster.process.addresses import LOOPBACK, bracketed, reachable
 from cluster.process.child import Child
 from cluster.process.launch import Launch
 from cluster.process.ports import free_port, is_free
-from cluster.state.records import GatewayStatus, WorkerStatus
-from cluster.supervisor.plan import LOOPBACK, LaunchFactory, bracketed, reachable
+from cluster.state.status import GatewayStatus, WorkerStatus
+from cluster.supervisor.launch_factory import LaunchFactory
 from cluster.supervisor.probes import Health, Pulse, Rates
 
 _PROGRESS_SECONDS = 2.0

@@ -17,12 +17,14 @@ from cluster.process.launch import start_async
 from cluster.process.ports import is_free, is_listening
 from cluster.state import records
 from cluster.state.home import Lock
-from cluster.state.records import ServiceStatus, Status
+from cluster.state.status import ServiceStatus, Status
 from cluster.supervisor.backends import Backends
 from cluster.supervisor.children import Roster
-from cluster.supervisor.health_loop import HealthLoop, StartError
+from cluster.supervisor.errors import StartError
+from cluster.supervisor.health_loop import HealthLoop
+from cluster.supervisor.launch_factory import LaunchFactory
 from cluster.supervisor.operations import Operations
-from cluster.supervisor.plan import LaunchFactory, Plan
+from cluster.supervisor.plan import Plan
 from cluster.supervisor.probes import WorkerMonitor
 from cluster.supervisor.replicas import Replicas
 

@@ -13,7 +13,8 @@ from cluster.control import protocol
 from cluster.control.protocol import ControlError, Done, GetStatus, Heard, Line, Reply, Request
 from cluster.process.child import Child
 from cluster.process.launch import Launch
-from cluster.state.records import ProcessId, Record, Status
+from cluster.state.records import ProcessId, Record
+from cluster.state.status import Status
 from tests.waiting import until
 
 FOREVER = "import signal; signal.pause()"

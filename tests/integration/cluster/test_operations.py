@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from cluster.control.protocol import Done, GetStatus, Line, Reply, Restart, Scale, Stop
-from cluster.state.records import Status
+from cluster.state.status import Status
 from cluster.supervisor.operations import Operations
 
 

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from cluster.console.table import table
-from cluster.state.records import GatewayStatus, ServiceStatus, Status, WorkerStatus
+from cluster.state.status import GatewayStatus, ServiceStatus, Status, WorkerStatus
 
 STATUS = Status(
     url="http://127.0.0.1:8000",

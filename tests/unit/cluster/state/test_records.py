@@ -9,7 +9,8 @@ import pytest
 
 from cluster.console.views import lines
 from cluster.state import records
-from cluster.state.records import GatewayStatus, ProcessId, Record, ServiceStatus, Status, WorkerStatus
+from cluster.state.records import ProcessId, Record
+from cluster.state.status import GatewayStatus, ServiceStatus, Status, WorkerStatus
 
 STATUS = Status(
     url="http://127.0.0.1:8000",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from cluster.state.home import Home
-from cluster.supervisor.plan import LaunchFactory, Plan
+from cluster.supervisor.launch_factory import LaunchFactory
+from cluster.supervisor.plan import Plan
 from gateway.settings import load
 
 
