@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL of a cluster: the embedded ones as children, or servers that somebody else runs."""
+"""Redis and PostgreSQL of a cluster: embedded servers as child processes, or servers that somebody else runs."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from cluster.embedded.services import (
     wait_until_answering,
 )
 from cluster.process.child import Child
-from cluster.supervisor.children import Roster
+from cluster.supervisor.children import Children
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.plan import Plan
 
@@ -24,14 +24,14 @@ _STOP_SECONDS = 30.0
 
 
 class Backends:
-    """Both servers; `redis_url` and `database_url` are known after `start`."""
+    """Both servers; after `start` the URLs of both are set, and `children` holds the embedded servers."""
 
-    def __init__(self, plan: Plan, roster: Roster, report: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, supervised: Children, report: Callable[[str], None]) -> None:
         self.redis_url: str | None = plan.redis_url
         self.database_url: str | None = plan.database_url
         self.children: list[Child] = []
         self._plan = plan
-        self._roster = roster
+        self._supervised = supervised
         self._report = report
 
     async def start(self) -> tuple[str, str]:
@@ -41,7 +41,7 @@ class Backends:
         return urls
 
     async def stop(self) -> None:
-        """Stop the embedded ones; what they hold is on disk afterwards."""
+        """Stop the embedded servers; their data is on disk afterwards."""
         await asyncio.gather(*(child.stop(_STOP_SECONDS) for child in self.children))
 
     async def _redis(self) -> str:
@@ -60,9 +60,9 @@ class Backends:
 
     async def _embedded(self, title: str, prepare: Callable[[], Service]) -> str:
         began = time.monotonic()
-        # In a thread: initdb takes a second or, on a busy machine, ten, and requests are answered meanwhile.
+        # In a thread, so that requests are answered meanwhile: initdb takes one second, or ten on a busy machine.
         service = await asyncio.to_thread(prepare)
-        child = self._roster.add(service.launch.name, lambda: service.launch)
+        child = self._supervised.add(service.launch.name, lambda: service.launch)
         self.children.append(child)
         try:
             await wait_until_answering(service, lambda: not child.is_hopeless, _START_SECONDS)

@@ -1,4 +1,4 @@
-"""Every process that a supervisor started, and the record of them on disk."""
+"""The child processes of a supervisor, and the record of them on disk."""
 
 import asyncio
 import secrets
@@ -12,10 +12,10 @@ from cluster.state.home import Home
 from cluster.state.records import ProcessId, Record
 
 
-class Roster:
+class Children:
     """Starts children as tasks of the group, and rewrites the record whenever one starts or ends.
 
-    `changed` is set at the same moments, for whoever watches.
+    `changed` is set at the same moments; the health loop waits for it.
     """
 
     def __init__(
@@ -38,15 +38,15 @@ class Roster:
         return child
 
     def announce(self, *, control_port: int | None = None, is_ready: bool | None = None) -> None:
-        """Say in the record how the supervisor is reached, and whether everything has started."""
+        """Write into the record how the supervisor is reached, and whether everything has started."""
         self._control_port = self._control_port if control_port is None else control_port
         self._is_ready = self._is_ready if is_ready is None else is_ready
         self._on_change()
 
-    def send_all(self, with_signal: signal.Signals, *, but: frozenset[str] = frozenset()) -> None:
-        """Send a signal to every running child whose name is not among `but`."""
+    def send_all(self, with_signal: signal.Signals, *, spared: frozenset[str] = frozenset()) -> None:
+        """Send a signal to every running child whose name is not in `spared`."""
         for child in self._children:
-            if child.name not in but:
+            if child.name not in spared:
                 child.send(with_signal)
 
     def _on_change(self) -> None:

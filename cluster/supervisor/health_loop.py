@@ -10,7 +10,8 @@ from cluster.embedded.haproxy import Balancer
 from cluster.process.child import Child
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.probes import GatewayMonitor, WorkerMonitor
-from cluster.supervisor.replicas import Gateway, Replicas, Worker
+from cluster.supervisor.replica import Gateway, Worker
+from cluster.supervisor.replicas import Replicas
 
 _READY_SECONDS = 60.0
 _STARTING_POLL_SECONDS = 0.1

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cluster.state.home import checkout
-from cluster.supervisor.supervisor import raise_open_files
+from cluster.supervisor.startup import raise_open_files
 from tests.chaos import tables
 from tests.chaos.runner import Runner
 from tests.chaos.scenarios import SCENARIOS
