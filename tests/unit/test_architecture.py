@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,97 @@ def test_settings_are_read_once() -> None:
         "bench/processes.py",
     }
     assert set(readers) <= allowed
+
+
+# The rooms of cluster/ from the top: a room imports only from rooms on lower floors, never from its own floor. The
+# supervisor prints to console/ and starts the servers of embedded/ as processes. control/ lies below the supervisor:
+# a command that asks a running supervisor must not import the code that runs one.
+CLUSTER_FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"__main__", "example", "environment"}),
+    frozenset({"cli"}),
+    frozenset({"commands"}),
+    frozenset({"checks", "chat", "supervisor"}),
+    frozenset({"console", "embedded", "control"}),
+    frozenset({"process"}),
+    frozenset({"state", "migrate"}),
+)
+# Packages in which a cycle of imports is an error.
+WITHOUT_CYCLES = ("gateway", "broker", "persistence", "metrics", "migrations", "cluster", "bench")
+
+
+def floor_of(room: str) -> int:
+    """The number of a room's floor in cluster/, counted from the top."""
+    [floor] = [number for number, rooms in enumerate(CLUSTER_FLOORS) if room in rooms]
+    return floor
+
+
+def cluster_arrows() -> list[tuple[str, str, str]]:
+    """Every import of one room of cluster/ from another, also inside functions: file, room, imported room."""
+    found = []
+    for path in (path for path in modules() if path.parts[0] == "cluster" and len(path.parts) > 1):
+        room = path.with_suffix("").parts[1]
+        others = {name.split(".")[1] for name in imported(path) if name.startswith("cluster.")}
+        found += [(str(path), room, other) for other in sorted(others - {room})]
+    return [arrow for arrow in found if arrow[1] != "__init__"]
+
+
+@pytest.mark.parametrize(("path", "room", "other"), cluster_arrows())
+def test_imports_inside_cluster_point_down(path: str, room: str, other: str) -> None:
+    """A room of cluster/ imports only from rooms on lower floors, at the top of a file and inside functions."""
+    assert floor_of(other) > floor_of(room), f"{path}: {room} may not import {other}"
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a source file; a package's name for its `__init__.py`."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def top_level_imports(path: Path) -> Iterator[str]:
+    """The full names of what a file imports when the file itself is imported: not in functions, not for types only."""
+    waiting: list[ast.AST] = [ast.parse((ROOT / path).read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+def import_graph(packages: tuple[str, ...]) -> dict[str, set[str]]:
+    """Module → the modules of these packages that the module imports at its top level."""
+    paths = {module_name(path): path for path in modules() if path.parts[0] in packages}
+    graph: dict[str, set[str]] = {name: set() for name in paths}
+    for name, path in paths.items():
+        for full in top_level_imports(path):
+            # `from broker import keys` imports the module `broker.keys`, `from broker.keys import log` `broker.keys`.
+            target = full if full in paths else full.rpartition(".")[0]
+            if target in paths:
+                graph[name].add(target)
+    return graph
+
+
+def import_cycle(graph: dict[str, set[str]]) -> list[str]:
+    """A cycle in the graph, as the modules on the way; empty when there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle: list[str] = error.args[1]
+        return cycle
+    return []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """No chain of top-level imports leads back to the module where the chain began."""
+    assert import_cycle(import_graph(WITHOUT_CYCLES)) == []
+
+
+def test_a_cycle_of_imports_is_found() -> None:
+    """The search sees a cycle over three modules, and none in a diamond."""
+    assert len(set(import_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}))) == 3
+    assert import_cycle({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}) == []
+    assert import_graph(("cluster",))["cluster.__main__"] == {"cluster.cli"}
