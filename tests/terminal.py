@@ -1,5 +1,6 @@
 """The `seance` command on a pseudo-terminal, as somebody sees it and types there."""
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -17,6 +18,8 @@ class Terminal:
         os.set_blocking(self.master, False)
         termios.tcsetwinsize(slave, (40, 140))
         self.said = ""
+        # A read may end in the middle of a character.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cluster", *arguments],
             env={**environ, "TERM": "xterm"},
@@ -30,10 +33,14 @@ class Terminal:
 
     def shows(self, text: str) -> bool:
         """Whether this has been written so far."""
+        self.read()
+        return text in self.said
+
+    def read(self) -> None:
+        """Add to `said` what has been written since the last read."""
         # When the process has ended, its side of the terminal is gone.
         with contextlib.suppress(BlockingIOError, OSError):
-            self.said += os.read(self.master, 1_000_000).decode(errors="replace")
-        return text in self.said
+            self.said += self._decoder.decode(os.read(self.master, 1_000_000))
 
     def type(self, keys: bytes) -> None:
         """What somebody types there."""

@@ -1,4 +1,4 @@
-"""Talks: lines of the desk become messages, events become lines of the desk, until one of them ends."""
+"""A conversation: lines of the terminal become messages, events become lines, until the input or the session ends."""
 
 import asyncio
 import contextlib
@@ -18,9 +18,10 @@ from seance_client import (
     UnauthorizedError,
 )
 
-from cluster.chat.terminal import Desk
+from cluster.chat.terminal import Terminal
 from cluster.chat.transcript import Line, Transcript, plain
 
+# Messages that were sent and are not acknowledged yet.
 _UNDER_WAY = 64
 _QUIT = frozenset({"/quit", "/leave", "/exit"})
 _REMEDIES: dict[type[EndedError], str] = {
@@ -33,27 +34,27 @@ _REMEDIES: dict[type[EndedError], str] = {
 
 
 class Conversation:
-    """One client at one desk. `timeout` is how long one message, or the first connection, may take."""
+    """One client at one terminal. `timeout_seconds` limits the first connection, and each message."""
 
-    def __init__(self, client: Client, desk: Desk, timeout_seconds: float) -> None:
+    def __init__(self, client: Client, terminal: Terminal, timeout_seconds: float) -> None:
         self._client = client
-        self._desk = desk
+        self._terminal = terminal
         self._timeout_seconds = timeout_seconds
         self._slots = asyncio.Semaphore(_UNDER_WAY)
         self._has_failed = False
 
     async def run(self) -> bool:
-        """Talk until the end; whether everything that was said has arrived, and nothing else went wrong."""
+        """Send and show until the end; return whether every message has arrived, and nothing else went wrong."""
         showing = asyncio.create_task(self._show(), name="chat-events")
         async with _stopped_by_signals() as stopped:
             if await self._do(self._connect(), stopped):
-                await self._do(self._say_all(), showing, stopped)
+                await self._do(self._send_all(), showing, stopped)
         await self._client.leave()
         await showing
         return not self._has_failed
 
     async def _do(self, work: Coroutine[Any, Any, None], *ends: "asyncio.Task[Any]") -> bool:
-        """Do the work, unless one of the ends comes before; whether it is done."""
+        """Do the work unless one of `ends` finishes before; return whether the work is done and the client goes on."""
         doing = asyncio.create_task(work, name="chat-work")
         await asyncio.wait({doing, *ends}, return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
@@ -69,7 +70,7 @@ class Conversation:
             async for event in self._client:
                 line = transcript.line(event)
                 if line is not None:
-                    self._desk.show(line)
+                    self._terminal.show(line)
         except EndedError as error:
             remedy = next((text for kind, text in _REMEDIES.items() if isinstance(error, kind)), None)
             self._fail(f"it is over: {error.reason or error}" + (f"; {remedy}" if remedy else ""))
@@ -80,32 +81,32 @@ class Conversation:
         except ConnectTimeoutError as error:
             self._fail(str(error))
         except EndedError:
-            # Whoever reads the events is told why.
+            # `_show` gets the same error from the client, and says why.
             self._has_failed = True
 
-    async def _say_all(self) -> None:
-        """Send every line; returns when all are acknowledged."""
+    async def _send_all(self) -> None:
+        """Send every line; return when all are acknowledged."""
         async with asyncio.TaskGroup() as sends:
-            while (line := await self._desk.line()) is not None:
-                if self._desk.is_interactive and line.strip() in _QUIT:
+            while (line := await self._terminal.read_line()) is not None:
+                if self._terminal.is_interactive and line.strip() in _QUIT:
                     return
                 if line.strip():
                     await self._slots.acquire()
-                    sends.create_task(self._say(line), name="chat-send")
+                    sends.create_task(self._send(line), name="chat-send")
 
-    async def _say(self, line: str) -> None:
+    async def _send(self, line: str) -> None:
         try:
             await self._client.send(line.strip(), timeout=self._timeout_seconds)
         except SeanceError as error:
-            # At the end of the client everything fails; why is told once.
+            # When the client has ended, every message fails; `_show` says why, once.
             if not isinstance(error, EndedError):
-                self._desk.show(Line(f"* not sent: {plain(line.strip()[:60])} … {error}", is_note=True))
+                self._terminal.show(Line(f"* not sent: {plain(line.strip()[:60])} … {error}", is_note=True))
             self._has_failed = True
         finally:
             self._slots.release()
 
     def _fail(self, text: str) -> None:
-        self._desk.show(Line(f"* {plain(text)}", is_note=True))
+        self._terminal.show(Line(f"* {plain(text)}", is_note=True))
         self._has_failed = True
 
 

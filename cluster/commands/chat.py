@@ -1,8 +1,10 @@
-"""`seance chat`: be in a session, from a terminal or a pipe."""
+"""`seance chat`: take part in a session, from a terminal or a pipe."""
 
 import asyncio
+import contextlib
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,6 +12,8 @@ import click
 
 from cluster.commands.context import FailedError, NotRunningError, home_option
 
+# The prompt on a terminal, --create, and the look for a local cluster need one each; a pipe with a URL needs none.
+_EXTRA_PACKAGES = frozenset({"prompt_toolkit", "httpx", "psutil"})
 _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -51,17 +55,32 @@ def chat(
         raise click.UsageError("say which session: its id, a URL that holds it, or --create NAME")
     if name is None and token is None:
         name = _ask_name()
-    base = base or _local_url(home)
-    if session_id is None:
-        session_id = asyncio.run(_created(base, create_name or "", password))
-        click.echo(session_id)
     who = {"name": name, "token": token, "password": password}
-    if not asyncio.run(_talk(base, session_id, who, timeout_seconds)):
+    with _extra_packages():
+        base = base or _local_url(home)
+        if session_id is None:
+            session_id = asyncio.run(_created(base, create_name or "", password))
+            click.echo(session_id)
+        has_succeeded = asyncio.run(_converse(base, session_id, who, timeout_seconds))
+    if not has_succeeded:
         raise SystemExit(1)
 
 
+@contextlib.contextmanager
+def _extra_packages() -> Iterator[None]:
+    """Say what to install when a package of the extra `cluster` is missing, as in the image of a gateway."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA_PACKAGES:
+            raise
+        raise FailedError(
+            f"this needs the package {error.name}, which the extra `cluster` brings: pip install 'seance[cluster]'"
+        ) from error
+
+
 def _place(target: str | None, url: str | None) -> tuple[str | None, str | None]:
-    """The gateway's address and the session's id, as far as they were said."""
+    """The gateway's address and the session's id, each None when the command line does not hold it."""
     if target is None or _ID.fullmatch(target):
         return url, target
     parts = urlsplit(target)
@@ -106,15 +125,15 @@ async def _created(url: str, name: str, password: str | None) -> str:
         raise FailedError(f"no session was made: {error}{details}") from error
 
 
-async def _talk(url: str, session_id: str, who: dict[str, str | None], timeout_seconds: float) -> bool:
+async def _converse(url: str, session_id: str, who: dict[str, str | None], timeout_seconds: float) -> bool:
     from seance_client import Client
 
     from cluster.chat.conversation import Conversation
-    from cluster.chat.terminal import desk
+    from cluster.chat.terminal import open_terminal
 
     try:
         client = Client(url, session_id, name=who["name"], token=who["token"], password=who["password"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    with desk() as place:
-        return await Conversation(client, place, timeout_seconds).run()
+    with open_terminal() as terminal:
+        return await Conversation(client, terminal, timeout_seconds).run()

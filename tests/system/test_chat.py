@@ -16,6 +16,22 @@ from tests.clients.following import messages, next_of
 from tests.gateways import Gateway, inherited
 from tests.rest import call, create_session, eventually, users
 from tests.terminal import Terminal
+from tests.typist import (
+    CTRL_A,
+    CTRL_C,
+    CTRL_D,
+    CTRL_E,
+    CTRL_W,
+    DOWN,
+    ENTER,
+    LEFT,
+    PASTE_BEGINS,
+    PASTE_ENDS,
+    RIGHT,
+    UP,
+    Typist,
+    at_a_terminal,
+)
 
 _DEADLINE_SECONDS = 60
 
@@ -126,44 +142,137 @@ def test_nobody_answers() -> None:
     assert "no welcome within 1 s" in done.stderr
 
 
-async def test_on_a_terminal(gateways: list[Gateway]) -> None:
-    """Events are printed above the line being typed, which stays; /quit leaves."""
+async def test_a_message_that_arrives_leaves_the_typed_line_as_it_is(gateways: list[Gateway]) -> None:
+    """Events are printed above the line being typed, the cursor keeps its place, and /quit leaves."""
     session = await create_session(gateways[0].url)
-    terminal = Terminal(inherited(), "chat", session["id"], "--url", gateways[0].url, "--name", "Ana")
-    await terminal_shows(terminal, "you are Ana")
+    async with at_a_terminal(gateways[0].url, session["id"]) as ana:
+        async with Client(gateways[1].url, session["id"], name="Ben") as ben:
+            await ana.sees("* Ben joined; 2 here", ">")
+            ana.type("hällo wörldd\x7f 漢字" + LEFT)
+            await ana.sees("> hällo wörld 漢字")
+            column = ana.screen.cursor()
+            await ben.send("hi Ana")
+            await ana.sees("Ben: hi Ana", "> hällo wörld 漢字")
+            assert ana.screen.cursor() == column
+            ana.type("!" + ENTER)
+            assert await messages(ben, 2) == ["hi Ana", "hällo wörld 漢!字"]
+            await ana.sees("Ben: hi Ana", "Ana: hällo wörld 漢!字", ">")
+            ana.type("/quit" + ENTER)
+            assert (await next_of(ben, UserLeft)).reason == "left"
+        assert await ana.exit_code() == 0
+
+
+async def test_keys_edit_the_line_as_in_a_shell(gateways: list[Gateway]) -> None:
+    """Arrows move, Ctrl-A and Ctrl-E go to the ends, Ctrl-W deletes a word, and Backspace a character."""
+    session = await create_session(gateways[0].url)
+    async with (
+        at_a_terminal(gateways[0].url, session["id"]) as ana,
+        Client(gateways[1].url, session["id"], name="Ben") as ben,
+    ):
+        ana.type("one two trhee" + LEFT * 2 + "\x7f\x7fhr" + RIGHT + CTRL_A + "zero " + CTRL_E + " four five" + CTRL_W)
+        await ana.sees("> zero one two three four")
+        ana.type(ENTER)
+        assert (await next_of(ben, MessageReceived)).text == "zero one two three four"
+
+
+async def test_the_arrow_up_brings_the_last_messages_back(gateways: list[Gateway]) -> None:
+    """Up goes back through the messages, Down forward again, and a message from the history can be edited."""
+    session = await create_session(gateways[0].url)
+    async with (
+        at_a_terminal(gateways[0].url, session["id"]) as ana,
+        Client(gateways[1].url, session["id"], name="Ben") as ben,
+    ):
+        ana.type("first" + ENTER)
+        await ana.sees("Ana: first", ">")
+        ana.type("second" + ENTER)
+        await ana.sees("Ana: second", ">")
+        ana.type(UP + UP)
+        await ana.sees("> first")
+        ana.type(DOWN)
+        await ana.sees("> second")
+        ana.type(" time" + ENTER)
+        assert await messages(ben, 3) == ["first", "second", "second time"]
+
+
+async def test_a_pasted_text_of_several_lines_is_one_message(gateways: list[Gateway]) -> None:
+    """A paste waits for Enter, keeps its line breaks, and is sent as one message."""
+    session = await create_session(gateways[0].url)
+    async with (
+        at_a_terminal(gateways[0].url, session["id"]) as ana,
+        Client(gateways[1].url, session["id"], name="Ben") as ben,
+    ):
+        ana.type(f"look: {PASTE_BEGINS}one\rtwo\r\nthree{PASTE_ENDS}")
+        await ana.sees("> look: one", "two", "three")
+        await ben.send("I wait")
+        await ana.sees("Ben: I wait", "> look: one", "two", "three")
+        ana.type(ENTER)
+        assert await messages(ben, 2) == ["I wait", "look: one\ntwo\nthree"]
+        await ana.sees("Ana: look: one ⏎ two ⏎ three", ">")
+
+
+async def test_lines_typed_at_once_are_messages_each(gateways: list[Gateway]) -> None:
+    """A terminal without bracketed paste sends line breaks as Enter: every line is a message, and none is lost."""
+    session = await create_session(gateways[0].url)
+    async with (
+        at_a_terminal(gateways[0].url, session["id"]) as ana,
+        Client(gateways[1].url, session["id"], name="Ben") as ben,
+    ):
+        lines = [f"line {number}" for number in range(20)]
+        ana.type("".join(f"{line}\r" for line in lines))
+        assert await messages(ben, 20) == lines
+
+
+async def test_control_d_on_an_empty_line_leaves(gateways: list[Gateway]) -> None:
+    """Ctrl-D leaves when nothing is typed, after everything that was typed has arrived."""
+    session = await create_session(gateways[0].url)
+    async with at_a_terminal(gateways[0].url, session["id"]) as ana:
+        ana.type("bye" + ENTER + CTRL_D)
+        assert await ana.exit_code() == 0
+    assert await said_in(session, gateways[0].url) == ["bye"]
+
+
+async def test_control_c_leaves_at_once(gateways: list[Gateway]) -> None:
+    """Ctrl-C leaves in the middle of a line, and the others see that the user has left."""
+    session = await create_session(gateways[0].url)
+    async with at_a_terminal(gateways[0].url, session["id"]) as ana:
+        async with Client(gateways[1].url, session["id"], name="Ben") as ben:
+            ana.type("half a li" + CTRL_C)
+            assert (await next_of(ben, UserLeft)).reason == "left"
+        assert await ana.exit_code() == 0
+
+
+async def test_a_terminal_that_closes_leaves_the_session(gateways: list[Gateway]) -> None:
+    """When the window is closed, the command ends and the others see that the user has left."""
+    session = await create_session(gateways[0].url)
+    typist = Typist(session["id"], "--url", gateways[0].url, "--name", "Ana")
+    await typist.sees("* you are Ana in “test”; 1 here: Ana", ">")
     async with Client(gateways[1].url, session["id"], name="Ben") as ben:
-        terminal.type("hällo wörldd\x7f".encode())
-        await terminal_shows(terminal, "hällo wörld")
-        await ben.send("hi Ana")
-        await terminal_shows(terminal, "Ben: hi Ana\r\n\r\x1b[K> hällo wörld")
-        terminal.type(b"!\r")
-        assert (await next_of(ben, MessageReceived)).text == "hi Ana"
-        assert (await next_of(ben, MessageReceived)).text == "hällo wörld!"
-        terminal.type(b"/quit\r")
+        os.close(typist.terminal.master)
         assert (await next_of(ben, UserLeft)).reason == "left"
-    assert await asyncio.to_thread(terminal.process.wait, _DEADLINE_SECONDS) == 0
-    os.close(terminal.master)
+    await typist.exit_code()
 
 
-async def test_interrupted_on_a_terminal(gateways: list[Gateway]) -> None:
-    """Ctrl-C leaves at once, so that the others see it."""
+async def test_a_closed_session_ends_the_chat(gateways: list[Gateway]) -> None:
+    """When the session is closed, the chat says so and ends with exit code 1."""
     session = await create_session(gateways[0].url)
-    terminal = Terminal(inherited(), "chat", f"{gateways[0].url}/ws/{session['id']}", "--name", "Ana")
-    await terminal_shows(terminal, "you are Ana")
-    async with Client(gateways[1].url, session["id"], name="Ben") as ben:
-        terminal.type(b"half a li\x03")
-        assert (await next_of(ben, UserLeft)).reason == "left"
-    assert await asyncio.to_thread(terminal.process.wait, _DEADLINE_SECONDS) == 0
-    os.close(terminal.master)
+    async with at_a_terminal(gateways[0].url, session["id"]) as ana:
+        ana.type("half a li")
+        await ana.sees("> half a li")
+        await call(gateways[0].url, "DELETE", f"/api/sessions/{session['id']}", token=session["host_token"])
+        assert await ana.exit_code() == 1
+        lines = ana.screen.lines()
+        assert "* the session is closed" in lines
+        assert lines[-1].startswith("* it is over")
 
 
-async def test_closed_session_on_a_terminal(gateways: list[Gateway]) -> None:
-    """When the session is closed the chat says so and ends with 1."""
-    session = await create_session(gateways[0].url)
-    terminal = Terminal(inherited(), "chat", f"{gateways[0].url}/ws/{session['id']}", "--name", "Ana")
-    await terminal_shows(terminal, "you are Ana")
-    await call(gateways[0].url, "DELETE", f"/api/sessions/{session['id']}", token=session["host_token"])
-    await terminal_shows(terminal, "the session is closed")
+async def test_without_prompt_toolkit_the_chat_says_what_to_install(tmp_path: Path, gateway_url: str) -> None:
+    """On a terminal the chat needs the extra `cluster`; without the package, the command names the remedy."""
+    (tmp_path / "prompt_toolkit.py").write_text("raise ModuleNotFoundError('blocked', name='prompt_toolkit')")
+    session = await create_session(gateway_url)
+    terminal = Terminal(
+        {**inherited(), "PYTHONPATH": str(tmp_path)}, "chat", session["id"], "--url", gateway_url, "--name", "Ana"
+    )
+    await terminal_shows(terminal, "pip install 'seance[cluster]'")
     assert await asyncio.to_thread(terminal.process.wait, _DEADLINE_SECONDS) == 1
     os.close(terminal.master)
 

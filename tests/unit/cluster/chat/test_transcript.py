@@ -1,6 +1,5 @@
-"""The terminal client without a terminal: keys into lines, events into words."""
+"""Events in words, safe for a terminal."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from seance_client import (
@@ -20,62 +19,19 @@ from seance_client import (
     Welcome,
 )
 
-from cluster.chat.line_editor import Keyboard
-from cluster.chat.terminal import _end_that_fits
 from cluster.chat.transcript import Line, Transcript, plain
-from cluster.commands.chat import _place
 
-ID = "00000000-0000-4000-8000-000000000001"
 WELCOME = Welcome(SessionInfo("s", "Evening"), User("u", "Ana"), 1, "e", "t", (User("u", "Ana"),), 1)
 
 
-@pytest.mark.parametrize(
-    ("keys", "finished", "typed"),
-    [
-        (b"hi\rthere\n", ["hi", "there"], ""),
-        (b"hii\x7f\x08i", [], "hi"),
-        (b"one two\x17", [], "one "),
-        (b"one\x17", [], ""),
-        (b"one\x15two", [], "two"),
-        (b"a\x1b[A\x1b[1;5D\x1bOP\x1bxb\x1b[3~", [], "ab"),
-        (b"a\tb\x00\x01", [], "a b"),
-        ("ä".encode() + b"\xff", [], "ä\ufffd"),
-        (b"half\x04\r\x04more", ["half", None], ""),
-        (b"x" * 20, [], "x" * 10),
-    ],
-)
-def test_keys(keys: bytes, finished: list[str | None], typed: str) -> None:
-    """Every key does what it does in a shell, or nothing."""
-    keyboard = Keyboard(10)
-    assert (keyboard.press(keys), keyboard.typed) == (finished, typed)
-
-
-@given(st.lists(st.binary(max_size=8), max_size=8))
-def test_any_keys(presses: list[bytes]) -> None:
-    """Whatever is pressed, what is typed has no control characters and keeps its limit."""
-    keyboard = Keyboard(10)
-    for keys in presses:
-        for line in (*keyboard.press(keys), keyboard.typed):
-            assert line is None or (len(line) <= 10 and all(character >= " " for character in line))
-
-
 @given(st.text())
-def test_plain_texts_do_nothing(text: str) -> None:
-    """Nothing that others write can control the terminal or turn the direction of what follows."""
+def test_a_text_of_others_can_not_control_the_terminal(text: str) -> None:
+    """No text of another user can move the cursor, or turn the direction of the text that follows."""
     assert all(character.isprintable() or character in "\u200c\u200d" for character in plain(text))
 
 
-@given(st.text(), st.integers(min_value=0, max_value=10))
-def test_end_that_fits(text: str, columns: int) -> None:
-    """Of a long line the end is shown, never wider than there is room; characters of double width count twice."""
-    end = _end_that_fits(text, columns)
-    assert text.endswith(end)
-    assert _end_that_fits("漢字", 3) == "字"
-    assert len([character for character in end if character.isascii()]) <= columns
-
-
-def test_the_connection_in_words() -> None:
-    """What happens to the connection is told as people say it; what does not matter is not told."""
+def test_events_of_the_connection_are_told_in_words() -> None:
+    """Each event about the connection has its words, and events that need no notice have none."""
     transcript = Transcript()
     lost = Disconnected(1006, "refused", will_retry=True, retry_seconds=0.5)
     events: list[Event] = [
@@ -105,19 +61,3 @@ def test_the_connection_in_words() -> None:
     assert transcript.line(UserTyping("", User(None, "Ben"))) is None
     assert transcript.line(PresenceChanged("", 7)) == Line("* 7 here")
     assert transcript.line(SpiritThinking("")) == Line("* the spirit is thinking …")
-
-
-@pytest.mark.parametrize(
-    ("target", "url", "place"),
-    [
-        (ID, None, (None, ID)),
-        (ID, "http://one", ("http://one", ID)),
-        (None, "http://one", ("http://one", None)),
-        (f"ws://one:1/ws/{ID}", None, ("http://one:1", ID)),
-        (f"https://one/chat#{ID}", None, ("https://one", ID)),
-        ("http://one", None, ("http://one", None)),
-    ],
-)
-def test_where_to(target: str | None, url: str | None, place: tuple[str | None, str | None]) -> None:
-    """A session is named by its id, or by a URL that holds it anywhere."""
-    assert _place(target, url) == place
