@@ -1,4 +1,4 @@
-"""The settings among themselves and with this machine: what each alone may be was checked when they were read."""
+"""Whether the settings fit each other and this machine; the range of each setting was checked when it was read."""
 
 import asyncio
 import http.client
@@ -17,7 +17,7 @@ _LIVE_SECONDS = 2.0
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Everything that needs neither Redis nor Postgres."""
+    """All findings that need neither Redis nor Postgres."""
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return [
         secret(settings),
@@ -32,14 +32,14 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 def secret(settings: Settings) -> Finding:
-    """Whether tokens are signed with something that others don't know."""
+    """Whether the secret that signs tokens is known to others."""
     if settings.jwt_secret == DEFAULT_SECRET:
         return Finding("JWT_SECRET", "the public default; production refuses it")
     return Finding("JWT_SECRET", f"{len(settings.jwt_secret)} characters of your own; the same on every replica?")
 
 
 def origins(settings: Settings) -> Finding:
-    """Whether browsers send what is written here."""
+    """Whether each configured origin has the form that browsers send."""
     if "*" in settings.origins:
         return Finding("CORS_ORIGINS", "pages of any site may come")
     wrong = [origin for origin in settings.origins if not _is_origin(origin)]
@@ -50,7 +50,7 @@ def origins(settings: Settings) -> Finding:
 
 
 def proxies(settings: Settings) -> Finding:
-    """Whether the proxies whose word is taken are addresses."""
+    """Whether the trusted proxies are given as addresses."""
     subject = "FORWARDED_ALLOW_IPS"
     given = [one.strip() for one in settings.forwarded_allow_ips.split(",") if one.strip()]
     if "*" in given:
@@ -62,7 +62,7 @@ def proxies(settings: Settings) -> Finding:
 
 
 def sockets(settings: Settings, open_files: int) -> Finding:
-    """Whether a gateway may open the sockets it is to hold."""
+    """Whether a gateway may open as many sockets as it is configured to hold."""
     allowed = max(1, open_files - FILES_RESERVED)
     wanted = settings.max_connections
     if wanted > allowed:
@@ -72,7 +72,7 @@ def sockets(settings: Settings, open_files: int) -> Finding:
 
 
 def drain(settings: Settings) -> Finding:
-    """Whether a drain has the time that it is given."""
+    """Whether the shutdown timeout leaves a drain enough time."""
     subject = "SHUTDOWN_TIMEOUT_SECONDS"
     needed = settings.drain_wait_seconds + settings.drain_window_seconds + round(RESERVE_SECONDS)
     said = f"{settings.shutdown_timeout_seconds} s; waiting, the drain's window and closing may take {needed} s"
@@ -82,7 +82,7 @@ def drain(settings: Settings) -> Finding:
 
 
 def commits(settings: Settings) -> Finding:
-    """Whether a batch is written while somebody waits for it."""
+    """Whether a batch is written before the wait for its commit is over."""
     subject = "COMMIT_TIMEOUT_SECONDS"
     batch_seconds = settings.worker_batch_milliseconds / 1000
     said = f"{settings.commit_timeout_seconds} s, a batch waits up to {batch_seconds:g} s"
@@ -103,14 +103,14 @@ def metrics(settings: Settings) -> Finding:
     return Finding("WORKER_METRICS_PORT", f"{port}, on {settings.host}")
 
 
-def address(settings: Settings) -> Finding:
-    """Whether a gateway or balancer can listen on HOST and PORT, or one does already. Blocks for up to 2 s."""
+def address(settings: Settings, *, timeout_seconds: float = _LIVE_SECONDS) -> Finding:
+    """Whether a server can listen on HOST and PORT, or a gateway already does. Blocks up to `timeout_seconds`."""
     host, port = settings.host, settings.port
     said = f"{host} port {port}"
     try:
         if not port or is_free(port, host):
             return Finding("HOST and PORT", f"{said} is free" if port else f"{host}, any free port")
-        if _is_ours(reachable(host), port):
+        if _is_ours(reachable(host), port, timeout_seconds):
             return Finding("HOST and PORT", f"a gateway answers on {said}")
         if is_listening(host, port):
             return Finding("HOST and PORT", f"{said} is taken", "end what listens there, or choose another PORT")
@@ -120,8 +120,8 @@ def address(settings: Settings) -> Finding:
     return Finding("HOST and PORT", f"{said} can't be listened on", remedy)
 
 
-def _is_ours(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=_LIVE_SECONDS)
+def _is_ours(host: str, port: int, timeout_seconds: float) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
     try:
         connection.request("GET", "/live")
         return connection.getresponse().read() == b'{"status":"live"}'

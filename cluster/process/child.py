@@ -1,4 +1,4 @@
-"""One process of the cluster: started, watched, started again when it ends, until it is told to stop."""
+"""One process of the cluster: started, and started again whenever it ends, until the supervisor stops it."""
 
 import asyncio
 import contextlib
@@ -12,9 +12,9 @@ from cluster.process.backoff import Backoff
 from cluster.process.launch import Launch, start_async
 from cluster.state.status import ProcessState
 
-# A log is put aside when it has grown beyond this; one older file is kept.
+# A log beyond this size is put aside; one older file is kept.
 _LOG_BYTES = 50_000_000
-# A process that ends this often without becoming ready will not become it.
+# A process that has ended this often without becoming ready will not become ready.
 _HOPELESS_ENDS = 3
 _EXIT_CONFIGURATION = 2
 
@@ -22,8 +22,8 @@ _EXIT_CONFIGURATION = 2
 class Child:
     """Keeps one process running.
 
-    `make_launch` is asked anew before every start. `report` gets lines for people; `changed` is called after every
-    start and end.
+    `make_launch` is called before every start. `report` gets lines for people. `changed` is called after every start
+    and end. `log_bytes` is the size beyond which `limit_log` puts the log aside.
     """
 
     def __init__(
@@ -33,18 +33,21 @@ class Child:
         log: Path,
         report: Callable[[str], None],
         changed: Callable[[], None],
+        *,
+        log_bytes: int = _LOG_BYTES,
     ) -> None:
         self.name = name
         self.log = log
         self.state: ProcessState = "starting"
         self.starts = 0
         self.quick_ends = 0
-        """Ends since it was last ready."""
+        """Ends of the process since it was last ready."""
         self.started_at = 0.0
-        """When it was last started, in seconds since the epoch."""
+        """The last start of the process, in seconds since the epoch."""
         self._make_launch = make_launch
         self._report = report
         self._changed = changed
+        self._log_bytes = log_bytes
         self._backoff = Backoff()
         self._last_code = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -54,7 +57,7 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The number of the running process."""
+        """The id of the running process, None while no process runs."""
         return self._process.pid if self.is_running and self._process is not None else None
 
     @property
@@ -64,7 +67,7 @@ class Child:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it ended often, or said that its configuration is wrong, without having been ready."""
+        """Whether the process ended often, or with the exit code of a wrong configuration, and was never ready."""
         return self.quick_ends >= _HOPELESS_ENDS or (self.quick_ends > 0 and self._last_code == _EXIT_CONFIGURATION)
 
     @property
@@ -73,7 +76,7 @@ class Child:
         return max(0, self.starts - 1)
 
     async def run(self) -> None:
-        """Keep the process running until `stop`; the task that owns this child."""
+        """Keep the process running until `stop`. The supervisor runs this as a task."""
         try:
             while not self._is_stopping.is_set():
                 ended = await self._run_once()
@@ -85,7 +88,7 @@ class Child:
             self._changed()
 
     def set_state(self, state: ProcessState) -> bool:
-        """What the monitor found; true when it differs. A process that drains or does not run keeps its state."""
+        """Set what a probe found; return whether the state changed. A draining or stopped process keeps its state."""
         if not self.is_running or self.state in (state, "draining"):
             return False
         self.state = state
@@ -94,7 +97,7 @@ class Child:
         return True
 
     def begin_stop(self, with_signal: signal.Signals | None = None) -> None:
-        """Ask the process to end and don't start it again."""
+        """Ask the process to end, and start no other."""
         self._is_stopping.set()
         if self.is_running:
             self.state = "draining"
@@ -112,29 +115,29 @@ class Child:
         await self._has_stopped.wait()
 
     def send(self, with_signal: signal.Signals) -> None:
-        """Send a signal to the process, if it runs."""
+        """Send a signal to the process if the process runs."""
         if self.is_running and self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(with_signal)
 
     def last_lines(self, count: int = 15) -> str:
-        """The end of its log."""
+        """The last lines of the log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
         except OSError:
             return ""
 
     def limit_log(self) -> None:
-        """Put the log aside when it has grown too large; the process keeps writing at the end of the emptied file."""
+        """Put the log aside when it is too large; the process goes on writing to the emptied file."""
         try:
-            if self.log.stat().st_size > _LOG_BYTES:
+            if self.log.stat().st_size > self._log_bytes:
                 self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
                 self.log.write_bytes(b"")
         except FileNotFoundError:
             pass
 
     async def _run_once(self) -> tuple[int, float]:
-        """Start the process and wait for its end: the exit code, and the seconds it ran."""
+        """Start the process and wait for its end; return the exit code, and for how many seconds the process ran."""
         started = time.monotonic()
         self.state = "starting"
         self.starts += 1
@@ -148,7 +151,7 @@ class Child:
             return 1, 0.0
         self._changed()
         if self._is_stopping.is_set():
-            # Asked while it was being started.
+            # `begin_stop` was called during the start, when there was no process to signal.
             self.begin_stop()
         code = await self._process.wait()
         return code, time.monotonic() - started
@@ -167,7 +170,7 @@ class Child:
 
 
 def _how(code: int) -> str:
-    """An exit code as people say it."""
+    """An exit code in words."""
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"

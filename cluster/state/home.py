@@ -8,8 +8,9 @@ from typing import Self
 
 import msgspec
 
-# Whoever only looks whether the lock is free holds it for a moment.
+# `is_running` takes the lock for a moment, so that a lock that is taken may be free at once.
 _PATIENCE_SECONDS = 0.2
+_POLL_SECONDS = 0.01
 
 
 def checkout() -> Path:
@@ -28,7 +29,7 @@ class Home(msgspec.Struct, frozen=True):
 
     @property
     def data(self) -> Path:
-        """What the embedded servers store; survives `down`."""
+        """The data of the embedded servers; `down` keeps it."""
         return self.root / "data"
 
     @property
@@ -43,7 +44,7 @@ class Home(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> Path:
-        """The running cluster's record (state.py)."""
+        """The running cluster's record (records.py)."""
         return self.root / "state.json"
 
     def log(self, name: str) -> Path:
@@ -51,9 +52,9 @@ class Home(msgspec.Struct, frozen=True):
         return self.logs / f"{name}.log"
 
     def make(self) -> None:
-        """Make the folders; only the owner may look into them, except to pass through."""
+        """Make the folders; others may at most pass through them."""
         self.root.mkdir(parents=True, exist_ok=True)
-        # Passing through is allowed: as root, PostgreSQL may have to run as another user below it.
+        # Started by root, PostgreSQL may run as another user, whose path to its data leads through here.
         self.root.chmod(0o711)
         self.data.mkdir(exist_ok=True)
         self.data.chmod(0o711)
@@ -63,21 +64,25 @@ class Home(msgspec.Struct, frozen=True):
 
 
 class Lock:
-    """Held by the supervisor of a home as long as it lives; the system releases it, however the process ends."""
+    """Held by the supervisor of a home for its whole life; the system releases the lock when the process ends.
 
-    def __init__(self, home: Home) -> None:
+    `patience_seconds` is how long a lock must stay taken before it counts as another supervisor's.
+    """
+
+    def __init__(self, home: Home, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self._path = home.root / "lock"
+        self._patience_seconds = patience_seconds
         self._descriptor = -1
 
     def __enter__(self) -> Self:
         """Take the lock. Raises AlreadyRunningError."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience_seconds
         self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
         while not _try_lock(self._descriptor):
             if time.monotonic() > deadline:
                 os.close(self._descriptor)
                 raise AlreadyRunningError(str(self._path.parent))
-            time.sleep(_PATIENCE_SECONDS / 20)
+            time.sleep(_POLL_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:

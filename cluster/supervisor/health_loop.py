@@ -1,4 +1,4 @@
-"""Looks at the replicas again and again, keeps the balancer in step, and lets others wait until replicas are ready."""
+"""Probes the replicas again and again, tells the balancer what changed, and waits until replicas are ready."""
 
 import asyncio
 import time
@@ -19,20 +19,28 @@ _POLL_SECONDS = 1.0
 
 
 class HealthLoop:
-    """`run` is its task; `changed` wakes it early."""
+    """`run` is its task. `changed` starts the next look early. `ready_seconds` is how long a start may take."""
 
-    def __init__(self, changed: asyncio.Event, workers: WorkerMonitor, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        changed: asyncio.Event,
+        workers: WorkerMonitor,
+        report: Callable[[str], None],
+        *,
+        ready_seconds: float = _READY_SECONDS,
+    ) -> None:
         self.replicas: Replicas | None = None
         self.balancer: Balancer | None = None
         self._changed = changed
         self._workers = workers
         self._gateways = GatewayMonitor()
         self._report = report
+        self._ready_seconds = ready_seconds
         self._looking = asyncio.Lock()
         self._looked = asyncio.Condition()
 
     async def run(self) -> None:
-        """Look until cancelled: often while something starts, else once a second and whenever a process changed."""
+        """Look until cancelled: often while a replica starts, else once a second and whenever a process changed."""
         while True:
             await self.look()
             raise_if_cancelled()
@@ -42,7 +50,7 @@ class HealthLoop:
             self._changed.clear()
 
     async def look(self) -> None:
-        """Poll every replica once and tell the balancer what follows."""
+        """Probe every replica once, and tell the balancer about changed slots."""
         async with self._looking:
             if self.replicas is not None:
                 await asyncio.gather(self._look_at_gateways(self.replicas), self._look_at_workers(self.replicas))
@@ -56,8 +64,8 @@ class HealthLoop:
             await self.balancer.sync()
 
     async def settle(self, children: list[Child]) -> None:
-        """Return when all these are ready. Raises StartError when one ends again and again, or the time is over."""
-        deadline = time.monotonic() + _READY_SECONDS
+        """Return when all children are ready. Raises StartError when a child ends again and again, or time is over."""
+        deadline = time.monotonic() + self._ready_seconds
         for child in children:
             while child.state != "ready":
                 if child.is_hopeless:
@@ -65,7 +73,7 @@ class HealthLoop:
                         f"{child.name} does not start; its log {child.log} ends with\n{child.last_lines()}"
                     )
                 if time.monotonic() > deadline:
-                    raise StartError(f"{child.name} is not ready after {_READY_SECONDS:g} s; see {child.log}")
+                    raise StartError(f"{child.name} is not ready after {self._ready_seconds:g} s; see {child.log}")
                 async with self._looked:
                     await self._looked.wait()
 

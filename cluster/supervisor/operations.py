@@ -1,18 +1,23 @@
-"""What may be asked of a running supervisor, one change at a time; the answer streams what happens meanwhile."""
+"""The requests to a running supervisor, one change at a time; the answer streams what happens meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 from cluster.control.protocol import Done, GetStatus, Line, Reply, Request, Restart, Scale, Stop
 from cluster.state.status import Status
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.replicas import Replicas
 
+# A command that does not read its last reply by then is gone.
+_LAST_REPLY_SECONDS = 1.0
+
 
 class Operations:
     """Handles control requests.
 
-    `status` looks anew and says how everything is. `stop` sets off the shutdown. `replicas` is None while starting.
+    `status` looks at every replica and returns the status. `stop` begins the shutdown. `replicas` returns None during
+    the start.
     """
 
     def __init__(
@@ -32,9 +37,10 @@ class Operations:
         self._changing = asyncio.Lock()
         self._running: set[asyncio.Task[None]] = set()
         self._listeners: set[asyncio.Queue[Reply]] = set()
+        self._all_answered = asyncio.Event()
 
     def publish(self, text: str) -> None:
-        """Pass a line on to everyone who waits for an answer."""
+        """Send a line to every command that waits for its answer."""
         for listener in self._listeners:
             listener.put_nowait(Line(text))
 
@@ -54,6 +60,8 @@ class Operations:
                     return
         finally:
             self._listeners.discard(replies)
+            if not self._listeners:
+                self._all_answered.set()
 
     async def finish(self) -> None:
         """End the changes that are under way."""
@@ -62,16 +70,18 @@ class Operations:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def dismiss(self) -> None:
-        """Tell everyone who still waits that all is over, and let the answers go out."""
+        """Send the last reply to every command that still waits; return when all have read theirs, or after a while."""
+        self._all_answered.clear()
+        if not self._listeners:
+            return
         for listener in self._listeners:
             listener.put_nowait(Done())
-        for _ in range(100):
-            if not self._listeners:
-                return
-            await asyncio.sleep(0.01)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_REPLY_SECONDS):
+                await self._all_answered.wait()
 
     def _begin(self, request: Request, replies: asyncio.Queue[Reply]) -> None:
-        """Start the change as a task of the supervisor: it goes on when the one who asked goes away."""
+        """Start the change as a task of the supervisor, so that the change goes on when the command goes away."""
         if isinstance(request, Stop):
             self._stop()
             return

@@ -27,8 +27,8 @@ from gateway.settings import Settings
     ],
     ids=str,
 )
-def test_each_problem_has_a_remedy(finding: Finding, word: str) -> None:
-    """What is wrong comes with what to do, in words that can be acted on."""
+def test_each_problem_with_a_setting_has_a_remedy(finding: Finding, word: str) -> None:
+    """Each problem comes with a remedy that names the setting or a value."""
     assert finding.remedy is not None
     assert word in finding.remedy
 
@@ -52,13 +52,13 @@ def test_each_problem_has_a_remedy(finding: Finding, word: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_well_has_none(finding: Finding) -> None:
-    """The defaults, and sensible values, ask for nothing."""
+def test_sensible_settings_have_no_remedy(finding: Finding) -> None:
+    """The defaults and sensible values need no remedy."""
     assert finding.is_good
 
 
-def test_secrets_are_not_shown() -> None:
-    """Not even a finding about the secret has it."""
+def test_a_finding_does_not_show_the_secret() -> None:
+    """The finding about the secret does not contain the secret."""
     assert "sssss" not in checks.secret(Settings(jwt_secret="s" * 40)).text
 
 
@@ -86,29 +86,28 @@ def live_port() -> Iterator[int]:
         thread.join()
 
 
-def test_a_free_port() -> None:
-    """A port that nobody has, or any port, is good."""
+def test_a_free_port_is_good() -> None:
+    """A port without a listener is good, and so is the choice of any port."""
     assert "is free" in checks.address(Settings(port=free_port())).text
     assert checks.address(Settings(port=0)).is_good
 
 
-def test_a_port_that_a_gateway_has(live_port: int) -> None:
-    """A gateway that answers there is what it is for."""
+def test_a_port_on_which_a_gateway_answers_is_good(live_port: int) -> None:
+    """A port is good when a gateway answers there."""
     finding = checks.address(Settings(port=live_port))
     assert finding.is_good
     assert "a gateway answers" in finding.text
 
 
-def test_a_port_that_somebody_else_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anything else there is in the way."""
-    monkeypatch.setattr(checks, "_LIVE_SECONDS", 0.1)
+def test_a_port_that_another_program_has_is_a_problem() -> None:
+    """When another program listens on the port, the remedy is to end that program or to choose another port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        finding = checks.address(Settings(port=server.getsockname()[1]))
+        finding = checks.address(Settings(port=server.getsockname()[1]), timeout_seconds=0.1)
     assert finding.remedy == "end what listens there, or choose another PORT"
 
 
-def test_an_address_of_another_machine() -> None:
-    """An address that this machine does not have can't be listened on."""
+def test_an_address_of_another_machine_is_a_problem() -> None:
+    """A gateway can not listen on an address that this machine does not have."""
     finding = checks.address(Settings(host="192.0.2.1", port=free_port()))
     assert finding.remedy is not None
     assert "address of this machine" in finding.remedy

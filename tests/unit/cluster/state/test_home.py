@@ -15,14 +15,14 @@ def home(tmp_path: Path) -> Home:
     return made
 
 
-def test_folders_are_private(home: Home) -> None:
-    """Others may at most pass through to where PostgreSQL keeps its own."""
+def test_only_the_owner_may_read_the_folders(home: Home) -> None:
+    """Others may at most pass through to the data of PostgreSQL."""
     modes = [folder.stat().st_mode & 0o777 for folder in (home.root, home.data, home.logs, home.run)]
     assert modes == [0o711, 0o711, 0o700, 0o700]
 
 
-def test_one_lock_at_a_time(home: Home) -> None:
-    """A second supervisor is refused while the first lives, and looking disturbs nobody."""
+def test_a_second_supervisor_is_refused(home: Home) -> None:
+    """While a supervisor holds the lock, a second one is refused, and `is_running` leaves the lock in place."""
     assert not is_running(home)
     with Lock(home):
         assert is_running(home)
@@ -32,14 +32,14 @@ def test_one_lock_at_a_time(home: Home) -> None:
     assert not is_running(home)
 
 
-def test_no_home_is_not_running(tmp_path: Path) -> None:
-    """Where nothing was ever started, nothing runs, and looking leaves no trace."""
+def test_a_home_that_does_not_exist_is_not_running(tmp_path: Path) -> None:
+    """Where no cluster was ever started, none runs, and the question creates no file."""
     assert not is_running(Home(tmp_path / "nothing"))
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_look_does_not_keep_a_supervisor_out(home: Home) -> None:
-    """Whoever looks at the very moment of a start does not make it fail."""
+def test_is_running_does_not_keep_a_supervisor_out(home: Home) -> None:
+    """`is_running` at the moment of a start does not make the start fail."""
     has_ended = threading.Event()
 
     def look() -> None:
@@ -49,8 +49,9 @@ def test_a_look_does_not_keep_a_supervisor_out(home: Home) -> None:
     looker = threading.Thread(target=look)
     with Lock(home):
         looker.start()
+    # The patience of the command may be too short for a busy machine, which is not what is tested here.
     for _ in range(50):
-        with Lock(home):
+        with Lock(home, patience_seconds=30):
             pass
     has_ended.set()
     looker.join()
