@@ -65,7 +65,7 @@ def empty_database(services: Services) -> str:
     return services.database_url.rpartition("/")[0] + f"/{name}"
 
 
-def test_check_finds_nothing_to_mend(seance: Seance) -> None:
+def test_check_passes_with_servers_in_order(seance: Seance) -> None:
     """With servers as they should be, every check passes, and no password is shown."""
     result = seance("check")
     assert result.exit_code == 0, result.output
@@ -106,8 +106,8 @@ def test_check_names_servers_that_do_not_answer(seance: Seance) -> None:
     assert "correct DATABASE_URL" in result.output
 
 
-def bury(redis: Redis, partition: int, session_id: str) -> str:
-    """A dead entry as a worker leaves it; its name."""
+def add_dead_entry(redis: Redis, partition: int, session_id: str) -> str:
+    """Add a dead entry as a worker does; return its name."""
     entry_id = redis.xadd(
         keys.dead(partition),
         {"s": session_id, "e": "epoch", "d": '{"secret": "text"}', "reason": "bad value", "entry": "1-0"},
@@ -116,18 +116,18 @@ def bury(redis: Redis, partition: int, session_id: str) -> str:
     return f"{partition}:{entry_id.decode()}"
 
 
-def test_dead_entries_are_listed(seance: Seance, redis: Redis) -> None:
-    """Each has a line with its name, session and reason, never the text."""
+def test_dead_entries_are_listed_without_their_text(seance: Seance, redis: Redis) -> None:
+    """Each dead entry has a line with its name, session and reason, and without its text."""
     assert seance("dead", "list").output == "no dead entries\n"
-    names = [bury(redis, 3, "one"), bury(redis, 5, "two")]
+    names = [add_dead_entry(redis, 3, "one"), add_dead_entry(redis, 5, "two")]
     lines = seance("dead", "list").output.splitlines()
     assert lines == [f"{names[0]}  session one  bad value", f"{names[1]}  session two  bad value"]
     assert len(seance("dead", "list", "--limit", "1").output.splitlines()) == 1
 
 
-def test_dead_entries_are_put_back(seance: Seance, redis: Redis) -> None:
-    """A named entry is in its stream again, as it was, and no longer among the dead."""
-    name, other = bury(redis, 3, "one"), bury(redis, 3, "two")
+def test_a_dead_entry_is_put_back_into_its_stream(seance: Seance, redis: Redis) -> None:
+    """A named entry is in its stream again, unchanged, and no longer among the dead entries."""
+    name, other = add_dead_entry(redis, 3, "one"), add_dead_entry(redis, 3, "two")
     assert seance("dead", "retry", name).output == "1 entry put back\n"
     ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(keys.events(3)))
     assert fields == {b"s": b"one", b"e": b"epoch", b"d": b'{"secret": "text"}'}
@@ -135,17 +135,17 @@ def test_dead_entries_are_put_back(seance: Seance, redis: Redis) -> None:
     assert seance("dead", "retry", "--all").output == "1 entry put back\n"
 
 
-def test_dead_entries_are_dropped(seance: Seance, redis: Redis) -> None:
-    """Dropped entries are gone for good."""
-    bury(redis, 3, "one")
-    bury(redis, 4, "two")
+def test_dropped_entries_are_in_no_stream(seance: Seance, redis: Redis) -> None:
+    """Dropped entries are neither among the dead entries nor in a stream."""
+    add_dead_entry(redis, 3, "one")
+    add_dead_entry(redis, 4, "two")
     assert seance("dead", "drop", "--all").output == "2 entries dropped\n"
     assert (redis.xlen(keys.dead(3)), redis.xlen(keys.dead(4)), redis.xlen(keys.events(3))) == (0, 0, 0)
 
 
-def test_a_name_that_is_not_there(seance: Seance, redis: Redis) -> None:
-    """What can be done is done, and the missing name makes the command fail."""
-    name = bury(redis, 3, "one")
+def test_an_unknown_entry_makes_the_command_fail(seance: Seance, redis: Redis) -> None:
+    """The known entries are dropped, and the unknown name makes the command fail."""
+    name = add_dead_entry(redis, 3, "one")
     result = seance("dead", "drop", name, "9:1-1")
     assert result.exit_code == 1
     assert "1 entry dropped" in result.output
@@ -153,20 +153,20 @@ def test_a_name_that_is_not_there(seance: Seance, redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("retry",), ("drop",), ("retry", "--all", "1:1-1")])
-def test_dead_entries_have_to_be_chosen(seance: Seance, arguments: tuple[str, ...]) -> None:
-    """Neither everything nor nothing is meant by accident."""
+def test_dead_entries_must_be_named_or_all_be_meant(seance: Seance, arguments: tuple[str, ...]) -> None:
+    """The command demands either names or --all."""
     assert seance("dead", *arguments).exit_code == 2
 
 
-def test_dead_without_redis(seance: Seance) -> None:
+def test_dead_says_that_redis_does_not_answer(seance: Seance) -> None:
     """When Redis does not answer, the command fails and says so."""
     result = seance("dead", "list", **NOWHERE)
     assert result.exit_code == 1
     assert "Redis is not reachable" in result.output
 
 
-def test_migrate_goes_up_and_down(seance: Seance, empty_database: str) -> None:
-    """Up to the newest, down to nothing, up to a named revision; each says where the database is then."""
+def test_migrate_reaches_each_revision_that_is_named(seance: Seance, empty_database: str) -> None:
+    """`migrate` goes to the newest revision, to none, and to a named one, and prints the revision each time."""
     head = migrate.head()
     for arguments, expected in (((), head), (("--down", "base"), "base"), (("--to", str(head)), head), ((), head)):
         result = seance("migrate", *arguments, DATABASE_URL=empty_database)

@@ -102,21 +102,21 @@ async def test_a_session_stays_with_its_gateway(balanced: Balanced) -> None:
     assert names == {"gw-1", "gw-2", "gw-3"}
 
 
-async def test_other_requests_go_round(balanced: Balanced) -> None:
-    """Requests that name no session are dealt to all gateways."""
+async def test_requests_without_a_session_reach_all_gateways(balanced: Balanced) -> None:
+    """Requests that name no session are spread over all gateways."""
     assert {await balanced.served_by("/health") for _ in range(6)} == {"gw-1", "gw-2", "gw-3"}
 
 
-async def test_the_gateway_learns_the_clients_address(balanced: Balanced) -> None:
-    """X-Forwarded-For names the client, and a request id is passed on as it came."""
+async def test_the_gateway_learns_the_address_of_the_client(balanced: Balanced) -> None:
+    """X-Forwarded-For names the client, and the id of the request is passed on unchanged."""
     response = await balanced.client.get("/health", headers={"X-Request-ID": "mine"})
     assert "x-forwarded-for: 127.0.0.1" in response.text
     assert "x-request-id: mine" in response.text
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 502), ("DELETE", 502)])
-async def test_what_a_gateway_left_unanswered(balanced: Balanced, method: str, status: int) -> None:
-    """When a gateway dies with a request, another one is asked, unless that could do something twice."""
+async def test_a_request_that_changes_nothing_is_repeated(balanced: Balanced, method: str, status: int) -> None:
+    """When a gateway ends without an answer, another gateway gets the request, unless the request could act twice."""
     dying = balanced.upstreams[1]
     dying.is_dying = True
     for _ in range(6):
@@ -126,8 +126,8 @@ async def test_what_a_gateway_left_unanswered(balanced: Balanced, method: str, s
     assert dying.left_unanswered > 0
 
 
-async def test_draining_moves_new_requests_away(balanced: Balanced) -> None:
-    """A slot that drains gets nothing new; back in service, it gets its sessions again."""
+async def test_a_draining_slot_gets_no_new_requests(balanced: Balanced) -> None:
+    """A draining slot gets no new request; back in service, the slot gets its sessions again."""
     paths = [f"/ws/{uuid.uuid4()}" for _ in range(30)]
     before = [await balanced.served_by(path) for path in paths]
     ready = balanced.slots[2]
@@ -143,8 +143,8 @@ async def test_draining_moves_new_requests_away(balanced: Balanced) -> None:
     assert [await balanced.served_by(path) for path in paths] == before
 
 
-async def test_a_gateway_that_is_not_ready_gets_nothing(balanced: Balanced) -> None:
-    """The checks ask `/ready`: a gateway that says no is left out until it says yes."""
+async def test_a_gateway_that_is_not_ready_gets_no_requests(balanced: Balanced) -> None:
+    """A gateway gets no requests while its `/ready` answers 503."""
     balanced.upstreams[1].is_ready = False
     async with asyncio.timeout(10):
         while "gw-1" in {await balanced.served_by("/health") for _ in range(6)}:
@@ -154,8 +154,8 @@ async def test_a_gateway_that_is_not_ready_gets_nothing(balanced: Balanced) -> N
             pass
 
 
-async def test_without_a_gateway_it_answers_in_the_envelope(balanced: Balanced) -> None:
-    """When no gateway is there, the answer is the API's 503, with the request's own id or a new one."""
+async def test_without_a_gateway_haproxy_answers_in_the_envelope(balanced: Balanced) -> None:
+    """Without a gateway, the answer is the API's 503, with the id of the request or a new id."""
     balanced.slots.clear()
     await balanced.balancer.sync()
     response = await balanced.client.get("/api/sessions", headers={"X-Request-ID": 'mine "quoted"'})
@@ -168,7 +168,7 @@ async def test_without_a_gateway_it_answers_in_the_envelope(balanced: Balanced) 
 
 
 async def test_a_restarted_haproxy_knows_the_slots(balanced: Balanced, tmp_path: Path) -> None:
-    """Killed and started anew, it serves with the slots of now, and is told only what changes after that."""
+    """Killed and started again, HAProxy serves with the current slots, and is told only later changes."""
     balanced.slots[3] = Slot()
     balanced.process.kill()
     await balanced.process.wait()
@@ -182,14 +182,14 @@ async def test_a_restarted_haproxy_knows_the_slots(balanced: Balanced, tmp_path:
 
 
 @pytest.mark.parametrize(("number", "slot"), [(99, Slot(1, "ready")), (99, Slot())])
-async def test_complaints_are_errors(balanced: Balanced, number: int, slot: Slot) -> None:
-    """What HAProxy refuses is an error with its words."""
+async def test_a_refused_command_is_an_error(balanced: Balanced, number: int, slot: Slot) -> None:
+    """When HAProxy refuses a command, the error has the words of HAProxy."""
     assert balanced.process.returncode is None
     with pytest.raises(BalancerError, match="No such"):
         await apply(Path("haproxy.sock"), number, slot)
 
 
-async def test_a_socket_that_is_not_there_is_an_error() -> None:
-    """When HAProxy does not run, the error says that it does not answer."""
+async def test_a_missing_socket_is_an_error() -> None:
+    """When HAProxy does not run, the error says that HAProxy does not answer."""
     with pytest.raises(BalancerError, match="does not answer"):
         await apply(Path("nothing.sock"), 1, Slot())

@@ -27,15 +27,15 @@ async def everything(replies: AsyncIterator[Reply]) -> list[Reply]:
     return [reply async for reply in replies]
 
 
-async def test_status_is_answered_at_once() -> None:
-    """The status comes with the end of the answer."""
+async def test_the_status_is_the_only_reply() -> None:
+    """The status comes with the last reply, and there is no other."""
     async with asyncio.TaskGroup() as tasks:
         asked = operations(tasks, asyncio.Event())
         assert await everything(asked.handle(GetStatus("t"))) == [Done(status=Status(url="here"))]
 
 
-async def test_changes_have_to_wait_for_the_start() -> None:
-    """Before the replicas are there, a change is refused in words."""
+async def test_a_change_during_the_start_is_refused() -> None:
+    """Before the replicas exist, a change is refused, and the reply says why."""
     async with asyncio.TaskGroup() as tasks:
         asked = operations(tasks, asyncio.Event())
         for request in (Scale("t", gateways=2), Restart("t")):
@@ -44,8 +44,8 @@ async def test_changes_have_to_wait_for_the_start() -> None:
             assert "still starting" in str(done.problem)
 
 
-async def test_stop_streams_until_the_end() -> None:
-    """Whoever asks for the stop hears every line until everything is over."""
+async def test_a_stop_streams_every_line_until_the_end() -> None:
+    """A command that asks for the stop gets every line until the shutdown is complete."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         asked = operations(tasks, stop)

@@ -53,8 +53,8 @@ def identities_here(*as_root: Identity) -> tuple[Identity, ...]:
 
 
 @pytest.mark.parametrize("identity", identities_here("namespace", "nobody"))
-def test_postgres_runs_as_root_too(reachable: Path, identity: Identity) -> None:
-    """It starts with data made by the same identity, twice, and never as root."""
+def test_postgres_runs_for_root_under_another_identity(reachable: Path, identity: Identity) -> None:
+    """Started by root, PostgreSQL runs under another identity, and finds the data of its first start again."""
     for _ in range(2):
         port = free_port()
         launch, password = postgres.launch(reachable, port, is_durable=False, identities=(identity,))
@@ -63,8 +63,8 @@ def test_postgres_runs_as_root_too(reachable: Path, identity: Identity) -> None:
         assert answers(launch, password, port, reachable)
 
 
-def test_postgres_moves_where_nobody_may_enter(unreachable: Path) -> None:
-    """Root without user namespaces keeps the server and its data where `nobody` may enter, and finds them again."""
+def test_postgres_moves_to_where_its_user_may_enter(unreachable: Path) -> None:
+    """Root without user namespaces keeps server and data where `nobody` may enter, and finds them again."""
     identities = identities_here("nobody")
     for _ in range(2):
         port = free_port()
@@ -74,7 +74,7 @@ def test_postgres_moves_where_nobody_may_enter(unreachable: Path) -> None:
         assert answers(launch, password, port, unreachable)
 
 
-def test_a_damaged_lock_file_of_postgres_does_not_matter(tmp_path: Path) -> None:
+def test_a_stale_lock_file_of_postgres_is_removed(tmp_path: Path) -> None:
     """A lock file with the number of a process that is no server, as after a reboot, is removed."""
     port = free_port()
     launch, _ = postgres.launch(tmp_path, port, is_durable=False)
@@ -85,7 +85,7 @@ def test_a_damaged_lock_file_of_postgres_does_not_matter(tmp_path: Path) -> None
 
 
 def test_an_interrupted_initdb_is_repeated(tmp_path: Path) -> None:
-    """What an interrupted first start left behind is no obstacle."""
+    """The files of an interrupted first start do not prevent the next start."""
     (tmp_path / "postgres.new").mkdir()
     (tmp_path / "postgres.new" / "PG_VERSION").write_text("18\n")
     port = free_port()
@@ -93,22 +93,22 @@ def test_an_interrupted_initdb_is_repeated(tmp_path: Path) -> None:
     assert answers(launch, password, port, tmp_path)
 
 
-def test_a_server_that_ends_is_named(tmp_path: Path) -> None:
-    """When the process ends before it answers, the error says which."""
+def test_a_server_that_ends_during_the_start_is_named(tmp_path: Path) -> None:
+    """When the process ends before it answers, the error names the server."""
     service = services.prepare_redis(tmp_path, port=1)
     with pytest.raises(services.ServiceError, match="redis ended while it was starting"):
         run_apart(services.wait_until_answering(service, lambda: False))
 
 
-def test_a_server_that_is_silent_is_named(tmp_path: Path) -> None:
-    """When it does not answer in time, the error says so."""
+def test_a_server_that_does_not_answer_in_time_is_named(tmp_path: Path) -> None:
+    """When the server does not answer in time, the error names the server and the time."""
     service = services.prepare_redis(tmp_path, port=1)
     with pytest.raises(services.ServiceError, match=r"redis did not answer within 0\.1 s"):
         run_apart(services.wait_until_answering(service, lambda: True, timeout_seconds=0.1))
 
 
-def test_redis_is_set_up_as_the_gateways_need_it(redis_url: str) -> None:
-    """Nothing is evicted, everything is appended, and nobody gets in without the password."""
+def test_the_embedded_redis_evicts_nothing_and_appends_everything(redis_url: str) -> None:
+    """The embedded Redis evicts nothing, appends every write, and refuses a wrong password."""
     with Redis.from_url(redis_url) as client:
         assert client.info("memory")["maxmemory_policy"] == "noeviction"
         assert client.info("persistence")["aof_enabled"] == 1

@@ -22,7 +22,7 @@ def invoke(*arguments: str, **environment: str) -> Result:
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
-def test_every_command_helps(command: str) -> None:
+def test_every_command_explains_itself_with_help(command: str) -> None:
     """`--help` says what a command does, and succeeds."""
     result = invoke(command, "--help")
     assert result.exit_code == 0
@@ -30,14 +30,14 @@ def test_every_command_helps(command: str) -> None:
     assert len(result.output.splitlines()) > 4
 
 
-def test_the_commands_are_those_of_the_contract() -> None:
-    """Scripts rely on these names."""
+def test_every_command_that_scripts_rely_on_exists() -> None:
+    """The commands of the contract with scripts are all there."""
     wanted = {"up", "down", "status", "scale", "restart", "gateway", "worker", "migrate", "token", "check", "dead"}
     assert wanted <= set(main.commands)
 
 
-def test_status_without_a_cluster(home: str) -> None:
-    """Not running is exit code 3, and the JSON has no URL."""
+def test_status_without_a_cluster_is_exit_code_3(home: str) -> None:
+    """Without a running cluster, `status` exits with 3, and the JSON has no URL."""
     result = invoke("status", "--json", "--home", home)
     assert result.exit_code == 3
     assert json.loads(result.stdout) == {
@@ -52,8 +52,8 @@ def test_status_without_a_cluster(home: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("down",), ("status",), ("restart",), ("scale", "--gateways", "3")])
-def test_commands_for_a_running_cluster(home: str, arguments: tuple[str, ...]) -> None:
-    """What needs a running cluster exits with 3 when there is none."""
+def test_a_command_for_a_running_cluster_fails_without_one(home: str, arguments: tuple[str, ...]) -> None:
+    """A command that needs a running cluster exits with 3 when none runs."""
     assert invoke(*arguments, "--home", home).exit_code == 3
 
 
@@ -72,16 +72,16 @@ def test_commands_for_a_running_cluster(home: str, arguments: tuple[str, ...]) -
         ("migrate", "--to", "head", "--down", "base"),
     ],
 )
-def test_wrong_usage(arguments: tuple[str, ...]) -> None:
-    """Wrong usage is exit code 2, with a hint."""
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    """Wrong usage is exit code 2, and the message says what is wrong."""
     result = invoke(*arguments, GATEWAYS="", WORKERS="")
     assert result.exit_code == 2
     assert "Error: " in result.stderr
 
 
 @pytest.mark.parametrize("command", ["up", "check", "gateway", "worker", "migrate"])
-def test_wrong_configuration(home: str, command: str) -> None:
-    """Wrong settings are exit code 2, all named in one message, the secret's value not."""
+def test_wrong_settings_are_all_named_in_one_message(home: str, command: str) -> None:
+    """Wrong settings are exit code 2; the message names each of them, and not the value of the secret."""
     result = invoke(command, PORT="x", PARTITIONS="0", JWT_SECRET="short", SEANCE_HOME=home)
     assert result.exit_code == 2
     for name in ("PORT", "PARTITIONS", "JWT_SECRET"):
@@ -89,7 +89,7 @@ def test_wrong_configuration(home: str, command: str) -> None:
     assert "short" not in result.stderr
 
 
-def test_gateways_for_scale_come_from_the_environment(home: str) -> None:
+def test_scale_takes_the_number_of_gateways_from_the_environment(home: str) -> None:
     """`make scale GATEWAYS=5` needs no option."""
     assert invoke("scale", "--home", home, GATEWAYS="5").exit_code == 3
 
@@ -103,8 +103,8 @@ def test_gateways_for_scale_come_from_the_environment(home: str) -> None:
         (("--scope", "publish", "--expires", "60"), "publish"),
     ],
 )
-def test_a_minted_token_is_genuine(arguments: tuple[str, ...], scope: str) -> None:
-    """What `seance token` prints is verified by a gateway with the same secret."""
+def test_a_gateway_accepts_the_token_that_the_command_prints(arguments: tuple[str, ...], scope: str) -> None:
+    """A gateway with the same secret verifies the token that `seance token` prints."""
     result = invoke("token", *arguments)
     assert result.exit_code == 0
     claims = Tokens(DEFAULT_SECRET, 60).verify_token(result.output.strip())
@@ -113,8 +113,8 @@ def test_a_minted_token_is_genuine(arguments: tuple[str, ...], scope: str) -> No
     assert expected == claims.session_id
 
 
-def test_clean_data_removes_everything(home: str) -> None:
-    """The home is gone afterwards, and a second time there is nothing to do."""
+def test_clean_data_removes_the_home_and_can_be_repeated(home: str) -> None:
+    """`clean-data` removes the home, and succeeds again when there is nothing to remove."""
     (Path(home) / "data").mkdir(parents=True)
     assert invoke("clean-data", "--home", home).exit_code == 0
     assert not Path(home).exists()

@@ -23,33 +23,35 @@ def make(*arguments: str) -> str:
     return done.stdout
 
 
-def test_make_help_names_the_targets() -> None:
-    """`make help` lists every target that scripts rely on, each with a word about it."""
+def test_make_help_lists_every_target() -> None:
+    """`make help` lists every target that scripts rely on, each with a description."""
     listed = dict(re.findall(r"^make (\S+) +(\S.*)$", make("help"), flags=re.MULTILINE))
     assert {"up", "down", "status", "scale", "restart", "migrate", "check", "test", "clean-data"} <= listed.keys()
 
 
 @pytest.mark.parametrize("target", ["up", "down", "status", "scale", "restart", "migrate", "clean-data"])
-def test_make_only_calls_seance(target: str) -> None:
-    """A target about the cluster is a call of the command, which sees the environment as it is."""
+def test_a_make_target_only_calls_the_seance_command(target: str) -> None:
+    """A target about the cluster calls the command, and passes the environment on as it is."""
     assert make("-n", target).splitlines()[-1] == f"exec .venv/bin/seance {target}"
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["dev", "cluster"]])
-def test_wrong_usage_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a known kind nothing is made, and the usage is shown."""
+def test_an_unknown_kind_of_environment_shows_the_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a known kind, nothing is installed, and the usage is printed."""
     assert environment.main(arguments) == 2
     assert capsys.readouterr().out.startswith("usage: ")
 
 
-def test_an_old_python_can_read_it() -> None:
-    """What makes the environment keeps to the grammar of Python 3.7, so that an old one gets as far as its message."""
+def test_an_old_python_can_read_the_set_up_script() -> None:
+    """The script keeps to the grammar of Python 3.7, so that an old Python gets as far as the message about its age."""
     source = (checkout() / "cluster" / "environment.py").read_text()
     assert ast.parse(source, feature_version=(3, 7)).body
 
 
-def test_it_needs_nothing_installed() -> None:
-    """It imports only the standard library, and nothing of ours."""
+def test_the_set_up_script_imports_only_the_standard_library() -> None:
+    """The script imports no installed package, and nothing of this project."""
     source = (checkout() / "cluster" / "environment.py").read_text()
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
@@ -58,7 +60,7 @@ def test_it_needs_nothing_installed() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(environment.STAMPS))
-def test_locks_are_complete(kind: str) -> None:
+def test_every_pin_has_hashes_and_no_address(kind: str) -> None:
     """Every pinned package has its hashes, and no lock names an address to download from."""
     lock = (checkout() / "requirements" / f"{kind}.txt").read_text()
     pins = re.findall(r"^[A-Za-z0-9_.\[\]-]+==\S+", lock, flags=re.MULTILINE)

@@ -19,13 +19,13 @@ from gateway.settings import Settings, load
         ("a@b", "a@b"),
     ],
 )
-def test_passwords_are_masked(url: str, shown: str) -> None:
-    """A URL is shown without its password, other text as it is."""
+def test_the_password_in_a_url_is_masked(url: str, shown: str) -> None:
+    """A URL is shown without its password, and other text unchanged."""
     assert shown == report.masked(url)
 
 
-def test_every_value_is_shown_with_its_origin() -> None:
-    """Each variable has a row with its value and where it came from; the secret stays one."""
+def test_every_setting_is_shown_with_its_value_and_origin() -> None:
+    """Each variable has a row with its value and origin, and the secret is masked."""
     settings, sources = load({"JWT_SECRET": "x" * 40, "PORT": "8100"})
     rows = report.values(settings, {source.variable: source.origin for source in sources})
     assert ("PORT", "8100", "environment") in rows
@@ -34,7 +34,7 @@ def test_every_value_is_shown_with_its_origin() -> None:
     assert [name for name, *_ in rows] == [field.name.upper() for field in msgspec.structs.fields(Settings)]
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands see what the environment says."""
+def test_the_settings_in_force_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands read the settings from the environment."""
     monkeypatch.setenv("PARTITIONS", "3")
     assert settings_in_force()[0].partitions == 3

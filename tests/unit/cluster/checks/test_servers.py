@@ -10,7 +10,7 @@ GIB = 1 << 30
 
 
 @pytest.mark.parametrize(("stored", "is_good"), [(None, True), (16, True), (8, False)])
-def test_partitions(stored: int | None, is_good: bool) -> None:
+def test_data_with_other_partitions_is_a_problem(stored: int | None, is_good: bool) -> None:
     """Data made with another number of partitions is a problem, and the remedy names that number."""
     finding = redis.partitions(stored, 16)
     assert is_good == finding.is_good
@@ -18,8 +18,8 @@ def test_partitions(stored: int | None, is_good: bool) -> None:
 
 
 @pytest.mark.parametrize(("revision", "is_good"), [("0002", True), ("0001", False), (None, False)])
-def test_migrations(revision: str | None, is_good: bool) -> None:
-    """A database that is not at the newest revision is a problem."""
+def test_a_database_that_is_not_at_the_newest_revision_is_a_problem(revision: str | None, is_good: bool) -> None:
+    """Only the newest revision of the database is good."""
     assert is_good == postgres.migrations(revision, "0002").is_good
 
 
@@ -38,8 +38,8 @@ def test_migrations(revision: str | None, is_good: bool) -> None:
     ],
     ids=str,
 )
-def test_each_problem_has_a_remedy(finding: Finding, word: str) -> None:
-    """What is wrong comes with what to do, in words that can be acted on."""
+def test_each_problem_with_a_server_has_a_remedy(finding: Finding, word: str) -> None:
+    """Each problem comes with a remedy that names the setting or the command."""
     assert finding.remedy is not None
     assert word in finding.remedy
 
@@ -59,6 +59,6 @@ def test_each_problem_has_a_remedy(finding: Finding, word: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_well_has_none(finding: Finding) -> None:
-    """With everything as it should be, nothing is asked of anybody."""
+def test_a_server_in_order_has_no_remedy(finding: Finding) -> None:
+    """A server that is as it should be needs no remedy."""
     assert finding.is_good

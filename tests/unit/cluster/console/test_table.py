@@ -41,8 +41,8 @@ def drawn(width: int) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 117, 118, 200])
-def test_nothing_is_cut_off(width: int) -> None:
-    """At any usual width every cell that is shown is shown whole."""
+def test_no_cell_of_the_table_is_cut_off(width: int) -> None:
+    """At any usual width, every cell is shown whole."""
     said = drawn(width)
     assert "…" not in said
     for part in ("gw-64", "draining", "127.0.0.1:41001", "4194303", "20000", "1234", "worker-16", "1600000"):
@@ -53,8 +53,8 @@ def test_nothing_is_cut_off(width: int) -> None:
     assert "Redis away from gw-64, Postgres up" in words
 
 
-def test_a_wide_terminal_shows_more() -> None:
-    """Sessions, deliveries and restarts appear where there is room."""
+def test_a_wide_terminal_shows_more_columns() -> None:
+    """Sessions, deliveries and restarts appear on a wide terminal."""
     assert [("restarts" in drawn(width), "loop ms" in drawn(width)) for width in (80, 120)] == [
         (False, False),
         (True, True),

@@ -22,8 +22,8 @@ STATUS = Status(
 )
 
 
-def test_record_comes_back(tmp_path: Path) -> None:
-    """What was written is read again, and only its owner may look."""
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """A written record is read unchanged, and only its owner may read the file."""
     path = tmp_path / "state.json"
     record = Record(ProcessId(1, 2.5), 41000, "token", is_ready=True, processes=(ProcessId(3, 4.5),))
     records.write(path, record)
@@ -32,15 +32,15 @@ def test_record_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"supervisor": 1}'])
-def test_unreadable_record_is_none(tmp_path: Path, content: bytes | None) -> None:
-    """A missing or damaged record counts as none."""
+def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes | None) -> None:
+    """A missing or damaged record is None."""
     path = tmp_path / "state.json"
     if content is not None:
         path.write_bytes(content)
     assert records.read(path) is None
 
 
-def test_a_process_is_more_than_its_number() -> None:
+def test_a_process_is_identified_by_number_and_start() -> None:
     """The same number with another start time is another process."""
     me = records.identify(os.getpid())
     assert me is not None
@@ -48,8 +48,8 @@ def test_a_process_is_more_than_its_number() -> None:
     assert not records.is_alive(ProcessId(me.pid, me.started - 60))
 
 
-def test_kill_all_spares_strangers() -> None:
-    """Only the very processes of the list are killed, not what has their numbers now."""
+def test_kill_all_spares_a_process_with_a_reused_number() -> None:
+    """Only the processes of the list are killed, not a process that has one of their numbers now."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         it = records.identify(process.pid)
         assert it is not None

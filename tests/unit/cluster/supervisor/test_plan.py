@@ -24,20 +24,20 @@ def plan(**environ: str) -> Plan:
         ("::", "http://127.0.0.1:8100", "[::]:8100"),
     ],
 )
-def test_addresses(host: str, url: str, bind: str) -> None:
-    """Clients of this machine get an address they can connect to, the balancer the one that was set."""
+def test_clients_and_the_balancer_get_their_address(host: str, url: str, bind: str) -> None:
+    """Clients get an address that this machine can connect to, and the balancer the address that was set."""
     assert (url, bind) == (plan(HOST=host).url, plan(HOST=host).bind)
 
 
-def test_servers_that_are_set_are_used() -> None:
-    """Only a URL that somebody set stands for a server of theirs; the default stands for none."""
+def test_only_a_url_that_was_set_replaces_an_embedded_server() -> None:
+    """A URL that somebody set means a server of theirs; a default URL means none."""
     assert (plan().redis_url, plan().database_url) == (None, None)
     given = plan(REDIS_URL="redis://elsewhere/0")
     assert (given.redis_url, given.database_url) == ("redis://elsewhere/0", None)
 
 
-def test_children_get_the_environment_and_their_own_address() -> None:
-    """A gateway gets everything that was passed on, the servers in use, and the address it is to listen on."""
+def test_processes_get_the_environment_and_their_own_address() -> None:
+    """A process gets the whole environment, the URLs of the servers in use, and the address to listen on."""
     launches = LaunchFactory(plan(SPIRIT="1", PORT="8100"), "redis://r", "postgresql://p")
     environment = launches.gateway("gw-1", "127.0.0.1", 41001).environment
     assert environment is not None

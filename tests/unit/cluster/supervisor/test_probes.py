@@ -7,16 +7,16 @@ def health(events: int, deliveries: int = 0) -> Health:
     return Health(sockets=0, sessions=0, events_total=events, deliveries_total=deliveries)
 
 
-def test_rates_are_per_second() -> None:
-    """The rate is what the totals grew by, over the time between two polls."""
+def test_a_rate_is_the_growth_of_a_total_per_second() -> None:
+    """The rate is the growth of the totals, divided by the time between two probes."""
     rates = Rates()
     rates.update(health(100, 1000), now=10.0)
     rates.update(health(150, 1600), now=12.0)
     assert (rates.events, rates.deliveries) == (25.0, 300.0)
 
 
-def test_polls_that_follow_closely_change_no_rate() -> None:
-    """Two polls within a moment don't make the rate jump."""
+def test_probes_that_follow_closely_change_no_rate() -> None:
+    """A second probe within half a second leaves the rate as it is."""
     rates = Rates()
     rates.update(health(0), now=10.0)
     rates.update(health(10), now=11.0)
@@ -24,8 +24,8 @@ def test_polls_that_follow_closely_change_no_rate() -> None:
     assert rates.events == 10.0
 
 
-def test_a_new_process_starts_from_nothing() -> None:
-    """Totals that fell belong to a restarted gateway: no negative rate."""
+def test_totals_that_fell_give_no_negative_rate() -> None:
+    """Totals that fell belong to a restarted gateway, whose rate begins at zero."""
     rates = Rates()
     rates.update(health(100), now=10.0)
     rates.update(health(3), now=12.0)
@@ -34,12 +34,12 @@ def test_a_new_process_starts_from_nothing() -> None:
     assert rates.events == 2.0
 
 
-def test_lag_is_shared_by_ownership() -> None:
-    """Each worker has the lag of the partitions it owns."""
+def test_each_worker_has_the_lag_of_its_own_partitions() -> None:
+    """The lag of a worker is the sum over the partitions that it owns."""
     assert share_lag(["a", "b"], {0: 2, 1: 3, 2: 2}, {0: "a", 1: "a", 2: "b"}) == {"a": 5, "b": 2}
 
 
-def test_lag_of_nobody_is_not_lost() -> None:
-    """Partitions without an owner, or whose owner is gone, count for the first worker."""
+def test_lag_without_an_owner_counts_for_the_first_worker() -> None:
+    """The lag of a partition without a present owner counts for the first worker, so that the sum stays whole."""
     assert share_lag(["a", "b"], {0: 2, 1: 3}, {1: "gone"}) == {"a": 5, "b": 0}
     assert share_lag([], {0: 2}, {}) == {}
