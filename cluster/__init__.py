@@ -1,1 +1,1 @@
-"""The local cluster and the seance command line: composition only."""
+"""The local cluster, and the `seance` command line that runs the product's parts."""

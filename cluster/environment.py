@@ -1,8 +1,8 @@
 """Makes the environment `.venv` from the locked requirements: `python3 cluster/environment.py cluster|dev|bench`.
 
-Runs before anything is installed, so it needs only the standard library, and says in words what is missing.
+Runs before anything is installed, so it imports only the standard library, and a message says what is missing.
 """
-# ruff: noqa: UP006, UP035 - a Python that is too old must be able to read this, to say so
+# ruff: noqa: UP006, UP035 - an old Python must be able to parse this file, to print that it is too old
 
 import importlib.util
 import shutil
@@ -16,7 +16,7 @@ NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
 ANOTHER = "Another one is named like this: `make PYTHON=python3.12 up`"
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-# The stamps that each kind leaves; the others contain the first.
+# The stamp files of each kind; `dev` and `bench` contain everything of `cluster`.
 STAMPS = {"cluster": ("cluster",), "dev": ("cluster", "dev"), "bench": ("cluster", "bench")}
 
 
@@ -25,7 +25,7 @@ class SetupError(Exception):
 
 
 def main(arguments: List[str]) -> int:
-    """Make or complete the environment; the exit code."""
+    """Make or complete the environment; return the exit code."""
     if len(arguments) != 1 or arguments[0] not in STAMPS:
         say("usage: environment.py cluster|dev|bench")
         return 2
@@ -52,7 +52,7 @@ def make(kind: str) -> None:
 
 
 def _pip() -> List[str]:
-    """The command that installs into the environment, which is made when it is missing or broken."""
+    """The pip command that installs into the environment; makes the environment when it is missing or broken."""
     python = VENV / "bin" / "python"
     inside = [str(python), "-m", "pip"]
     if _works([*inside, "--version"]):
@@ -89,7 +89,7 @@ def _works(command: List[str]) -> bool:
 
 
 def _run_newer(arguments: List[str]) -> int:
-    """Start over with a newer Python from the PATH, if there is one."""
+    """Run this file again with a newer Python from the PATH, if there is one."""
     for name in NEWER:
         found = shutil.which(name)
         if found is not None and _works([found, "--version"]):
@@ -101,8 +101,8 @@ def _run_newer(arguments: List[str]) -> int:
 
 
 def say(text: str) -> None:
-    """A line of progress, at once."""
-    print(text, flush=True)  # noqa: T201 - this is the command's output
+    """Print a line of progress at once."""
+    print(text, flush=True)  # noqa: T201 - the output of the command
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ _TAIL = """
 
 
 def text() -> str:
-    """The whole file: for each setting what it is for, what is allowed, and its default, commented out."""
+    """The whole file: each setting's description, allowed values and default, with the default commented out."""
     return _HEAD + "".join(_entry(field) for field in msgspec.structs.fields(Settings)) + _TAIL
 
 
@@ -32,7 +32,7 @@ def _entry(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _explain(kind: Any) -> tuple[str, str]:
-    """A setting's description, and what its values may be."""
+    """A setting's description, and its allowed values."""
     metas = [meta for meta in getattr(kind, "__metadata__", ()) if isinstance(meta, msgspec.Meta)]
     description = next((meta.description for meta in metas if meta.description), "")
     inner = get_args(kind)[0] if metas else kind

@@ -1,4 +1,4 @@
-"""Applying the migrations through Alembic's own interface, so that no alembic.ini is needed."""
+"""The migrations, applied through Alembic's Python interface, so that no alembic.ini is needed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS = 10.0
 
 
 class MigrationError(Exception):
-    """The database can't be reached, or can't be brought to that revision; the message says why."""
+    """The database can't be reached or migrated; the message says why."""
 
 
 def upgrade(database_url: str, revision: str = HEAD) -> None:
@@ -37,13 +37,13 @@ def downgrade(database_url: str, revision: str) -> None:
 
 
 def current(database_url: str) -> str | None:
-    """The revision that the database is at; None before the first. Raises MigrationError."""
+    """The revision of the database, None before the first. Raises MigrationError."""
     with _explained():
         return asyncio.run(read_revision(database_url))
 
 
 async def read_revision(database_url: str) -> str | None:
-    """The same within a loop; raises PersistenceError."""
+    """The revision of the database, for callers in an event loop. Raises PersistenceError."""
     engine = create_engine(database_url, pool_size=1, max_overflow=0, timeout_seconds=_TIMEOUT_SECONDS)
     try:
         with mapped():
@@ -54,7 +54,7 @@ async def read_revision(database_url: str) -> str | None:
 
 
 def head() -> str | None:
-    """The newest revision there is."""
+    """The newest revision of this version of the project."""
     return ScriptDirectory.from_config(config("")).get_current_head()
 
 

@@ -1,1 +1,1 @@
-"""The terminal client: a person at a prompt, or a pipe, in a session."""
+"""`seance chat`: a person at a prompt, or a pipe, in a session."""

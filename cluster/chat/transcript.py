@@ -1,4 +1,4 @@
-"""Events in words, safe for a terminal: what others wrote can't move the cursor or hide text."""
+"""Events in words, safe for a terminal: a text of another user can't move the cursor or hide text."""
 
 import msgspec
 from seance_client import (
@@ -18,14 +18,14 @@ from seance_client import (
     Welcome,
 )
 
-# Without these two, emoji made of several characters would fall apart.
+# These two join the characters of an emoji.
 _JOINERS = frozenset("\u200c\u200d")
-_ROSTER_NAMES = 20
+_SHOWN_NAMES = 20
 _REASONS = {"left": "left", "lost": "is gone (connection lost)", "removed": "was removed by the host"}
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line to show; a `note` is about the connection, the rest is what happens in the session."""
+    """A line to show; a note is about the connection, other lines are about the session."""
 
     text: str
     is_note: bool = False
@@ -38,13 +38,13 @@ def plain(text: str) -> str:
 
 
 class Transcript:
-    """Remembers only whether this is the first connection."""
+    """Turns events into lines; remembers whether there was a connection before."""
 
     def __init__(self) -> None:
         self._was_connected = False
 
     def line(self, event: Event) -> Line | None:  # noqa: C901, PLR0911, PLR0912 - one line for each event
-        """What to show for an event; None: nothing."""
+        """The line for an event, None when the event needs no line."""
         match event:
             case MessageReceived(user_name=name, text=text):
                 return Line(f"{plain(name)}: {plain(text)}")
@@ -81,7 +81,7 @@ class Transcript:
         if self._was_connected:
             return Line("* connected again", is_note=True)
         self._was_connected = True
-        names = [plain(user.name) for user in welcome.users[:_ROSTER_NAMES]]
-        names += ["…"] if len(welcome.users) > _ROSTER_NAMES else []
+        names = [plain(user.name) for user in welcome.users[:_SHOWN_NAMES]]
+        names += ["…"] if len(welcome.users) > _SHOWN_NAMES else []
         here = f"{welcome.user_count} here" + (f": {', '.join(names)}" if names else "")
         return Line(f"* you are {plain(welcome.you.name)} in “{plain(welcome.session.name)}”; {here}", is_note=True)

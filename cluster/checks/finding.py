@@ -1,10 +1,10 @@
-"""One thing that was looked at."""
+"""The result of one check."""
 
 import msgspec
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What was found; `remedy` is None when it is as it should be."""
+    """The subject and what was found; `remedy` is None when the subject is in order."""
 
     subject: str
     text: str
@@ -12,5 +12,5 @@ class Finding(msgspec.Struct, frozen=True):
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing needs mending."""
+        """Whether the subject is in order."""
         return self.remedy is None

@@ -1,4 +1,4 @@
-"""Postgres: reached, the primary, migrated, with connections enough for every process."""
+"""Checks of Postgres: reachable, the primary, migrated, with enough connections for every process."""
 
 import asyncio
 from typing import NamedTuple
@@ -20,7 +20,7 @@ SELECT pg_is_in_recovery(),
 
 
 class Server(NamedTuple):
-    """What Postgres says of itself; `connections` leaves out those reserved for its administrator."""
+    """What Postgres reports; `connections` does not count those reserved for its administrator."""
 
     is_standby: bool
     version: str
@@ -29,7 +29,7 @@ class Server(NamedTuple):
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Everything about Postgres; looking changes nothing."""
+    """All findings about Postgres; the checks change nothing."""
     try:
         server, revision = await asyncio.gather(_look(settings), migrate.read_revision(settings.database_url))
     except PersistenceError as error:
@@ -57,14 +57,14 @@ async def _look(settings: Settings) -> Server:
 
 
 def role(*, is_standby: bool) -> Finding:
-    """Whether it takes writes."""
+    """Whether the server accepts writes."""
     if is_standby:
         return Finding("Postgres role", "standby", "let DATABASE_URL lead to the primary: a standby takes no writes")
     return Finding("Postgres role", "primary")
 
 
 def encoding(found: str) -> Finding:
-    """Whether it can hold every text."""
+    """Whether the database can hold every text."""
     if found == "UTF8":
         return Finding("Postgres encoding", found)
     return Finding(
@@ -73,7 +73,7 @@ def encoding(found: str) -> Finding:
 
 
 def connections(allowed: int, settings: Settings) -> Finding:
-    """Whether all processes may open the connections that they might."""
+    """Whether Postgres allows as many connections as all processes may open."""
     each = settings.db_pool_size + settings.db_max_overflow
     processes = settings.gateways + settings.workers
     said = (

@@ -1,4 +1,4 @@
-"""`seance check`: every setting in force, and what was found about them, Redis and Postgres."""
+"""`seance check`: every setting in force, and the findings about the settings, Redis and Postgres."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from gateway.settings import SECRETS, Settings
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Everything that was found, good and bad; looking changes nothing."""
+    """All findings, good and bad; the checks change nothing."""
     found = await asyncio.gather(own.examine(settings), redis.examine(settings), postgres.examine(settings))
     return [finding for findings in found for finding in findings]
 
@@ -27,7 +27,7 @@ def values(settings: Settings, origins: Mapping[str, str]) -> list[tuple[str, st
 
 
 def masked(url: str) -> str:
-    """A URL without its password; other text stays."""
+    """A URL without its password; other text unchanged."""
     scheme, separator, rest = url.partition("://")
     credentials, at, host = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")

@@ -1,1 +1,1 @@
-"""The `seance` command's subcommands. They import late what only they need, so that each starts fast."""
+"""The subcommands of `seance`. Each imports inside its function, so that every command starts fast."""

@@ -68,7 +68,7 @@ def chat(
 
 @contextlib.contextmanager
 def _extra_packages() -> Iterator[None]:
-    """Say what to install when a package of the extra `cluster` is missing, as in the image of a gateway."""
+    """Name the remedy when a package of the extra `cluster` is missing, as in the image of a gateway."""
     try:
         yield
     except ModuleNotFoundError as error:

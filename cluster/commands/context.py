@@ -1,4 +1,4 @@
-"""What the commands share: their ways to fail, the settings in force, and the home of the local cluster."""
+"""For all commands: the errors with exit codes, the settings in force, and the home of the local cluster."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class FailedError(click.ClickException):
-    """It could not be done."""
+    """The command could not do its work."""
 
     exit_code = 1
 
@@ -35,7 +35,7 @@ class NotRunningError(click.ClickException):
 
 
 def settings_in_force() -> tuple[Settings, list[Source]]:
-    """The settings from the environment and `.env`, and where each came from."""
+    """The settings from the environment and `.env`, and the source of each."""
     try:
         return load(os.environ, checkout() / ".env")
     except SettingsError as error:
@@ -43,7 +43,7 @@ def settings_in_force() -> tuple[Settings, list[Source]]:
 
 
 def home_option(command: Command) -> Command:
-    """`--home`: whose cluster this is about."""
+    """Add the option `--home`, the folder of the cluster."""
     return click.option(
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
@@ -54,10 +54,10 @@ def home_option(command: Command) -> Command:
 
 
 def servers_in_force(home: Path) -> tuple[Settings, dict[str, str]]:
-    """The settings and their origins; a server that nobody set is that of the local cluster, if one runs."""
+    """The settings and their origins; a server that nobody set is the server of the running local cluster."""
     settings, sources = settings_in_force()
     if not (home / "state.json").is_file():
-        # A container has neither a local cluster nor the packages to look for one.
+        # A container has no local cluster, and not the packages that the next import needs.
         return settings, {source.variable: source.origin for source in sources}
     from cluster.control import local
     from cluster.state.home import Home

@@ -88,7 +88,7 @@ def down(home: Path) -> None:
         try:
             _ask(record, Stop(record.token), _SILENCE_SECONDS)
         except ControlError as error:
-            # At the very end of its life it does not answer either.
+            # A supervisor that is about to end does not answer either.
             if not _has_ended(place, record, _ENDING_SECONDS):
                 click.echo(f"{error}; killing it", err=True)
                 records.kill_all((record.supervisor, *record.processes), _END_SECONDS)
@@ -97,7 +97,7 @@ def down(home: Path) -> None:
 
 
 def _end_leftovers(place: "Home") -> None:
-    """End what is left of a cluster whose supervisor was killed. Raises NotRunningError when there is nothing."""
+    """End the processes of a cluster whose supervisor was killed. Raises NotRunningError when there are none."""
     from cluster.state import records
 
     record = records.read(place.state)
@@ -108,7 +108,7 @@ def _end_leftovers(place: "Home") -> None:
 
 
 def _has_ended(place: "Home", record: "Record | None", timeout_seconds: float) -> bool:
-    """Whether the supervisor is gone, as soon as it is, or when the time is over."""
+    """Wait until the supervisor is gone or the time is over; return whether the supervisor is gone."""
     from cluster.state import records
     from cluster.state.home import is_running
 

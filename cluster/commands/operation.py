@@ -1,4 +1,4 @@
-"""`seance check` and `token`: what someone who runs an installation needs."""
+"""`seance check` and `token`, for people who run an installation."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""`seance gateway`, `worker` and `migrate`: single processes, as a container runs them."""
+"""`seance gateway`, `worker` and `migrate`: one process each, as a container runs them."""
 
 import secrets
 import socket

@@ -1,1 +1,1 @@
-"""What `seance up` and `seance status` print."""
+"""The output of `seance up` and `seance status`."""

@@ -1,4 +1,4 @@
-"""How a whole cluster is, at a glance: what it does, and what is wrong."""
+"""The whole cluster in two lines: its load, and its health."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ _BAD_LAG_SECONDS = 0.25
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """A few words; `is_bad` when somebody should look."""
+    """A few words; `is_bad` when a person should look into the matter."""
 
     text: str
     is_bad: bool = False
@@ -22,12 +22,12 @@ Facts = tuple[Fact, ...]
 
 
 def of(status: Status) -> tuple[Facts, Facts]:
-    """A line of what goes on, and a line of how well."""
+    """The line about the load, and the line about the health."""
     return _load(status.gateways), _health(status)
 
 
 def text(facts: Facts) -> str:
-    """A line as plain text; what is bad is marked, since there are no colours."""
+    """A line as plain text; without colours, a mark stands behind each bad fact."""
     return ", ".join(f"{fact.text} (!)" if fact.is_bad else fact.text for fact in facts)
 
 

@@ -13,12 +13,12 @@ _STYLES = {"ready": "green", "running": "green", "starting": "yellow", "draining
 _LEFT = ("process", "state", "address", "pid")
 _NARROW = (*_LEFT, "sockets", "events/s", "lag")
 _WIDE = (*_LEFT, "sockets", "sessions", "events/s", "deliveries/s", "loop ms", "lag", "restarts")
-# What the wide table takes with the longest usual contents.
+# The width of the wide table with the longest usual contents.
 _WIDE_COLUMNS = 118
 
 
 def table(status: Status, width: int) -> Table:
-    """Replicas, health, sockets, events per second and lag, as they are now; fewer columns on a narrow terminal."""
+    """A row for each process, and the summary below; a narrow terminal gets fewer columns."""
     shown = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -1,4 +1,4 @@
-"""How the foreground `seance up` shows itself: plain lines, or on a terminal a live table below them."""
+"""The output of `seance up` in the foreground: plain lines, and on a terminal a live table below the lines."""
 
 import asyncio
 import os
@@ -13,13 +13,13 @@ _REFRESH_SECONDS = 0.5
 
 
 class View(Protocol):
-    """What the supervisor shows itself with."""
+    """The output of the supervisor."""
 
     def line(self, text: str) -> None:
-        """Something happened."""
+        """Show a line about an event."""
 
     async def watch(self, look: Callable[[], Status]) -> None:
-        """Everything runs: show how it is until cancelled."""
+        """Show the status until cancelled; called when everything runs."""
 
 
 class PlainView:
@@ -30,13 +30,13 @@ class PlainView:
         print(text, flush=True)  # noqa: T201 - this is the command's output
 
     async def watch(self, look: Callable[[], Status]) -> None:
-        """Say once how everything is; what happens later is reported line by line."""
+        """Print the status once; later changes are reported line by line."""
         for text in lines(look()):
             self.line(text)
 
 
 def lines(status: Status) -> list[str]:
-    """The status in words, one replica per line; passwords stay out."""
+    """The status as lines, one for each process, without passwords."""
     shown = [f"clients: {status.url}", f"chat: {status.url}/chat"]
     for gateway in status.gateways:
         restarts = _restarts(gateway.restarts)
@@ -69,7 +69,7 @@ def choose(*, is_terminal: bool | None = None) -> View:
 
 
 def flush_or_drop() -> None:
-    """Write out what is left. When the terminal or pipe is gone it is dropped: else Python would exit with 120."""
+    """Write out the rest of the output, or drop it when the reader is gone: else Python would exit with 120."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -79,7 +79,7 @@ def flush_or_drop() -> None:
 
 
 class LiveView:
-    """Rich's live display. It is drawn from the event loop: a thread of its own would be forked along with children."""
+    """Rich's live display, drawn from the event loop: a drawing thread could hold a lock while the supervisor forks."""
 
     def __init__(self) -> None:
         from rich.console import Console

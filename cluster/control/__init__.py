@@ -1,1 +1,1 @@
-"""Asking a running supervisor: the requests and replies, and who answers."""
+"""Requests to a running supervisor and its replies, for the commands on one side and the supervisor on the other."""

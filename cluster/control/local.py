@@ -1,4 +1,4 @@
-"""The servers of the running local cluster, for commands that look into them."""
+"""The status of the running local cluster, and its servers for commands that connect to them."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _ANSWER_SECONDS = 15.0
 
 
 def status_of(home: Home) -> Status | None:
-    """How the cluster of this home is, or None when none runs. Raises ControlError when it does not answer."""
+    """The status of the cluster of this home, None when none runs. Raises ControlError when it does not answer."""
     record = records.read(home.state)
     if record is None or not is_running(home):
         return None
@@ -26,7 +26,7 @@ def status_of(home: Home) -> Status | None:
 
 
 def adopt(settings: Settings, sources: Sequence[Source], home: Home) -> tuple[Settings, dict[str, str]]:
-    """The settings and each variable's origin; a server that nobody set is that of the running cluster, if one runs."""
+    """The settings and each variable's origin; a server that nobody set is replaced by that of a running cluster."""
     origins = {source.variable: str(source.origin) for source in sources}
     unset = {name for name in ("redis_url", "database_url") if origins[name.upper()] == "default"}
     if not unset:

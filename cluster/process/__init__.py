@@ -1,1 +1,1 @@
-"""Child processes: launching, supervising one, free ports, detaching."""
+"""Child processes: starting one, keeping one running, free ports, running in the background."""

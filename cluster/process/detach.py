@@ -1,4 +1,4 @@
-"""`seance up --detach`: the supervisor in the background, and its first words in the foreground."""
+"""`seance up --detach`: the supervisor in the background, and its output in the foreground until all is ready."""
 
 import os
 import subprocess
@@ -13,20 +13,20 @@ _POLL_SECONDS = 0.05
 
 
 def start_detached(home: Home, options: tuple[str, ...] = ()) -> int:
-    """Start the supervisor in a session of its own and pass its lines on until all is ready; the exit code.
+    """Start the supervisor in a session of its own, print its output until all is ready, and return the exit code.
 
-    Ctrl-C meanwhile stops it again.
+    Ctrl-C before that stops the supervisor.
     """
     home.make()
     log = home.log("supervisor")
     log.touch(mode=0o600)
-    said = log.stat().st_size
+    printed = log.stat().st_size
     process = _start(home, log, options)
     is_interrupted = False
     while True:
         try:
             ended = process.poll()
-            said = _pass_on(log, said)
+            printed = _print_new_lines(log, printed)
             if ended is not None:
                 return ended or int(is_interrupted)
             if _is_ready(home, process.pid):
@@ -51,15 +51,15 @@ def _start(home: Home, log: Path, options: tuple[str, ...]) -> subprocess.Popen[
         )
 
 
-def _pass_on(log: Path, said: int) -> int:
-    """Print what the log has beyond `said` bytes, whole lines only; how far that is."""
+def _print_new_lines(log: Path, printed: int) -> int:
+    """Print the whole lines of the log after the first `printed` bytes; return the new number of printed bytes."""
     with log.open("rb") as file:
-        file.seek(said)
+        file.seek(printed)
         new = file.read()
     whole = new[: new.rfind(b"\n") + 1]
     sys.stdout.write(whole.decode(errors="replace"))
     sys.stdout.flush()
-    return said + len(whole)
+    return printed + len(whole)
 
 
 def _is_ready(home: Home, pid: int) -> bool:

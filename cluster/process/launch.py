@@ -1,4 +1,4 @@
-"""Starting child processes that die with their parent, and as root those that refuse to run as root."""
+"""Starts child processes that end with their parent, and for root also programs that refuse to run as root."""
 
 import asyncio
 import ctypes
@@ -15,10 +15,10 @@ import msgspec
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x1000_0000
-# The id that root appears as inside its user namespace; files stay root's outside.
+# The id of root inside its user namespace; outside, the files still belong to root.
 _INSIDE_ID = 1000
 
-# self: as whoever we are. namespace: root, mapped to an ordinary id. nobody: root, dropped to that user.
+# self: the current user. namespace: root, mapped to an ordinary id. nobody: root that becomes the user `nobody`.
 Identity = Literal["self", "namespace", "nobody"]
 
 
@@ -30,11 +30,11 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     """Its working folder."""
     environment: Mapping[str, str] | None = None
-    """None: ours."""
+    """None: the environment of this process."""
     identity: Identity = "self"
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
-    """What it gets when its parent dies without stopping it (Linux)."""
+    """The signal that the process gets when its parent dies without stopping it (Linux)."""
 
 
 def start(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
@@ -44,7 +44,7 @@ def start(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
 
 
 async def start_async(launch: Launch, log: Path) -> asyncio.subprocess.Process:
-    """The same for an event loop. Call it from the main thread: the orphan signal follows the thread that forked."""
+    """`start` for an event loop. Call it in the main thread: the orphan signal is sent when the forking thread ends."""
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(*launch.argv, **_options(launch, output))
 
@@ -62,14 +62,14 @@ def _options(launch: Launch, output: IO[bytes] | int) -> dict[str, Any]:
         "stderr": subprocess.STDOUT,
         "cwd": launch.folder if launch.identity == "self" else None,
         "env": launch.environment,
-        # A session of its own: Ctrl-C at the terminal reaches only the supervisor, which stops the others in order.
+        # In a session of its own, the process gets no Ctrl-C: only the supervisor does, and stops all in order.
         "start_new_session": True,
         "preexec_fn": before_exec(launch.identity, launch.orphan_signal, launch.folder),
     }
 
 
 def before_exec(identity: Identity, orphan_signal: signal.Signals, folder: Path) -> Callable[[], None]:
-    """What the child does between fork and exec: take its identity, then ask to be told when its parent dies."""
+    """The function between fork and exec: take the identity, then ask for a signal when the parent dies."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
     nobody = pwd.getpwnam("nobody") if identity == "nobody" else None
@@ -84,7 +84,7 @@ def before_exec(identity: Identity, orphan_signal: signal.Signals, folder: Path)
         if identity != "self":
             os.chdir(folder)
         if sys.platform == "linux":
-            # After the change of identity, because that clears it.
+            # The change of identity clears the setting, so the setting comes after it.
             libc.prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
             if os.getppid() != parent:
                 os._exit(1)

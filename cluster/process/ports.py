@@ -11,9 +11,9 @@ _LOWEST = 10_240
 
 
 def free_port(avoid: frozenset[int] = frozenset()) -> int:
-    """A loopback port that nobody listens on now, below the range that outgoing connections use.
+    """A loopback port without a listener, below the range that outgoing connections use.
 
-    From inside that range, a connection of ours could take the port while the process that had it is being restarted.
+    An outgoing connection could take a port of that range while the process that listens there is restarted.
     """
     for _ in range(1000):
         port = random.randrange(_LOWEST, _first_ephemeral())  # noqa: S311 - nothing to guess
@@ -39,7 +39,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Whether somebody accepts connections there; any address of this machine is reached through loopback."""
+    """Whether a server accepts connections there; for a server on any address, loopback is tried."""
     try:
         socket.create_connection((reachable(host), port), timeout=1).close()
     except OSError:

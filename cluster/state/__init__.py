@@ -1,1 +1,1 @@
-"""The files of a local cluster: its folder, the record of its processes."""
+"""The files of a local cluster, and the status of its processes."""

@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import psutil
 
-# The system reports start times in ticks since boot; a clock that is set meanwhile moves the sum a little.
+# The system counts start times from boot, so setting the clock moves a start time a little.
 _SAME_START_SECONDS = 2.0
 
 
 class ProcessId(msgspec.Struct, frozen=True):
-    """A process and when it started: a number alone may meanwhile belong to something else."""
+    """A process, identified by its number and its start: the system reuses numbers."""
 
     pid: int
     started: float
@@ -19,7 +19,7 @@ class ProcessId(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What `state.json` holds: how the supervisor is reached, and every process it started."""
+    """The content of `state.json`: how to reach the supervisor, and every process that it started."""
 
     supervisor: ProcessId
     control_port: int
@@ -29,7 +29,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def identify(pid: int) -> ProcessId | None:
-    """The process with this number, or None when there is none."""
+    """The identity of the process with this number, None when there is no such process."""
     try:
         return ProcessId(pid, psutil.Process(pid).create_time())
     except psutil.Error:
@@ -37,7 +37,7 @@ def identify(pid: int) -> ProcessId | None:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Whether this very process still runs; a zombie doesn't."""
+    """Whether exactly this process still runs; a zombie does not run."""
     try:
         found = psutil.Process(process.pid)
         same = abs(found.create_time() - process.started) < _SAME_START_SECONDS
@@ -47,7 +47,7 @@ def is_alive(process: ProcessId) -> bool:
 
 
 def kill_all(processes: tuple[ProcessId, ...], timeout_seconds: float) -> int:
-    """Kill those that still run and wait until they are gone; how many there were."""
+    """Kill the processes that still run, and wait until they are gone; return their number."""
     alive = [psutil.Process(one.pid) for one in processes if is_alive(one)]
     for process in alive:
         process.kill()
@@ -56,7 +56,7 @@ def kill_all(processes: tuple[ProcessId, ...], timeout_seconds: float) -> int:
 
 
 def write(path: Path, record: Record) -> None:
-    """Replace the file in one step; only its owner may read it, because it holds the token."""
+    """Replace the file in one step; only the owner may read the file, because it holds the token."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
@@ -66,7 +66,7 @@ def write(path: Path, record: Record) -> None:
 
 
 def read(path: Path) -> Record | None:
-    """The record, or None when there is none that can be read."""
+    """The record, None when the file is missing or damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Record)
     except (OSError, msgspec.DecodeError):

@@ -35,13 +35,13 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     url: str
-    """Where its metrics are."""
+    """The address of its metrics."""
     pid: int | None
     state: ProcessState
     lag: int
     restarts: int = 0
     missing: int = 0
-    """Events that were lost before they came here."""
+    """Events that were lost before they reached this worker."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about a cluster; without one, the URLs are None and the rest is empty."""
+    """The status of a whole cluster; when none runs, the URLs are None and the rest is empty."""
 
     url: str | None = None
     redis_url: str | None = None

@@ -12,7 +12,7 @@ from cluster.supervisor.plan import Plan
 
 
 class LaunchFactory(msgspec.Struct, frozen=True):
-    """The plan with the URLs of the servers in use: makes the launches of our own processes."""
+    """Makes the launches of gateways, workers and migrations, from the plan and the URLs of the servers in use."""
 
     plan: Plan
     redis_url: str
@@ -29,7 +29,7 @@ class LaunchFactory(msgspec.Struct, frozen=True):
         return self._launch(worker_id, ("worker", "--id", worker_id), address)
 
     def migrate(self) -> Launch:
-        """The migrations, up to the newest."""
+        """The migrations, up to the newest revision."""
         return self._launch("migrate", ("migrate",), {})
 
     def _launch(self, name: str, command: tuple[str, ...], extra: Mapping[str, str]) -> Launch:

@@ -1,4 +1,4 @@
-"""What a cluster is to be: the settings in force, and the servers that somebody else runs."""
+"""The plan of a cluster: the settings in force, and the servers that somebody else runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -21,7 +21,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None
     environ: Mapping[str, str]
     drain_wait_seconds: int = 0
-    """The balancer is told before a gateway is, so nothing has to be waited for, unless somebody wants it."""
+    """0 unless somebody set it: the supervisor tells the balancer first, so a gateway need not wait for that."""
 
     @classmethod
     def of(
@@ -34,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         port: int,
         has_balancer: bool = True,
     ) -> Self:
-        """The plan that these settings make; a server's URL that somebody set means: use that server."""
+        """The plan for these settings; a URL that somebody set means: use that server, and start none."""
         given = {source.variable for source in sources if source.origin != "default"}
         return cls(
             home=home,
@@ -49,10 +49,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """Where clients on this machine connect to."""
+        """The address for clients on this machine."""
         return f"http://{bracketed(reachable(self.settings.host))}:{self.port}"
 
     @property
     def bind(self) -> str:
-        """The balancer's address."""
+        """The address on which the balancer listens."""
         return f"{bracketed(self.settings.host)}:{self.port}"

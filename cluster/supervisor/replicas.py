@@ -1,6 +1,7 @@
 """The gateways and workers of a running cluster: adding them, draining and removing them, replacing them one by one."""
 
 import asyncio
+import itertools
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -46,13 +47,13 @@ class Replicas:
         return {number: gateway.slot for number, gateway in self.gateways.items()}
 
     async def scale_gateways(self, count: int) -> None:
-        """Run this many: start the missing ones, or drain and remove those with the highest numbers."""
+        """Run this many gateways: start the missing ones, or drain and remove those with the highest numbers."""
         added = [self._add_gateway() for _ in range(count - len(self.gateways))]
         await self._settle([gateway.child for gateway in added])
         await asyncio.gather(*(self._remove_gateway(number) for number in sorted(self.gateways)[count:]))
 
     async def scale_workers(self, count: int) -> None:
-        """The same for workers; the others take over the partitions of those that go."""
+        """Run this many workers; the remaining workers take over the partitions of those that stop."""
         added = []
         while len(self.workers) < count:
             number = lowest_free(self.workers)
@@ -121,7 +122,4 @@ class Replicas:
 
 def lowest_free(taken: Mapping[int, object]) -> int:
     """The lowest number from 1 that is not taken; numbers stay small, because each number has a balancer slot."""
-    number = 1
-    while number in taken:
-        number += 1
-    return number
+    return next(number for number in itertools.count(1) if number not in taken)
