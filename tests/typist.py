@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from enum import StrEnum
 
 import pyte
 
@@ -12,10 +13,24 @@ from tests.rest import eventually
 from tests.terminal import Terminal
 
 _EXIT_SECONDS = 60
-# What a terminal sends for these keys, and around a text that somebody pastes.
-ENTER, CTRL_A, CTRL_C, CTRL_D, CTRL_E, CTRL_W = "\r", "\x01", "\x03", "\x04", "\x05", "\x17"
-UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
-PASTE_BEGINS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"
+
+
+class Key(StrEnum):
+    """What a terminal sends for a key, and around a text that somebody pastes."""
+
+    ENTER = "\r"
+    CTRL_A = "\x01"
+    CTRL_C = "\x03"
+    CTRL_D = "\x04"
+    CTRL_E = "\x05"
+    CTRL_W = "\x17"
+    BACKSPACE = "\x7f"
+    UP = "\x1b[A"
+    DOWN = "\x1b[B"
+    RIGHT = "\x1b[C"
+    LEFT = "\x1b[D"
+    PASTE_BEGINS = "\x1b[200~"
+    PASTE_ENDS = "\x1b[201~"
 
 
 class Screen:

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+import unicodedata
 from collections.abc import Iterator
 
 from prompt_toolkit import PromptSession
@@ -42,7 +43,7 @@ class PromptTerminal:
         """The next line; None after Ctrl-D on an empty line, or when the terminal is gone."""
         try:
             # The conversation has its own handler for SIGINT.
-            return await self._session.prompt_async(handle_sigint=False, set_exception_handler=False)
+            return sendable(await self._session.prompt_async(handle_sigint=False, set_exception_handler=False))
         except (EOFError, OSError):
             # The editor writes when it ends, which fails on a terminal that is gone.
             return None
@@ -51,6 +52,13 @@ class PromptTerminal:
         """Print a line above the prompt."""
         sys.stdout.write(f"{line.text}\n")
         sys.stdout.flush()
+
+
+def sendable(typed: str) -> str:
+    """The typed or pasted text without control characters other than line breaks, and valid in UTF-8."""
+    # The editor keeps a byte that is no UTF-8 as a surrogate, which no message can hold.
+    text = typed.encode(errors="surrogateescape").decode(errors="replace").replace("\t", " ")
+    return "".join(character for character in text if character == "\n" or unicodedata.category(character) != "Cc")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from cluster.embedded.services import ServiceError
 from cluster.process.ports import is_free
 from cluster.state import records
 from cluster.state.home import Lock
+from cluster.state.records import ProcessId
 from cluster.state.status import ServiceStatus, Status
 from cluster.supervisor.backends import Backends
 from cluster.supervisor.balancer_process import BalancerProcess
@@ -38,17 +39,22 @@ def supervise(plan: Plan, view: View) -> int:
     plan.home.make()
     with Lock(plan.home):
         kill_leftovers(plan.home, view.line)
+        me = records.identify(os.getpid())
+        if me is None:
+            view.line("error: this process can't find itself; is /proc mounted?")
+            return 1
         # The balancer's socket has a relative path, so that the path stays short.
         os.chdir(plan.home.run)
-        return asyncio.run(Supervisor(plan, view, open_files=raise_open_files()).run())
+        return asyncio.run(Supervisor(plan, view, me, open_files=raise_open_files()).run())
 
 
 class Supervisor:
-    """One cluster, from start to stop."""
+    """One cluster, from start to stop. `me` is the process of the supervisor, `open_files` its limit."""
 
-    def __init__(self, plan: Plan, view: View, *, open_files: int) -> None:
+    def __init__(self, plan: Plan, view: View, me: ProcessId, *, open_files: int) -> None:
         self._plan = plan
         self._view = view
+        self._me = me
         self._open_files = open_files
         self._stop = asyncio.Event()
         self._stop_seconds = plan.settings.shutdown_timeout_seconds + _EXTRA_STOP_SECONDS
@@ -98,10 +104,7 @@ class Supervisor:
         )
 
     def _assemble(self, tasks: asyncio.TaskGroup) -> None:
-        me = records.identify(os.getpid())
-        if me is None:
-            raise StartError("this process can't find itself; is /proc mounted?")
-        self._children = Children(self._plan.home, tasks, me, self._report)
+        self._children = Children(self._plan.home, tasks, self._me, self._report)
         self._backends = Backends(self._plan, self._children, self._report)
         self._balancer = BalancerProcess(self._plan, self._children, self._open_files)
         self._operations = Operations(

@@ -16,22 +16,7 @@ from tests.clients.following import messages, next_of
 from tests.gateways import Gateway, inherited
 from tests.rest import call, create_session, eventually, users
 from tests.terminal import Terminal
-from tests.typist import (
-    CTRL_A,
-    CTRL_C,
-    CTRL_D,
-    CTRL_E,
-    CTRL_W,
-    DOWN,
-    ENTER,
-    LEFT,
-    PASTE_BEGINS,
-    PASTE_ENDS,
-    RIGHT,
-    UP,
-    Typist,
-    at_a_terminal,
-)
+from tests.typist import Key, Typist, at_a_terminal
 
 _DEADLINE_SECONDS = 60
 
@@ -148,16 +133,16 @@ async def test_a_message_that_arrives_leaves_the_typed_line_as_it_is(gateways: l
     async with at_a_terminal(gateways[0].url, session["id"]) as ana:
         async with Client(gateways[1].url, session["id"], name="Ben") as ben:
             await ana.sees("* Ben joined; 2 here", ">")
-            ana.type("hällo wörldd\x7f 漢字" + LEFT)
+            ana.type("hällo wörldd\x7f 漢字" + Key.LEFT)
             await ana.sees("> hällo wörld 漢字")
             column = ana.screen.cursor()
             await ben.send("hi Ana")
             await ana.sees("Ben: hi Ana", "> hällo wörld 漢字")
             assert ana.screen.cursor() == column
-            ana.type("!" + ENTER)
+            ana.type("!" + Key.ENTER)
             assert await messages(ben, 2) == ["hi Ana", "hällo wörld 漢!字"]
             await ana.sees("Ben: hi Ana", "Ana: hällo wörld 漢!字", ">")
-            ana.type("/quit" + ENTER)
+            ana.type("/quit" + Key.ENTER)
             assert (await next_of(ben, UserLeft)).reason == "left"
         assert await ana.exit_code() == 0
 
@@ -169,9 +154,20 @@ async def test_keys_edit_the_line_as_in_a_shell(gateways: list[Gateway]) -> None
         at_a_terminal(gateways[0].url, session["id"]) as ana,
         Client(gateways[1].url, session["id"], name="Ben") as ben,
     ):
-        ana.type("one two trhee" + LEFT * 2 + "\x7f\x7fhr" + RIGHT + CTRL_A + "zero " + CTRL_E + " four five" + CTRL_W)
+        ana.type(
+            "one two trhee"
+            + Key.LEFT * 2
+            + Key.BACKSPACE * 2
+            + "hr"
+            + Key.RIGHT
+            + Key.CTRL_A
+            + "zero "
+            + Key.CTRL_E
+            + " four five"
+            + Key.CTRL_W
+        )
         await ana.sees("> zero one two three four")
-        ana.type(ENTER)
+        ana.type(Key.ENTER)
         assert (await next_of(ben, MessageReceived)).text == "zero one two three four"
 
 
@@ -182,15 +178,15 @@ async def test_the_arrow_up_brings_the_last_messages_back(gateways: list[Gateway
         at_a_terminal(gateways[0].url, session["id"]) as ana,
         Client(gateways[1].url, session["id"], name="Ben") as ben,
     ):
-        ana.type("first" + ENTER)
+        ana.type("first" + Key.ENTER)
         await ana.sees("Ana: first", ">")
-        ana.type("second" + ENTER)
+        ana.type("second" + Key.ENTER)
         await ana.sees("Ana: second", ">")
-        ana.type(UP + UP)
+        ana.type(Key.UP + Key.UP)
         await ana.sees("> first")
-        ana.type(DOWN)
+        ana.type(Key.DOWN)
         await ana.sees("> second")
-        ana.type(" time" + ENTER)
+        ana.type(" time" + Key.ENTER)
         assert await messages(ben, 3) == ["first", "second", "second time"]
 
 
@@ -201,13 +197,25 @@ async def test_a_pasted_text_of_several_lines_is_one_message(gateways: list[Gate
         at_a_terminal(gateways[0].url, session["id"]) as ana,
         Client(gateways[1].url, session["id"], name="Ben") as ben,
     ):
-        ana.type(f"look: {PASTE_BEGINS}one\rtwo\r\nthree{PASTE_ENDS}")
+        ana.type(f"look: {Key.PASTE_BEGINS}one\rtwo\r\nthree{Key.PASTE_ENDS}")
         await ana.sees("> look: one", "two", "three")
         await ben.send("I wait")
         await ana.sees("Ben: I wait", "> look: one", "two", "three")
-        ana.type(ENTER)
+        ana.type(Key.ENTER)
         assert await messages(ben, 2) == ["I wait", "look: one\ntwo\nthree"]
         await ana.sees("Ana: look: one ⏎ two ⏎ three", ">")
+
+
+async def test_a_byte_that_is_no_utf_8_does_not_end_the_chat(gateways: list[Gateway]) -> None:
+    """A wrong byte is sent as the replacement character, and control characters of a paste are not sent."""
+    session = await create_session(gateways[0].url)
+    async with (
+        at_a_terminal(gateways[0].url, session["id"]) as ana,
+        Client(gateways[1].url, session["id"], name="Ben") as ben,
+    ):
+        ana.terminal.type(b"wrong: \xff\r")
+        ana.type(f"{Key.PASTE_BEGINS}clear\x1b[2J{Key.PASTE_ENDS}{Key.ENTER}")
+        assert await messages(ben, 2) == ["wrong: \ufffd", "clear[2J"]
 
 
 async def test_lines_typed_at_once_are_messages_each(gateways: list[Gateway]) -> None:
@@ -226,7 +234,7 @@ async def test_control_d_on_an_empty_line_leaves(gateways: list[Gateway]) -> Non
     """Ctrl-D leaves when nothing is typed, after everything that was typed has arrived."""
     session = await create_session(gateways[0].url)
     async with at_a_terminal(gateways[0].url, session["id"]) as ana:
-        ana.type("bye" + ENTER + CTRL_D)
+        ana.type("bye" + Key.ENTER + Key.CTRL_D)
         assert await ana.exit_code() == 0
     assert await said_in(session, gateways[0].url) == ["bye"]
 
@@ -236,7 +244,7 @@ async def test_control_c_leaves_at_once(gateways: list[Gateway]) -> None:
     session = await create_session(gateways[0].url)
     async with at_a_terminal(gateways[0].url, session["id"]) as ana:
         async with Client(gateways[1].url, session["id"], name="Ben") as ben:
-            ana.type("half a li" + CTRL_C)
+            ana.type("half a li" + Key.CTRL_C)
             assert (await next_of(ben, UserLeft)).reason == "left"
         assert await ana.exit_code() == 0
 
