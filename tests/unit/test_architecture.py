@@ -1,6 +1,7 @@
 """The arrows between the rooms of the house: who may import whom."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -42,15 +43,56 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
     ),
     ("migrations", "persistence"): ("persistence.tables", "persistence.engine"),
 }
-# Inside the gateway: the wings don't know the composition root, and the codec and the state machine know no I/O.
-PURE = {
-    "gateway/protocol/frames.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "broker"),
-    "gateway/protocol/state_machine.py": ("asyncio", "socket", "starlette", "uvicorn", "redis", "time"),
-    "persistence/writer.py": ("redis",),
-    **{
-        f"clients/python/seance_client/{name}.py": ("asyncio", "socket", "time", "websockets", "httpx", "random")
+# What a file that says "Pure" in its docstring must not import: nothing that waits, reads a clock or talks to a server.
+NOT_PURE = frozenset(
+    {
+        *("asyncio", "socket", "ssl", "selectors", "threading", "subprocess", "time", "random"),
+        *("starlette", "uvicorn", "httptools", "httpx", "redis", "hiredis", "sqlalchemy", "asyncpg"),
+    }
+)
+# Pure files that say so in other words, or that must not stop being pure.
+PURE = (
+    *("gateway/protocol/decoder.py", "gateway/protocol/frames.py", "gateway/protocol/handshake.py"),
+    *("gateway/protocol/close_codes.py", "gateway/protocol/commands.py", "gateway/protocol/server_events.py"),
+    *("gateway/protocol/state_machine.py", "gateway/rooms/room.py", "gateway/rooms/sequencer.py"),
+    *("gateway/rooms/member.py", "gateway/rooms/effects.py", "gateway/recovery/cursor.py"),
+    *(
+        f"clients/python/seance_client/{name}.py"
         for name in ("machine", "commands", "outbox", "order", "recovery", "silence", "wire", "closes")
-    },
+    ),
+)
+# The rooms of a package from the top: a room imports only from rooms on lower floors, never from its own floor.
+FLOORS: dict[str, tuple[frozenset[str], ...]] = {
+    "gateway": (
+        frozenset({"serve"}),
+        frozenset({"telemetry"}),
+        frozenset({"lifecycle", "app"}),
+        frozenset({"connection"}),
+        frozenset({"rest"}),
+        frozenset({"access"}),
+        frozenset({"recovery"}),
+        frozenset({"rooms"}),
+        frozenset({"protocol"}),
+        frozenset({"settings", "errors", "tasks", "counters"}),
+    ),
+    # The supervisor prints to console/ and starts the servers of embedded/ as processes. control/ lies below the
+    # supervisor: a command that asks a running supervisor must not import the code that runs one.
+    "cluster": (
+        frozenset({"__main__", "example", "environment"}),
+        frozenset({"cli"}),
+        frozenset({"commands"}),
+        frozenset({"checks", "chat", "supervisor"}),
+        frozenset({"console", "embedded", "control"}),
+        frozenset({"process"}),
+        frozenset({"state", "migrate"}),
+    ),
+    "broker": (
+        frozenset({"streams"}),
+        frozenset({"pubsub"}),
+        frozenset({"sessions"}),
+        frozenset({"redis"}),
+        frozenset({"keys", "events", "errors"}),
+    ),
 }
 
 
@@ -76,6 +118,11 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
+def docstring_of(path: Path) -> str:
+    """What a file says that it is for."""
+    return ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))) or ""
+
+
 def opens(door: str, name: str) -> bool:
     """Whether the imported name is that module, something in it, or the package that holds it."""
     return name == door or name.startswith(f"{door}.")
@@ -94,18 +141,28 @@ def test_imports_only_what_is_allowed(path: Path) -> None:
         assert doors is None or any(opens(door, name) for door in doors), f"{path}: {name} is not open to {room}/"
 
 
-@pytest.mark.parametrize("path", sorted(PURE))
-def test_pure_modules_know_no_io(path: str) -> None:
+def pure_files() -> list[Path]:
+    """Every file that is listed as pure, or says that it is."""
+    saying = [path for path in modules() if re.search(r"\bPure\b", docstring_of(path))]
+    return sorted({*saying, *map(Path, PURE)})
+
+
+@pytest.mark.parametrize("path", pure_files(), ids=str)
+def test_pure_modules_know_no_io(path: Path) -> None:
     """What is meant to be pure imports nothing that waits, reads a clock or talks to a server."""
-    found = [name for name in imported(Path(path)) if name.partition(".")[0] in PURE[path]]
-    assert found == []
+    assert [name for name in imported(path) if name.partition(".")[0] in NOT_PURE] == []
+
+
+@pytest.mark.parametrize("door", sorted({door for doors in DOORS.values() for door in doors}))
+def test_every_door_leads_to_a_module(door: str) -> None:
+    """No door is kept open to a module that is not there."""
+    assert Path(*door.split(".")).with_suffix(".py") in modules()
 
 
 @pytest.mark.parametrize("path", modules(), ids=str)
 def test_says_what_it_is_for(path: Path) -> None:
     """Every module begins with a docstring."""
-    source = (ROOT / path).read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(source)), f"{path} does not say what it is for"
+    assert docstring_of(path), f"{path} does not say what it is for"
 
 
 def test_settings_are_read_once() -> None:
@@ -124,42 +181,39 @@ def test_settings_are_read_once() -> None:
     assert set(readers) <= allowed
 
 
-# The rooms of cluster/ from the top: a room imports only from rooms on lower floors, never from its own floor. The
-# supervisor prints to console/ and starts the servers of embedded/ as processes. control/ lies below the supervisor:
-# a command that asks a running supervisor must not import the code that runs one.
-CLUSTER_FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"__main__", "example", "environment"}),
-    frozenset({"cli"}),
-    frozenset({"commands"}),
-    frozenset({"checks", "chat", "supervisor"}),
-    frozenset({"console", "embedded", "control"}),
-    frozenset({"process"}),
-    frozenset({"state", "migrate"}),
-)
 # Packages in which a cycle of imports is an error.
 WITHOUT_CYCLES = ("gateway", "broker", "persistence", "metrics", "migrations", "cluster", "bench")
 
 
-def floor_of(room: str) -> int:
-    """The number of a room's floor in cluster/, counted from the top."""
-    [floor] = [number for number, rooms in enumerate(CLUSTER_FLOORS) if room in rooms]
+def floor_of(package: str, room: str) -> int:
+    """The number of a room's floor in its package, counted from the top."""
+    [floor] = [number for number, rooms in enumerate(FLOORS[package]) if room in rooms]
     return floor
 
 
-def cluster_arrows() -> list[tuple[str, str, str]]:
-    """Every import of one room of cluster/ from another, also inside functions: file, room, imported room."""
+def arrows(package: str) -> list[tuple[str, str, str, str]]:
+    """Every import of one room from another, also inside functions: package, file, room, imported room."""
     found = []
-    for path in (path for path in modules() if path.parts[0] == "cluster" and len(path.parts) > 1):
+    for path in (path for path in modules() if path.parts[0] == package and path.parts[1:] != ("__init__.py",)):
         room = path.with_suffix("").parts[1]
-        others = {name.split(".")[1] for name in imported(path) if name.startswith("cluster.")}
-        found += [(str(path), room, other) for other in sorted(others - {room})]
-    return [arrow for arrow in found if arrow[1] != "__init__"]
+        others = {name.split(".")[1] for name in imported(path) if name.startswith(f"{package}.")}
+        found += [(package, str(path), room, other) for other in sorted(others - {room})]
+    return found
 
 
-@pytest.mark.parametrize(("path", "room", "other"), cluster_arrows())
-def test_imports_inside_cluster_point_down(path: str, room: str, other: str) -> None:
-    """A room of cluster/ imports only from rooms on lower floors, at the top of a file and inside functions."""
-    assert floor_of(other) > floor_of(room), f"{path}: {room} may not import {other}"
+@pytest.mark.parametrize(
+    ("package", "path", "room", "other"), [arrow for package in FLOORS for arrow in arrows(package)]
+)
+def test_imports_inside_a_package_point_down(package: str, path: str, room: str, other: str) -> None:
+    """A room imports only from rooms on lower floors, at the top of a file and inside functions."""
+    assert floor_of(package, other) > floor_of(package, room), f"{path}: {room} may not import {other}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_every_room_has_a_floor(package: str) -> None:
+    """The floors name every room of the package, and no room that is not there."""
+    rooms = {path.with_suffix("").parts[1] for path in modules() if path.parts[0] == package} - {"__init__"}
+    assert {room for floor in FLOORS[package] for room in floor} == rooms
 
 
 def module_name(path: Path) -> str:
@@ -169,7 +223,7 @@ def module_name(path: Path) -> str:
 
 
 def top_level_imports(path: Path) -> Iterator[str]:
-    """The full names of what a file imports when the file itself is imported: not in functions, not for types only."""
+    """The full names of what a file imports when the file itself is imported: not in functions."""
     waiting: list[ast.AST] = [ast.parse((ROOT / path).read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
@@ -177,8 +231,6 @@ def top_level_imports(path: Path) -> Iterator[str]:
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{name.name}" for name in node.names)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
-            waiting += node.orelse
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             waiting += ast.iter_child_nodes(node)
 
