@@ -16,7 +16,7 @@ from broker.streams.ownership import LEASE_MS, RENEW_SECONDS, Ownership
 from broker.streams.partition_streams import PartitionStreams
 from persistence.audit import Audit
 from persistence.counters import Counters
-from persistence.drain import READ_SECONDS, Batching, Drain
+from persistence.lane import READ_SECONDS, Batching, Drain
 from persistence.engine import create_engine
 from persistence.marks import Marks
 from persistence.metrics import Readings, exposed, watch_lag

@@ -13,7 +13,7 @@ from broker import keys
 from broker.events import Empty, SessionClosed, instant
 from broker.streams import dead_letters
 from broker.streams.partition_streams import CONSUMER, lag
-from persistence import drain
+from persistence import lane
 from persistence.sessions import StoredSessions
 from persistence.worker import WorkerConfig
 from tests.stream_fixtures import EPOCH, add_sessions, joined, left, message, publish, put, rows, until
@@ -245,7 +245,7 @@ async def test_what_nobody_knows_of_is_found(
     redis: Redis, engine: AsyncEngine, settings: WorkerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Entries that were delivered to a process that is gone are found while the worker runs, without a takeover."""
-    monkeypatch.setattr(drain, "SWEEP_SECONDS", 0.2)
+    monkeypatch.setattr(lane, "SWEEP_SECONDS", 0.2)
     (session_id,) = await add_sessions(engine, 1)
     key = keys.events(keys.partition_of(session_id, PARTITIONS))
     async with working(settings):
