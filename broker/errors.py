@@ -1,4 +1,4 @@
-"""Errors of everything Redis, named by condition; drivers' exceptions are mapped to these once, at the boundary."""
+"""Errors of everything Redis, named by condition; `translate` maps error replies and exceptions of drivers to them."""
 
 
 class BrokerError(Exception):
@@ -14,7 +14,7 @@ class BacklogFullError(BrokerError):
 
 
 class LeaseMissingError(BrokerUnavailableError):
-    """The gateway's lease has expired, or is not taken yet: it may hold no seats. The next beat takes it."""
+    """The gateway's lease has expired, or is not taken yet: it may hold no seats. The next renewal takes it."""
 
 
 class SessionUnknownError(BrokerError):
@@ -45,18 +45,34 @@ class PartitionsMismatchError(BrokerError):
     """Redis holds data made with another number of partitions. Set PARTITIONS to that number."""
 
 
-# The first words of error replies that will pass or be mended: Redis loads its data, is no longer the master, has no
-# memory left or no disk to write to, or runs a script.
-_PASSING = frozenset(
-    {
-        *("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF"),
-        *("NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "UNBLOCKED"),
-    }
-)
+_REFUSES = "Redis refuses to work"
+# The first word of every error reply that a retry or an operator can mend, and what our error says about it.
+_PASSING = {
+    # Redis loads its data, runs a script, is no longer the primary, or has no memory, disk or replica to write to.
+    "BUSY": _REFUSES,
+    "CLUSTERDOWN": _REFUSES,
+    "LOADING": _REFUSES,
+    "MASTERDOWN": _REFUSES,
+    "MISCONF": _REFUSES,
+    "NOREPLICAS": _REFUSES,
+    "OOM": _REFUSES,
+    "READONLY": _REFUSES,
+    "TRYAGAIN": _REFUSES,
+    "UNBLOCKED": _REFUSES,
+    "NOGROUP": "Redis lost its data, a consumer group is gone",
+    "NOAUTH": "Redis refuses the password",
+    "WRONGPASS": "Redis refuses the password",
+    "NOPROTO": "Redis does not speak RESP3, which needs version 6 or newer",
+}
 
 
-def refusal(reply: str) -> BrokerError:
-    """The error that an error reply of Redis stands for."""
-    if reply.partition(" ")[0] in _PASSING:
-        return BrokerUnavailableError(f"Redis refuses to work: {reply}")
-    return BrokerError(reply)
+def translate(error: Exception) -> BrokerError:
+    """The error of this package for an error reply of Redis (hiredis.ReplyError), an OSError or a TimeoutError."""
+    match error:
+        case TimeoutError():
+            return BrokerUnavailableError("Redis is not reachable: no answer in time")
+        case OSError():
+            return BrokerUnavailableError(f"Redis is not reachable: {error}")
+    reply = str(error)
+    meaning = _PASSING.get(reply.partition(" ")[0])
+    return BrokerError(reply) if meaning is None else BrokerUnavailableError(f"{meaning}: {reply}")

@@ -1,4 +1,4 @@
-"""One lane of a worker: reads its partitions, writes batch after batch, acknowledges what is committed."""
+"""One lane of a worker: reads its partitions, writes batch after batch, acknowledges committed entries."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ import structlog
 
 from broker.errors import BrokerUnavailableError
 from broker.events import MessageReceived, decode_stored
-from broker.redis.client import raise_if_cancelled
+from broker.redis.backoff import Backoff
 from broker.streams.ownership import Ownership
 from broker.streams.partition_streams import Entry, PartitionStreams, Persisted
 from persistence.audit import Audit
@@ -19,18 +19,10 @@ from persistence.counters import Counters
 from persistence.errors import DataError, PersistenceError
 from persistence.isolation import Refused, write_all_but_bad
 from persistence.rows import Record
-from persistence.waiting import Backoff, Outage, is_set_within
+from persistence.waiting import FIRST_SECONDS, LONGEST_SECONDS, Outage, is_set_within
 from persistence.writer import Writer
 
-# How long a read waits for the first entry, and so how soon an idle lane notices that it shall stop or give up a
-# partition.
-READ_SECONDS = 0.5
-IDLE_SECONDS = 0.1
-TAKE_SECONDS = 0.5
-TRIM_SECONDS = 1.0
-# An entry that was delivered to nobody who knows of it (a stopped process that was killed) is found after this.
-SWEEP_SECONDS = 60.0
-# Redis counts per partition: what a read may bring at most, when all of them suddenly have entries.
+# Redis counts per partition: the most batches that one read may bring when all partitions suddenly have entries.
 READ_BATCHES = 8
 DISPLACED = "another message has this seq"
 
@@ -46,11 +38,26 @@ class Batching(msgspec.Struct, frozen=True):
     milliseconds: int
 
 
+class LaneTimings(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a lane waits, and how often it does its upkeep.
+
+    `read_seconds` is how long a read waits for the first entry, and so how soon an idle lane notices that it must stop
+    or give up a partition. `sweep_seconds` is when a lane looks for entries that were delivered to a process which died
+    before it knew of them.
+    """
+
+    read_seconds: float = 0.5
+    idle_seconds: float = 0.1
+    take_seconds: float = 0.5
+    trim_seconds: float = 1.0
+    sweep_seconds: float = 60.0
+
+
 class _StoppedError(Exception):
     """The worker was asked to stop while it waited for Postgres; the batch stays pending for the next owner."""
 
 
-class Drain:
+class PartitionLane:
     """Drains the partitions of `lane` that the worker owns. `run` ends when `stop` is set."""
 
     def __init__(
@@ -62,6 +69,7 @@ class Drain:
         audit: Audit,
         ownership: Ownership,
         batching: Batching,
+        timings: LaneTimings,
         stop: asyncio.Event,
         redis_outage: Outage,
         database_outage: Outage,
@@ -73,26 +81,27 @@ class Drain:
         self._audit = audit
         self._ownership = ownership
         self._batching = batching
+        self._timings = timings
         self._stop = stop
         self._redis_outage = redis_outage
         self._database_outage = database_outage
         self._counters = counters
         self._is_prepared = False
-        # Partitions that gave something at the last read: one busy session fills a batch as fast as many.
+        # Partitions that had entries at the last read: one busy session fills a batch as fast as many.
         self._busy = 1
-        # Partitions whose pending entries have to be looked at before new ones.
+        # Partitions whose pending entries must be written before new ones are read.
         self._unsettled: set[int] = set()
-        self._due_at = {"take": 0.0, "trim": 0.0, "sweep": time.monotonic() + SWEEP_SECONDS}
+        self._due_at = {"take": 0.0, "trim": 0.0, "sweep": time.monotonic() + timings.sweep_seconds}
 
     async def run(self) -> None:
-        """Drain until asked to stop. Raises BrokerError when Redis refuses what is asked of it."""
-        backoff = Backoff()
+        """Drain until asked to stop. Raises BrokerError when Redis refuses a command for good."""
+        backoff = Backoff(FIRST_SECONDS, LONGEST_SECONDS)
         while not self._stop.is_set():
             try:
                 await self._turn()
             except BrokerUnavailableError as error:
                 self._redis_outage.begin(str(error))
-                # What was read and not acknowledged, or delivered in an answer that was lost, is pending now.
+                # Entries that were read and not acknowledged, or came in an answer that was lost, are pending now.
                 self._unsettled |= self._lane
                 self._is_prepared = False
                 await is_set_within(self._stop, backoff.next_seconds())
@@ -103,31 +112,33 @@ class Drain:
                 backoff.reset()
 
     async def _turn(self) -> None:
-        raise_if_cancelled()
         if not self._is_prepared:
             await self._stream.prepare()
             self._is_prepared = True
         await self._rebalance()
         owned = self._ownership.held & self._lane
         if not owned:
-            await is_set_within(self._stop, IDLE_SECONDS)
+            await is_set_within(self._stop, self._timings.idle_seconds)
             return
-        if self._is_due("sweep", SWEEP_SECONDS):
+        if self._is_due("sweep", self._timings.sweep_seconds):
             self._unsettled |= owned
         await self._settle_pending(owned & self._unsettled)
         await self._persist_all(await self._collect(owned))
-        if self._is_due("trim", TRIM_SECONDS):
+        if self._is_due("trim", self._timings.trim_seconds):
             await self._stream.trim(owned)
 
     async def _rebalance(self) -> None:
-        """Give up what the plan gives to others, take what it gives to us; nothing that was read is unwritten here."""
+        """Release partitions that the plan gives to others, take those it gives to this worker.
+
+        Runs between two batches: every entry that was read is written by then.
+        """
         if not self._ownership.is_current:
             return
         planned, held = self._lane.intersection(self._ownership.planned), self._ownership.held & self._lane
         released, missing, taken = held - planned, planned - held, set[int]()
         if released:
             await self._ownership.release(released)
-        if missing and self._is_due("take", TAKE_SECONDS):
+        if missing and self._is_due("take", self._timings.take_seconds):
             taken = await self._ownership.take(sorted(missing))
             self._unsettled |= taken
             self._counters.takeovers += len(taken)
@@ -147,8 +158,8 @@ class Drain:
         self._unsettled -= partitions
 
     async def _collect(self, partitions: frozenset[int]) -> list[Entry]:
-        """New entries: a batch, or what came within its time; more when it came all at once."""
-        entries = await self._read(partitions, READ_SECONDS)
+        """New entries: a batch, or those that came within its time; more when many came at once."""
+        entries = await self._read(partitions, self._timings.read_seconds)
         full_at = time.monotonic() + self._batching.milliseconds / 1000
         while entries and len(entries) < self._batching.entries and (left_seconds := full_at - time.monotonic()) > 0:
             entries += await self._read(partitions, left_seconds)
@@ -171,7 +182,6 @@ class Drain:
             await self._persist(entries[start : start + self._batching.entries])
 
     async def _persist(self, entries: Sequence[Entry]) -> None:
-        raise_if_cancelled()
         began_at = time.monotonic()
         decoded, records, dead = _decode(entries)
         await self._patiently(lambda: self._audit.learn(decoded))
@@ -181,9 +191,9 @@ class Drain:
         for place, _ in reversed(refused):
             del decoded[place], records[place]
         self._counters.committed(records)
-        # First: whoever waits for a dead message must hear of it before a watermark passes it.
+        # First: a publisher that waits for a dead message must hear of it before a watermark passes the message.
         for entry, reason in dead:
-            await self._bury(entry, reason, 0)
+            await self._dead_letter(entry, reason, 0)
         for entry, record, reason in refused_entries:
             await self._set_aside(entry, record, reason)
         await self._stream.settle(decoded, _watermarks(decoded, records))
@@ -196,8 +206,8 @@ class Drain:
         return [Refused(place, DISPLACED) for place in displaced]
 
     async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
-        """What Postgres answers, however long that takes. Raises DataError, or _StoppedError when asked to stop."""
-        backoff = Backoff()
+        """The answer of Postgres, however long that takes. Raises DataError, or _StoppedError when asked to stop."""
+        backoff = Backoff(FIRST_SECONDS, LONGEST_SECONDS)
         while True:
             try:
                 answer = await ask()
@@ -213,21 +223,21 @@ class Drain:
                 return answer
 
     async def _set_aside(self, entry: Entry, record: Record, reason: str) -> None:
-        """What can't be written as it is: a message whose seq was given twice gets another, the rest is dead."""
+        """Treat a refused entry: a message whose seq was given twice gets another seq, any other is dead."""
         if reason != DISPLACED:
-            await self._bury(entry, reason, record.event.seq)
+            await self._dead_letter(entry, reason, record.event.seq)
             return
         self._audit.displaced_total += 1
         assert isinstance(record.event, MessageReceived)
         seq = await self._stream.restore(entry, record.event, self._audit.last_seq(entry))
         if seq is None:
-            await self._bury(entry, reason, record.event.seq)
+            await self._dead_letter(entry, reason, record.event.seq)
             return
         self._audit.restored_total += 1
         log.warning("worker.message_restored", session_id=entry.session_id, seq=record.event.seq, new_seq=seq)
 
-    async def _bury(self, entry: Entry, reason: str, seq: int) -> None:
-        await self._stream.bury(entry, reason, seq)
+    async def _dead_letter(self, entry: Entry, reason: str, seq: int) -> None:
+        await self._stream.dead_letter(entry, reason, seq)
         self._counters.dead_letters += 1
         log.error(
             "worker.entry_dead",

@@ -1,4 +1,4 @@
-"""A worker's metrics: where each comes from, what has to be looked at for them, and their HTTP endpoint."""
+"""A worker's metrics: the source of each, the watch on the lag, and their HTTP endpoint."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
-from redis.asyncio import Redis
-
 from broker.errors import BrokerError
-from broker.redis.client import raise_if_cancelled
-from broker.streams import partition_streams
+from broker.redis.link import Link
+from broker.streams.lag import lag
 from broker.streams.ownership import Ownership
 from metrics.exposition import Endpoint, Exposition, Value
 from persistence.audit import Audit
@@ -22,7 +20,7 @@ LAG_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """Reads the parts of a worker when somebody asks."""
+    """Reads the parts of a worker when a scrape asks."""
 
     counters: Counters
     audit: Audit
@@ -31,7 +29,7 @@ class Readings:
     database_outage: Outage
 
     def __call__(self) -> Mapping[str, Value]:
-        """Every metric's value now."""
+        """The current value of every metric."""
         counters = self.counters
         return {
             "seance_redis_up": not self.redis_outage.is_away,
@@ -57,7 +55,7 @@ class Readings:
 
 @contextmanager
 def exposed(readings: Readings, worker_id: str, host: str, port: int) -> Iterator[None]:
-    """The metrics answer on this address; port 0: nowhere. Raises OSError when the port is taken."""
+    """Serve the metrics on this address; port 0: nowhere. Raises OSError when the port is taken."""
     if not port:
         yield
         return
@@ -65,21 +63,20 @@ def exposed(readings: Readings, worker_id: str, host: str, port: int) -> Iterato
         endpoint = Endpoint(Exposition("worker", worker_id, readings), host, port)
     except OSError as error:
         what = f"the metrics can't be served on {host} port {port}: {error.strerror}"
-        raise OSError(f"{what}; end what has the port, or choose another WORKER_METRICS_PORT") from error
+        raise OSError(f"{what}; stop the process that has the port, or choose another WORKER_METRICS_PORT") from error
     try:
         yield
     finally:
         endpoint.close()
 
 
-async def watch_lag(redis: Redis, partitions: int, ownership: Ownership, counters: Counters) -> NoReturn:
-    """Look every two seconds how much the partitions of this worker lag behind; while Redis is away nothing changes."""
+async def watch_lag(link: Link, partitions: int, ownership: Ownership, counters: Counters) -> NoReturn:
+    """Measure every two seconds how far this worker's partitions lag; while Redis is away the last value stays."""
     while True:
         try:
-            lags = await partition_streams.lag(redis, partitions)
+            lags = await lag(link, partitions)
         except BrokerError:
-            pass  # the outage is noticed, and counted, by those who work
+            pass  # the lanes notice and count the outage
         else:
             counters.lag = sum(lags[partition] for partition in ownership.held)
-        raise_if_cancelled()
         await asyncio.sleep(LAG_SECONDS)

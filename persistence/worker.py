@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import msgspec
@@ -11,29 +12,31 @@ import structlog
 import uvloop
 
 from broker.errors import BrokerUnavailableError
-from broker.redis import client
+from broker.redis.backoff import Backoff
+from broker.redis.link import Link
+from broker.redis.scripts import WORKER_SCRIPTS, Scripts
 from broker.streams.ownership import LEASE_MS, RENEW_SECONDS, Ownership
 from broker.streams.partition_streams import PartitionStreams
 from persistence.audit import Audit
 from persistence.counters import Counters
-from persistence.lane import READ_SECONDS, Batching, Drain
 from persistence.engine import create_engine
+from persistence.lane import Batching, LaneTimings, PartitionLane
 from persistence.marks import Marks
 from persistence.metrics import Readings, exposed, watch_lag
-from persistence.waiting import Backoff, Outage
+from persistence.waiting import FIRST_SECONDS, Outage
 from persistence.writer import Writer
 
 # While one lane waits for Postgres, the other reads and decodes; measured in docs/decisions/0001-writer.md.
 LANES = 2
-# Objects that are born before the collector looks at the young ones. A batch holds some ten thousand, none of them in a
-# cycle: with Python's 700 the collector took 45 % of the worker's time.
+# How many new objects start the garbage collector. A batch holds some ten thousand, none of them in a cycle: with
+# Python's 700 the collector took 45 % of the worker's time.
 COLLECT_AFTER = 100_000
 
 log = structlog.get_logger()
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker needs to know; timeouts bound the wait for a connection or an answer."""
+    """The configuration of a worker; timeouts bound the wait for a connection or an answer."""
 
     database_url: str
     redis_url: str
@@ -47,13 +50,14 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     # The partitions of a worker that died are taken over after its lease; how often it is renewed must leave room.
     lease_ms: int = LEASE_MS
     renew_seconds: float = RENEW_SECONDS
+    sweep_seconds: float = 60
     # Where `/metrics` answers; port 0: nowhere.
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
 
 
 def run(config: WorkerConfig, worker_id: str) -> int:
-    """Work until SIGTERM or SIGINT, then finish the batch; returns the exit code, 1 when something broke."""
+    """Work until SIGTERM or SIGINT, then finish the batch; returns the exit code, 1 after an error."""
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
     try:
@@ -75,16 +79,17 @@ async def _until_signalled(config: WorkerConfig, worker_id: str) -> None:
 
 async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> None:
     """Work until `stop` is set; the first error of any task ends all of them and is raised, in an ExceptionGroup."""
-    # Longer than the longest read waits, or an idle worker would take its own patience for an outage.
-    timeout_seconds = config.redis_timeout_seconds + READ_SECONDS
-    redis = client.connect(config.redis_url, timeout_seconds=timeout_seconds, name=worker_id)
     engine = create_engine(
         config.database_url,
         pool_size=config.pool_size,
         max_overflow=config.max_overflow,
         timeout_seconds=config.database_timeout_seconds,
     )
-    ownership = Ownership(redis, worker_id=worker_id, partitions=config.partitions, lease_ms=config.lease_ms)
+    timings = LaneTimings(sweep_seconds=config.sweep_seconds)
+    link = Link(config.redis_url, timeout_seconds=config.redis_timeout_seconds, name=worker_id)
+    scripts = Scripts(link, WORKER_SCRIPTS)
+    link.on_up = (scripts.load,)
+    ownership = Ownership(link, scripts, worker_id=worker_id, partitions=config.partitions, lease_ms=config.lease_ms)
     audit = Audit(Marks(engine))
     redis_outage = Outage(away="worker.redis_away", back="worker.redis_back")
     database_outage = Outage(away="worker.database_away", back="worker.database_back")
@@ -92,33 +97,38 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
     readings = Readings(
         counters=counters, audit=audit, ownership=ownership, redis_outage=redis_outage, database_outage=database_outage
     )
-    drains = [
-        Drain(
-            lane,
-            stream=PartitionStreams(redis, config.partitions),
-            writer=Writer(engine),
-            audit=audit,
-            ownership=ownership,
-            batching=Batching(config.batch_entries, config.batch_milliseconds),
-            stop=stop,
-            redis_outage=redis_outage,
-            database_outage=database_outage,
-            counters=counters,
+    partition_lanes: list[PartitionLane] = []
+    links = [link]
+    for number, lane in enumerate(lanes(config.partitions)):
+        # A read that waits must not be taken for a silent server.
+        timeout_seconds = config.redis_timeout_seconds + timings.read_seconds
+        reading = Link(config.redis_url, timeout_seconds=timeout_seconds, name=f"{worker_id}-lane-{number}")
+        links.append(reading)
+        partition_lanes.append(
+            PartitionLane(
+                lane,
+                stream=PartitionStreams(link, scripts, reading=reading, partitions=config.partitions),
+                writer=Writer(engine),
+                audit=audit,
+                ownership=ownership,
+                batching=Batching(config.batch_entries, config.batch_milliseconds),
+                timings=timings,
+                stop=stop,
+                redis_outage=redis_outage,
+                database_outage=database_outage,
+                counters=counters,
+            )
         )
-        for lane in lanes(config.partitions)
-    ]
     try:
         with exposed(readings, worker_id, config.metrics_host, config.metrics_port):
             log.info("worker.started", worker_id=worker_id, partitions=config.partitions)
             upkeep = {
-                "worker-leases": _keep_leases(ownership, config.renew_seconds, redis_outage),
-                "worker-lag": watch_lag(redis, config.partitions, ownership, counters),
+                "worker-leases": partial(_keep_leases, ownership, config.renew_seconds, redis_outage),
+                "worker-lag": partial(watch_lag, link, config.partitions, ownership, counters),
             }
-            await _supervise(drains, upkeep)
-        await _leave(ownership)
+            await _supervise(links, partition_lanes, upkeep, ownership)
         log.info("worker.stopped", worker_id=worker_id)
     finally:
-        await redis.aclose()
         await engine.dispose()
 
 
@@ -127,19 +137,28 @@ def lanes(partitions: int) -> list[frozenset[int]]:
     return [frozenset(range(lane, partitions, LANES)) for lane in range(min(LANES, partitions))]
 
 
-async def _supervise(drains: list[Drain], upkeep: Mapping[str, Coroutine[Any, Any, NoReturn]]) -> None:
-    """Run all of them; return when the drains have ended. The death of any ends the others and is raised."""
+async def _supervise(
+    links: Sequence[Link],
+    lanes: Sequence[PartitionLane],
+    upkeep: Mapping[str, Callable[[], Coroutine[Any, Any, NoReturn]]],
+    ownership: Ownership,
+) -> None:
+    """Run all of them; return when the lanes have ended. The death of any task ends the others and is raised."""
     async with asyncio.TaskGroup() as group:
-        kept = [group.create_task(work, name=name) for name, work in upkeep.items()]
-        await asyncio.wait(
-            [group.create_task(drain.run(), name=f"worker-drain-{lane}") for lane, drain in enumerate(drains)]
-        )
+        keepers = [group.create_task(link.keeper.run(), name=f"worker-link-{n}") for n, link in enumerate(links)]
+        # A link that has not dialled yet is no outage.
+        await asyncio.gather(*(link.keeper.wait_attempted() for link in links))
+        kept = [group.create_task(work(), name=name) for name, work in upkeep.items()]
+        await asyncio.wait([group.create_task(lane.run(), name=f"worker-lane-{n}") for n, lane in enumerate(lanes)])
         for task in kept:
             task.cancel()
+        await _leave(ownership)
+        for keeper in keepers:
+            keeper.cancel()
 
 
 async def _keep_leases(ownership: Ownership, renew_seconds: float, outage: Outage) -> NoReturn:
-    backoff = Backoff(longest_seconds=renew_seconds)
+    backoff = Backoff(FIRST_SECONDS, renew_seconds)
     while True:
         try:
             await ownership.renew()
@@ -149,7 +168,6 @@ async def _keep_leases(ownership: Ownership, renew_seconds: float, outage: Outag
         else:
             backoff.reset()
             delay = renew_seconds
-        client.raise_if_cancelled()
         await asyncio.sleep(delay)
 
 
@@ -157,5 +175,5 @@ async def _leave(ownership: Ownership) -> None:
     try:
         await ownership.leave()
     except BrokerUnavailableError as error:
-        # The leases end by themselves.
+        # The leases expire.
         log.warning("worker.leases_left", reason=str(error))

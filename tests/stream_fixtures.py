@@ -25,7 +25,9 @@ from broker.events import (
     UserLeftData,
     instant,
 )
-from broker.redis import client
+from broker.redis.link import Link
+from broker.redis.scripts import WORKER_SCRIPTS, Scripts
+from broker.streams.partition_streams import PartitionStreams
 from persistence.engine import create_engine
 from tests.services import Services
 
@@ -45,9 +47,15 @@ async def engine_on(database_url: str) -> AsyncIterator[AsyncEngine]:
 @asynccontextmanager
 async def redis_on(url: str) -> AsyncIterator[Redis]:
     """A client of a test."""
-    redis = client.connect(url, timeout_seconds=5, name="test")
+    # XREADGROUP answers {stream: [(id, fields), …]}, whatever the protocol.
+    redis = Redis.from_url(url, socket_timeout=5, legacy_responses=False)
     yield redis
     await redis.aclose()
+
+
+def streams_over(link: Link, partitions: int, *, reading: Link | None = None) -> PartitionStreams:
+    """The worker's source over one link, or two when reads are to wait while other commands run."""
+    return PartitionStreams(link, Scripts(link, WORKER_SCRIPTS), reading=reading or link, partitions=partitions)
 
 
 async def empty_streams(services: Services) -> str:

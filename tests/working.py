@@ -8,7 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from broker import keys
-from broker.streams.partition_streams import lag
+from broker.redis.link import Link
+from broker.streams.lag import lag
 from persistence.worker import WorkerConfig, work
 from tests.stream_fixtures import until
 
@@ -54,11 +55,11 @@ async def working(settings: WorkerConfig, worker_id: str = "worker-1") -> AsyncI
             await worker.end()
 
 
-async def drained(redis: Redis) -> None:
+async def drained(link: Link) -> None:
     """Return when every entry is acknowledged."""
 
     async def is_drained() -> bool:
-        return not any((await lag(redis, PARTITIONS)).values())
+        return not any((await lag(link, PARTITIONS)).values())
 
     await until(is_drained, what="streams without lag")
 

@@ -1,7 +1,7 @@
 -- Move the persisted watermark of sessions forward, never back, and tell the channel while somebody waits for it. A
 -- session whose hot state is gone, or was made anew meanwhile (another epoch), is left alone. Stands alone.
--- KEYS  session hashes of one partition
--- ARGV  for each: epoch, seq up to which everything is committed
+-- KEYS  1.. session hashes of one partition
+-- ARGV  1.. for each session: epoch, seq up to which every event is committed
 -- Returns how many were moved.
 local moved = 0
 for i, session in ipairs(KEYS) do

@@ -1,5 +1,6 @@
 -- Drop the entries of a partition's stream that every consumer group has acknowledged. Stands alone.
 -- KEYS  1 events of the partition
+-- ARGV  none
 -- Returns how many entries were dropped.
 local function precedes(a, b)
   local a_ms, a_n = string.match(a, '(%d+)-(%d+)')

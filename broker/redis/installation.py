@@ -46,6 +46,13 @@ async def problems(link: Link) -> list[Problem]:
     return found
 
 
+async def server_info(link: Link, section: str) -> dict[str, str]:
+    """The fields of `INFO section`, as text."""
+    text: bytes = await link.call("INFO", section)
+    lines = (line.partition(":") for line in text.decode().splitlines() if not line.startswith("#"))
+    return {name: value for name, separator, value in lines if separator}
+
+
 async def _configured(link: Link, parameter: str) -> str:
     """One parameter of Redis; empty when this Redis has none of that name."""
     values: dict[bytes, bytes] = await link.call("CONFIG", "GET", parameter)

@@ -1,4 +1,4 @@
-"""The link: commands and subscriptions over one connection, each reply settles the oldest unanswered call.
+"""The link: commands and subscriptions over one connection; each reply settles the oldest unanswered call.
 
 RESP3 lets Redis send messages between the replies. One connection for both saves a write of Redis, a wake-up and a
 read for each message that a gateway publishes (docs/decisions/0005-one-connection.md).
@@ -6,15 +6,18 @@ read for each message that a gateway publishes (docs/decisions/0005-one-connecti
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 import hiredis
 
-from broker.errors import BrokerError, BrokerUnavailableError, refusal
+from broker.errors import BrokerError, BrokerUnavailableError, translate
+from broker.redis.backoff import Backoff
 from broker.redis.connection import Connection, Reply
-from broker.redis.reconnect import Reconnector
+from broker.redis.futures import ignore_result
+from broker.redis.reconnect import WATCH_SECONDS, Reconnector
 
 MAX_IN_FLIGHT = 50_000
 
@@ -23,25 +26,39 @@ T = TypeVar("T")
 
 # Called once with the reply or, instead of raising it, an error.
 Settle = Callable[[Reply | BrokerError], None]
-# Who waits, the script's source if it is one, and what was sent.
+# Who waits, the script's source if the command calls a script, and the command.
 _Call = tuple[Settle, str | None, Command]
 
 
 class Link:
-    """Commands to Redis over one connection, in order. `keeper.run` must be running.
+    """Commands to Redis over one connection, in order. `keeper.run` must be running; `connected` is for short work.
 
-    Errors are BrokerUnavailableError when Redis is not reachable or refuses to work for now, too much is unanswered, or
-    the connection breaks before the answer (then Redis may or may not have carried the command out), and BrokerError
-    for any other error reply.
+    Errors are BrokerUnavailableError when Redis is not reachable or refuses to work for now, too many commands are
+    unanswered, or the connection breaks before the answer (then Redis may or may not have run the command), and
+    BrokerError for any other error reply.
+
+    Redis answers the commands of one connection in order: a command that blocks needs a link of its own.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 5.0, name: str = "seance-link") -> None:
-        self.keeper = Reconnector(url, self, timeout_seconds=timeout_seconds, name=name)
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 5.0,
+        name: str = "seance-link",
+        max_in_flight: int = MAX_IN_FLIGHT,
+        watch_seconds: float = WATCH_SECONDS,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.keeper = Reconnector(
+            url, self, timeout_seconds=timeout_seconds, name=name, watch_seconds=watch_seconds, backoff=backoff
+        )
         self._loop = asyncio.get_running_loop()
+        self._max_in_flight = max_in_flight
         self._wire: Connection | None = None
         self._waiting: deque[_Call] = deque()
-        # Who is told what, set by the composition root: in order, that there is a new connection; a message of a
-        # channel; that something was read, and that everything of it was handed out.
+        # Callbacks, set by the composition root. In order: a new connection is up, a message of a channel came, data
+        # arrived, and every reply and message of one read was handed out.
         self.on_up: Sequence[Callable[[], None]] = ()
         self.on_message: Callable[[bytes, bytes], None] = _unheard
         self.start_of_read: Callable[[], None] = _nothing
@@ -49,7 +66,7 @@ class Link:
 
     @property
     def is_up(self) -> bool:
-        """Whether Redis can be reached as far as is known."""
+        """Whether Redis is connected, as far as is known."""
         return self._wire is not None
 
     def call(self, *command: str | bytes | int) -> "asyncio.Future[Reply]":
@@ -59,36 +76,36 @@ class Link:
         return future
 
     def ask(self, read: Callable[[Reply], T], *command: str | bytes | int) -> "asyncio.Future[T]":
-        """Send a command; the future gives what `read` makes of the reply, or raises (a BrokerError of `read` too)."""
+        """Send a command; the future gives the result of `read` for the reply, or raises (an error of `read` too)."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._send(partial(settle_read, future, read), None, command)
         return future
 
     def send_script(self, settle: Settle, source: str, *command: str | bytes | int) -> None:
-        """Send EVALSHA; should Redis have forgotten the script, EVAL with its `source` follows.
+        """Send EVALSHA; when Redis has forgotten the script, EVAL with its `source` follows.
 
-        `settle` is called in the same tick as the reply is read: for what happens for each message, a future would cost
-        2 µs and another turn of the loop.
+        `settle` is called in the tick in which the reply is read: a future would cost 2 µs and another turn of the loop
+        for each message.
         """
         self._send(settle, source, command)
 
     def _send(self, settle: Settle, source: str | None, command: Command) -> None:
         if self._wire is None:
             settle(BrokerUnavailableError("Redis is not reachable"))
-        elif len(self._waiting) >= MAX_IN_FLIGHT:
-            settle(BrokerUnavailableError(f"{MAX_IN_FLIGHT} commands are waiting for Redis"))
+        elif len(self._waiting) >= self._max_in_flight:
+            settle(BrokerUnavailableError(f"{self._max_in_flight} commands are waiting for Redis"))
         else:
             self._waiting.append((settle, source, command))
             self._wire.send(*command)
 
-    def up(self, wire: Connection) -> None:
+    def up(self, connection: Connection) -> None:
         """Handler: commands can be sent."""
-        self._wire = wire
+        self._wire = connection
         for callback in self.on_up:
             callback()
 
     def down(self) -> None:
-        """Handler: fail everything that is unanswered."""
+        """Handler: fail every unanswered call."""
         self._wire = None
         waiting, self._waiting = self._waiting, deque()
         for settle, _, _ in waiting:
@@ -102,32 +119,51 @@ class Link:
         elif source is not None and str(reply).startswith("NOSCRIPT"):
             self._send(settle, None, ("EVAL", source, *command[2:]))
         else:
-            settle(refusal(str(reply)))
+            settle(translate(reply))
 
     def push(self, message: list[Any]) -> None:
-        """Handler: a message; or a confirmation, which comes in the place of a reply."""
+        """Handler: a message, or a confirmation, which comes in the place of a reply."""
         if message[0] == b"message":
             self.on_message(message[1], message[2])
         elif message[0] in {b"subscribe", b"unsubscribe"}:
             self.reply(message)
 
-    def ping(self, wire: Connection) -> None:
-        """Handler: PING, as any command."""
-        del wire
-        self.call("PING").add_done_callback(_ignore)
+    def ping(self, connection: Connection) -> None:
+        """Handler: send PING, as any command."""
+        del connection
+        self.call("PING").add_done_callback(ignore_result)
+
+
+@asynccontextmanager
+async def connected(url: str, *, timeout_seconds: float, name: str) -> AsyncIterator[Link]:
+    """A link for a short piece of work: it dials once, and once its connection is lost every call fails.
+
+    Raises BrokerUnavailableError when Redis can't be reached.
+    """
+    link = Link(url, timeout_seconds=timeout_seconds, name=name)
+    connection = await link.keeper.dial()
+    link.keeper.attach(connection)
+    watching = asyncio.create_task(link.keeper.watch(connection), name=f"{name}-watch")
+    connection.lost.add_done_callback(lambda _: link.keeper.detach(connection))
+    try:
+        yield link
+    finally:
+        watching.cancel()
+        link.keeper.detach(connection)
+        await asyncio.wait((watching,))
 
 
 def _unheard(channel: bytes, payload: bytes) -> None:
-    """Nobody subscribes over this link."""
+    """The link has no subscriber."""
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """The link has no reader to tell."""
 
 
 def settle_read(future: "asyncio.Future[T]", read: Callable[[Reply], T], reply: Reply | BrokerError) -> None:
-    """Let a future have what `read` makes of the reply, or raise the error."""
-    if future.done():  # the caller went away
+    """Give a future the result of `read` for the reply, or the error."""
+    if future.done():  # the caller was cancelled
         return
     if isinstance(reply, BrokerError):
         future.set_exception(reply)
@@ -141,15 +177,10 @@ def settle_read(future: "asyncio.Future[T]", read: Callable[[Reply], T], reply: 
 
 
 def settle_future(future: "asyncio.Future[Reply]", reply: Reply | BrokerError) -> None:
-    """Let a future have the reply, or raise the error."""
-    if future.done():  # the caller went away
+    """Give a future the reply or the error."""
+    if future.done():  # the caller was cancelled
         return
     if isinstance(reply, BrokerError):
         future.set_exception(reply)
     else:
         future.set_result(reply)
-
-
-def _ignore(future: "asyncio.Future[Reply]") -> None:
-    if not future.cancelled():
-        future.exception()

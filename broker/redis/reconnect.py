@@ -1,13 +1,14 @@
-"""Keeps one wire to Redis alive: dials, watches for silence, and dials again with jittered backoff."""
+"""Keeps one connection to Redis alive: dials, watches for silence, and dials again with backoff."""
 
 import asyncio
-import random
 from typing import Protocol
 
 import structlog
 
 from broker.errors import BrokerUnavailableError
-from broker.redis.connection import Connection, Receiver, dial
+from broker.redis.backoff import Backoff
+from broker.redis.connection import Connection, Receiver
+from broker.redis.dial import dial
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 2.0
@@ -17,85 +18,118 @@ log = structlog.get_logger()
 
 
 class Handler(Receiver, Protocol):
-    """What uses the wire; every method is called on the loop and must not block."""
+    """The user of the connection; the loop calls every method, so none may block."""
 
-    def up(self, wire: Connection) -> None:
-        """A wire is connected; send what must come first."""
+    def up(self, connection: Connection) -> None:
+        """Redis is connected; send what must come first."""
 
     def down(self) -> None:
-        """The wire is gone; whatever was unanswered never will be."""
+        """The connection is gone; no unanswered command will be answered."""
 
-    def ping(self, wire: Connection) -> None:
-        """Send something that makes Redis answer."""
+    def ping(self, connection: Connection) -> None:
+        """Send a command, so that Redis answers."""
 
 
 class Reconnector:
-    """Owns the wire of one handler. `run` is a task for the composition root to supervise."""
+    """Owns the connection of one handler. `run` is a task for the composition root to supervise.
 
-    def __init__(self, url: str, handler: Handler, *, timeout_seconds: float, name: str) -> None:
+    A connection is looked at every `watch_seconds`; after silence of that length Redis is asked for a sign of life, and
+    after `timeout_seconds` more the connection is given up.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        handler: Handler,
+        *,
+        timeout_seconds: float,
+        name: str,
+        watch_seconds: float = WATCH_SECONDS,
+        backoff: Backoff | None = None,
+    ) -> None:
         self._url = url
         self._handler = handler
         self._timeout_seconds = timeout_seconds
         self._name = name
+        self._watch_seconds = watch_seconds
+        self._backoff = backoff or Backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         self._wire: Connection | None = None
         self._connects_total = 0
         self._changed = asyncio.Event()
+        self._attempted = asyncio.Event()
 
     @property
     def is_up(self) -> bool:
-        """Whether a wire is connected now."""
+        """Whether Redis is connected now."""
         return self._wire is not None
 
     @property
     def reconnects_total(self) -> int:
-        """How often a wire was connected after the first one."""
+        """How often Redis was connected after the first time."""
         return max(0, self._connects_total - 1)
 
     async def wait_up(self) -> None:
-        """Return once a wire is connected."""
+        """Return once Redis is connected."""
         while self._wire is None:
             self._changed.clear()
             await self._changed.wait()
 
+    async def wait_attempted(self) -> None:
+        """Return once `run` has dialled for the first time, successfully or not."""
+        await self._attempted.wait()
+
     def redial(self) -> None:
-        """Drop the wire, if there is one, and dial anew: it is connected, but of no use."""
+        """Drop the connection, if there is one, and dial again: Redis is connected, but the connection is of no use."""
         if self._wire is not None:
             self._wire.abort()
-            self._wire = None  # its end is noticed later, and nobody shall take it for a connection until then
+            self._wire = None  # the loss is noticed later; until then nobody may take this for a connection
 
     async def run(self) -> None:
-        """Keep a wire until cancelled."""
-        delay = FIRST_DELAY_SECONDS
+        """Keep a connection until cancelled. Raises ValueError for a URL that is none of Redis."""
         while True:
             try:
-                wire = await dial(self._url, self._handler, timeout_seconds=self._timeout_seconds, name=self._name)
+                connection = await self.dial()
             except BrokerUnavailableError as error:
+                self._attempted.set()
                 log.warning("redis.unreachable", link=self._name, reason=str(error))
-                await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                delay = min(delay * 2, LONGEST_DELAY_SECONDS)
+                await asyncio.sleep(self._backoff.next_seconds())
                 continue
-            delay = FIRST_DELAY_SECONDS
-            await self._keep(wire)
+            self._backoff.reset()
+            try:
+                self.attach(connection)
+                await self.watch(connection)
+            finally:
+                self.detach(connection)
             log.warning("redis.disconnected", link=self._name)
 
-    async def _keep(self, wire: Connection) -> None:
-        self._wire = wire
+    async def dial(self) -> Connection:
+        """Dial once. Raises BrokerUnavailableError."""
+        return await dial(self._url, self._handler, timeout_seconds=self._timeout_seconds, name=self._name)
+
+    def attach(self, connection: Connection) -> None:
+        """Let the handler use this connection."""
+        self._wire = connection
         self._connects_total += 1
         self._changed.set()
-        try:
-            self._handler.up(wire)
-            while not wire.lost.done():
-                await asyncio.wait((wire.lost,), timeout=WATCH_SECONDS)
-                self._watch(wire)
-        finally:
-            self._wire = None
-            wire.abort()
-            self._handler.down()
+        self._handler.up(connection)
+        self._attempted.set()
 
-    def _watch(self, wire: Connection) -> None:
+    async def watch(self, connection: Connection) -> None:
+        """Return once the connection is lost, and give it up when Redis is silent for too long."""
+        while not connection.lost.done():
+            await asyncio.wait((connection.lost,), timeout=self._watch_seconds)
+            self._look(connection)
+
+    def detach(self, connection: Connection) -> None:
+        """Take the connection away from the handler and drop it."""
+        self._wire = None
+        connection.abort()
+        self._handler.down()
+
+    def _look(self, connection: Connection) -> None:
         # A half-open connection gives no error, only silence: ask, and give up when nothing comes.
-        silent_seconds = asyncio.get_running_loop().time() - wire.heard_at
-        if silent_seconds > self._timeout_seconds + WATCH_SECONDS:
-            wire.abort()
-        elif silent_seconds > WATCH_SECONDS:
-            self._handler.ping(wire)
+        silent_seconds = asyncio.get_running_loop().time() - connection.heard_at
+        if silent_seconds > self._timeout_seconds + self._watch_seconds:
+            connection.abort()
+        elif silent_seconds > self._watch_seconds:
+            self._handler.ping(connection)

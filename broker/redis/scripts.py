@@ -1,4 +1,4 @@
-"""The Lua scripts: loaded on every connection, called by digest, sent whole again should Redis have forgotten them."""
+"""The Lua scripts: loaded on every connection, called by digest, sent whole again when Redis has forgotten them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,10 +14,14 @@ from broker.redis.link import Link, Settle, settle_future, settle_read
 
 T = TypeVar("T")
 
-NAMES = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
-# Whatever stands in front of a script runs at each call: `publish`, the one that counts, stands alone.
-SEAT_SCRIPTS = ("join", "leave", "remove", "close", "reap", "fence")
-_SHARED = {"publish": (), **dict.fromkeys(SEAT_SCRIPTS, ("lib", "seats"))}
+GATEWAY_SCRIPTS = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
+WORKER_SCRIPTS = ("announce", "take", "renew", "release", "persisted", "dead_letter", "restore", "trim")
+OPERATOR_SCRIPTS = ("retry_dead_letter",)
+# The functions in front of a script are made anew at each call: `publish`, which runs for each message, stands alone.
+_SHARED = {
+    **dict.fromkeys(("open", "canary"), ("lib",)),
+    **dict.fromkeys(("join", "leave", "remove", "close", "reap", "fence", "restore"), ("lib", "seats")),
+}
 
 # These give nothing a seq, so they run even while it is not known whether Redis holds what it handed out.
 ALWAYS = frozenset({"fence", "canary"})
@@ -31,17 +35,17 @@ class Script:
     def __init__(self, name: str) -> None:
         folder = files("broker") / "lua"
         self.name = name
-        parts = (*_SHARED.get(name, ("lib",)), name)
+        parts = (*_SHARED.get(name, ()), name)
         self.source = "".join((folder / f"{part}.lua").read_text() for part in parts)
         self.digest = sha1(self.source.encode()).hexdigest()  # noqa: S324 - EVALSHA is made of SHA-1
 
 
 class Scripts:
-    """Calls scripts over one link."""
+    """Calls the scripts with these names over one link."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, names: Sequence[str] = GATEWAY_SCRIPTS) -> None:
         self._link = link
-        self._scripts = {name: Script(name) for name in NAMES}
+        self._scripts = {name: Script(name) for name in names}
         self._is_shut = False
 
     @property
@@ -58,7 +62,7 @@ class Scripts:
         self._is_shut = False
 
     def load(self) -> None:
-        """Send all scripts to a new connection, for calls by digest to find them; a failure shows at the first call."""
+        """Send all scripts to a new connection, so that calls by digest find them; a failure shows at the first call."""
         for script in self._scripts.values():
             self._link.call("SCRIPT", "LOAD", script.source).add_done_callback(ignore_result)
 
@@ -71,7 +75,7 @@ class Scripts:
     def ask(
         self, read: Callable[[Reply], T], name: str, keys: Sequence[str], *args: str | bytes | int
     ) -> "asyncio.Future[T]":
-        """Run script `name`; the future gives what `read` makes of the reply, as for `Link.ask`."""
+        """Run script `name`; the future gives the result of `read` for the reply, as for `Link.ask`."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.send(partial(settle_read, answer, read), name, keys, *args)
         return answer

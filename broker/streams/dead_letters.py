@@ -1,15 +1,16 @@
-"""Entries that could not be written: look at them, put them back, or drop them."""
+"""Entries that could not be written: list them, put them back, or drop them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
-from typing import Any
+from itertools import chain
 
 import msgspec
-from redis.asyncio import Redis
 
 from broker import keys
-from broker.redis.client import mapped
+from broker.redis.link import Link
+from broker.redis.scripts import OPERATOR_SCRIPTS, Scripts
 
-_AT_ONCE = 100
+_PAGE = 100
 
 
 class DeadEntry(msgspec.Struct, frozen=True):
@@ -20,60 +21,53 @@ class DeadEntry(msgspec.Struct, frozen=True):
     entry_id: str
     session_id: str
     reason: str
-    fields: dict[Any, Any]  # of bytes; redis-py's annotations take no narrower type
+    fields: dict[bytes, bytes]
 
     @property
     def name(self) -> str:
-        """What identifies the entry in the whole installation."""
+        """The name of the entry in the whole installation."""
         return f"{self.partition}:{self.id}"
 
 
-async def listed(redis: Redis, partitions: int, limit: int | None = None) -> list[DeadEntry]:
+async def listed(link: Link, partitions: int, limit: int | None = None) -> list[DeadEntry]:
     """The dead entries by partition, oldest first, at most `limit`. Raises BrokerUnavailableError."""
     found: list[DeadEntry] = []
-    async for entry in _entries(redis, partitions):
+    async for entry in _entries(link, partitions):
         if limit is not None and len(found) >= limit:
             break
         found.append(entry)
     return found
 
 
-async def retry(redis: Redis, partitions: int, names: Collection[str] | None = None) -> int:
+async def retry(link: Link, partitions: int, names: Collection[str] | None = None) -> int:
     """Put entries back into their streams for the workers, all when no names are given; returns how many."""
+    scripts = Scripts(link, OPERATOR_SCRIPTS)
     count = 0
-    for entry in await _chosen(redis, partitions, names):
-        with mapped():
-            async with redis.pipeline(transaction=True) as pipeline:
-                pipeline.xadd(keys.events(entry.partition), entry.fields)
-                pipeline.xdel(keys.dead(entry.partition), entry.id)
-                await pipeline.execute()
-        count += 1
+    for entry in await _chosen(link, partitions, names):
+        streams = keys.events(entry.partition), keys.dead(entry.partition)
+        count += await scripts.call("retry_dead_letter", streams, entry.id, *chain.from_iterable(entry.fields.items()))
     return count
 
 
-async def drop(redis: Redis, partitions: int, names: Collection[str] | None = None) -> int:
+async def drop(link: Link, partitions: int, names: Collection[str] | None = None) -> int:
     """Delete entries for good, all when no names are given; returns how many."""
-    count = 0
-    for entry in await _chosen(redis, partitions, names):
-        with mapped():
-            count += await redis.xdel(keys.dead(entry.partition), entry.id)
-    return count
+    chosen = await _chosen(link, partitions, names)
+    return sum(await asyncio.gather(*(link.call("XDEL", keys.dead(entry.partition), entry.id) for entry in chosen)))
 
 
-async def _chosen(redis: Redis, partitions: int, names: Collection[str] | None) -> list[DeadEntry]:
-    # Listed before anything is moved: what dies again meanwhile is not taken up a second time.
-    return [entry for entry in await listed(redis, partitions) if names is None or entry.name in names]
+async def _chosen(link: Link, partitions: int, names: Collection[str] | None) -> list[DeadEntry]:
+    # Listed before anything is moved: an entry that fails again meanwhile is not taken a second time.
+    return [entry for entry in await listed(link, partitions) if names is None or entry.name in names]
 
 
-async def _entries(redis: Redis, partitions: int) -> AsyncIterator[DeadEntry]:
+async def _entries(link: Link, partitions: int) -> AsyncIterator[DeadEntry]:
     for partition in range(partitions):
         start = "-"
         while True:
-            with mapped():
-                page: Any = await redis.xrange(keys.dead(partition), min=start, count=_AT_ONCE)
-            for entry_id, fields in page:
-                yield _dead_entry(partition, entry_id, fields)
-            if len(page) < _AT_ONCE:
+            page = await link.call("XRANGE", keys.dead(partition), start, "+", "COUNT", _PAGE)
+            for entry_id, flat in page:
+                yield _dead_entry(partition, entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+            if len(page) < _PAGE:
                 break
             start = f"({page[-1][0].decode()}"
 

@@ -1,13 +1,12 @@
 """Redis: reached, the primary, loses nothing, holds this installation's partitions, has room for a full backlog."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
-
-from redis.asyncio import Redis
 
 from broker import keys
 from broker.errors import BrokerError
-from broker.redis.client import connect, mapped
+from broker.redis.installation import server_info
+from broker.redis.link import Link, connected
 from cluster.checks.finding import Finding
 from gateway.settings import Settings
 
@@ -18,28 +17,27 @@ _MIB = 1 << 20
 
 async def examine(settings: Settings) -> list[Finding]:
     """Everything about Redis; looking changes nothing."""
-    client = connect(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds, name="seance-check")
+    timeout_seconds = settings.redis_timeout_seconds
     try:
-        with mapped():
-            return [finding async for finding in _look(client, settings)]
+        async with connected(settings.redis_url, timeout_seconds=timeout_seconds, name="seance-check") as link:
+            return [finding async for finding in _look(link, settings)]
     except BrokerError as error:
         remedy = "start the server (`make up` brings its own), or correct REDIS_URL"
         return [Finding("Redis", str(error), remedy)]
-    finally:
-        await client.aclose()
 
 
-async def _look(client: Redis, settings: Settings) -> AsyncIterator[Finding]:
-    info: dict[str, Any] = await client.info("everything")
+async def _look(link: Link, settings: Settings) -> AsyncIterator[Finding]:
+    info = await server_info(link, "everything")
     version = info.get("valkey_version") or info.get("redis_version")
     yield Finding("Redis", f"answers, {info.get('server_name', 'redis')} {version}")
-    yield role(str(info.get("role", "unknown")))
-    yield eviction(str(info.get("maxmemory_policy", "unknown")))
-    yield append_only(is_on=bool(info.get("aof_enabled")), last_write=str(info.get("aof_last_write_status", "ok")))
-    yield memory(int(info.get("maxmemory", 0)), settings)
-    stored = await client.get(keys.PARTITIONS)
+    yield role(info.get("role", "unknown"))
+    yield eviction(info.get("maxmemory_policy", "unknown"))
+    yield append_only(is_on=info.get("aof_enabled") == "1", last_write=info.get("aof_last_write_status", "ok"))
+    yield memory(int(info.get("maxmemory", "0")), settings)
+    stored = await link.call("GET", keys.PARTITIONS)
     yield partitions(None if stored is None else int(stored), settings.partitions)
-    yield dead_letters(sum([await client.xlen(keys.dead(partition)) for partition in range(settings.partitions)]))
+    lengths = (link.call("XLEN", keys.dead(partition)) for partition in range(settings.partitions))
+    yield dead_letters(sum(await asyncio.gather(*lengths)))
 
 
 def role(found: str) -> Finding:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from broker.redis.client import raise_if_cancelled
+from broker.errors import BrokerError
+from broker.redis.link import connected
 from cluster.embedded import postgres
 from cluster.embedded.postgres import ServiceError
 from cluster.process.launch import Launch
@@ -76,11 +75,10 @@ async def problem_with(probe: Callable[[], Awaitable[None]]) -> str | None:
         async with asyncio.timeout(_PROBE_SECONDS):
             await probe()
     except TimeoutError:
-        problem = f"no answer within {_PROBE_SECONDS:g} s"
-    except (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        problem = str(error) or type(error).__name__
-    raise_if_cancelled()
-    return problem
+        return f"no answer within {_PROBE_SECONDS:g} s"
+    except (OSError, BrokerError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 async def wait_until_answering(service: Service, is_alive: Callable[[], bool], timeout_seconds: float = 30) -> None:
@@ -118,12 +116,9 @@ def _quoted(text: str) -> str:
 
 
 async def probe_redis(url: str) -> None:
-    """Raise when this Redis does not answer."""
-    client = Redis.from_url(url, socket_timeout=_PROBE_SECONDS, socket_connect_timeout=_PROBE_SECONDS)
-    try:
-        await client.ping()
-    finally:
-        await client.aclose()
+    """Raise unless this Redis answers."""
+    async with connected(url, timeout_seconds=_PROBE_SECONDS, name="seance-probe") as link:
+        await link.call("PING")
 
 
 async def probe_postgres(url: str) -> None:

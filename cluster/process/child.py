@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.process.backoff import Backoff
+from cluster.process.backoff import RestartBackoff
 from cluster.process.launch import Launch, start_async
 from cluster.state.status import ProcessState
 
@@ -48,7 +48,7 @@ class Child:
         self._report = report
         self._changed = changed
         self._log_bytes = log_bytes
-        self._backoff = Backoff()
+        self._backoff = RestartBackoff()
         self._last_code = 0
         self._process: asyncio.subprocess.Process | None = None
         self._stop_signal = signal.SIGTERM

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from broker.redis.client import raise_if_cancelled
 from cluster.embedded.haproxy import Balancer
 from cluster.process.child import Child
 from cluster.supervisor.errors import StartError
@@ -43,7 +42,6 @@ class HealthLoop:
         """Look until cancelled: often while a replica starts, else once a second and whenever a process changed."""
         while True:
             await self.look()
-            raise_if_cancelled()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval()):
                     await self._changed.wait()
@@ -78,9 +76,8 @@ class HealthLoop:
                     await self._looked.wait()
 
     async def close(self) -> None:
-        """Close the monitors' connections."""
+        """Close the connections to the gateways."""
         await self._gateways.close()
-        await self._workers.close()
 
     async def _look_at_gateways(self, replicas: Replicas) -> None:
         running = [gateway for gateway in replicas.gateways.values() if gateway.child.is_running]

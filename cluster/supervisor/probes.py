@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import httpx
 import msgspec
@@ -11,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from broker import keys
 from broker.errors import BrokerError
-from broker.redis.client import connect, mapped
-from broker.streams import partition_streams
+from broker.redis.link import Link, connected
+from broker.streams.lag import lag
 from broker.streams.ownership import LEASE_MS
 from cluster.state.status import Reached
 
@@ -102,7 +101,7 @@ class WorkerMonitor:
     """Reads from Redis which workers are present and how many entries each still has to write."""
 
     def __init__(self, redis_url: str, partitions: int) -> None:
-        self._redis = connect(redis_url, timeout_seconds=POLL_SECONDS, name="supervisor")
+        self._redis_url = redis_url
         self._partitions = partitions
 
     async def poll(self, started_at: Mapping[str, float]) -> Mapping[str, int] | None:
@@ -112,37 +111,33 @@ class WorkerMonitor:
         left behind is no presence.
         """
         try:
-            with mapped():
-                leases: Any = await self._redis.zrange(keys.WORKERS, 0, -1, withscores=True)
-                owners = await self._owners()
-            lags = await partition_streams.lag(self._redis, self._partitions)
+            async with connected(self._redis_url, timeout_seconds=POLL_SECONDS, name="supervisor") as link:
+                leases, owners, lags = await asyncio.gather(
+                    link.call("ZRANGE", keys.WORKERS, 0, -1, "WITHSCORES"),
+                    _owners(link, self._partitions),
+                    lag(link, self._partitions),
+                )
         except BrokerError:
             return None
         ends = {name.decode(): end_ms / 1000 for name, end_ms in leases}
         present = [one for one, start in started_at.items() if ends.get(one, 0) >= start + LEASE_MS / 1000]
         return share_lag(present, lags, owners)
 
-    async def close(self) -> None:
-        """Close its connections."""
-        await self._redis.aclose()
 
-    async def _owners(self) -> dict[int, str]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for partition in range(self._partitions):
-                pipeline.get(keys.owner(partition))
-            found = await pipeline.execute()
-        return {partition: owner.decode() for partition, owner in enumerate(found) if owner is not None}
+async def _owners(link: Link, partitions: int) -> dict[int, str]:
+    found = await asyncio.gather(*(link.call("GET", keys.owner(partition)) for partition in range(partitions)))
+    return {partition: owner.decode() for partition, owner in enumerate(found) if owner is not None}
 
 
 def share_lag(worker_ids: list[str], lags: Mapping[int, int], owners: Mapping[int, str]) -> dict[str, int]:
     """Each worker's lag. What belongs to none of them counts for the first, so that the sum is always the whole."""
     shares = dict.fromkeys(worker_ids, 0)
-    for partition, lag in lags.items():
+    for partition, entries in lags.items():
         owner = owners.get(partition)
         if owner not in shares and worker_ids:
             owner = worker_ids[0]
         if owner in shares:
-            shares[owner] += lag
+            shares[owner] += entries
     return shares
 
 

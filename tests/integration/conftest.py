@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.pubsub.subscriber import Subscriber
-from broker.redis.link import Link
+from broker.redis.link import Link, connected
 from broker.redis.scripts import Scripts
 from tests.redis_server import RedisServer, redis_server
 from tests.services import Services, running_services
@@ -34,6 +34,13 @@ async def redis(stream_url: str) -> AsyncIterator[Redis]:
     """A client of that Redis."""
     async with redis_on(stream_url) as redis:
         yield redis
+
+
+@pytest.fixture
+async def stream_link(stream_url: str) -> AsyncIterator[Link]:
+    """A link to that Redis."""
+    async with connected(stream_url, timeout_seconds=5, name="test") as link:
+        yield link
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from broker.errors import BrokerError, BrokerUnavailableError
-from broker.redis import link as link_module
-from broker.redis import reconnect
-from broker.redis.link import Link
+from broker.redis.backoff import Backoff
+from broker.redis.link import Link, connected
 from tests.redis_server import RedisServer, cut, redial
 from tests.session_state import eventually, kept
 
@@ -51,14 +50,15 @@ async def test_whoever_goes_away_shifts_no_reply(link: Link) -> None:
     assert await kept_one == b"kept"
 
 
-async def test_bounded(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the bound a call fails at once, nothing of it is sent, and those before it are answered."""
-    monkeypatch.setattr(link_module, "MAX_IN_FLIGHT", 3)
-    answers = [link.call("INCR", "count") for _ in range(3)]
-    with pytest.raises(BrokerUnavailableError, match="3 commands are waiting"):
-        await link.call("INCR", "count")
-    assert [await answer for answer in answers] == [1, 2, 3]
-    assert await link.call("GET", "count") == b"3"
+async def test_past_the_bound_a_call_fails_at_once(redis_url: str) -> None:
+    """Past the bound a call fails at once and its command is not sent; the calls before it are answered."""
+    link = Link(redis_url, max_in_flight=3)
+    async with kept(link.keeper):
+        answers = [link.call("INCR", "count") for _ in range(3)]
+        with pytest.raises(BrokerUnavailableError, match="3 commands are waiting"):
+            await link.call("INCR", "count")
+        assert [await answer for answer in answers] == [1, 2, 3]
+        assert await link.call("GET", "count") == b"3"
 
 
 async def test_down_before_it_is_up(redis_url: str) -> None:
@@ -108,18 +108,15 @@ async def test_its_own_name(link: Link) -> None:
     assert await link.call("CLIENT", "GETNAME") == b"seance-link"
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watch and dial often."""
-    monkeypatch.setattr(reconnect, "WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(reconnect, "FIRST_DELAY_SECONDS", 0.01)
-    monkeypatch.setattr(reconnect, "LONGEST_DELAY_SECONDS", 0.05)
+def quick_link(url: str) -> Link:
+    """A link that waits shortly, watches often and dials often."""
+    return Link(url, timeout_seconds=0.3, watch_seconds=0.05, backoff=Backoff(0.01, 0.05))
 
 
 @pytest.fixture
-async def own(server: RedisServer, quick: None) -> AsyncIterator[Link]:  # noqa: ARG001 - wanted for what it sets
-    """A link to a server of its own, that waits shortly."""
-    link = Link(server.url, timeout_seconds=0.3)
+async def own(server: RedisServer) -> AsyncIterator[Link]:
+    """A link to a server of its own."""
+    link = quick_link(server.url)
     async with kept(link.keeper):
         yield link
 
@@ -159,10 +156,9 @@ async def test_restart(server: RedisServer, own: Link) -> None:
     assert await own.call("GET", "key") == b"text"
 
 
-@pytest.mark.usefixtures("quick")
 async def test_wrong_password(server: RedisServer) -> None:
     """A server that lets nobody in is dialled again and again, and calls say that it can't be reached."""
-    link = Link(server.url.replace("redis://:", "redis://:not-"), timeout_seconds=0.3)
+    link = quick_link(server.url.replace("redis://:", "redis://:not-"))
     dialling = asyncio.create_task(link.keeper.run())
     with Redis.from_url(server.url) as redis:
         await eventually(lambda: redis.info("stats")["acl_access_denied_auth"] >= 3)
@@ -186,6 +182,45 @@ async def test_cancelled_while_dialling(redis_url: str, is_there: bool) -> None:
         assert not link.is_up
     with Redis.from_url(redis_url) as redis:
         await eventually(lambda: "seance-link" not in [client["name"] for client in redis.client_list()])
+
+
+async def test_a_short_link_works_at_once(redis_url: str) -> None:
+    """A short link is up from the start, and leaves no connection behind."""
+    async with connected(redis_url, timeout_seconds=5, name="short") as link:
+        assert link.is_up
+        assert await link.call("CLIENT", "GETNAME") == b"short"
+    assert not link.is_up
+    with Redis.from_url(redis_url) as redis:
+        await eventually(lambda: "short" not in [client["name"] for client in redis.client_list()])
+
+
+async def test_a_short_link_does_not_dial_again(redis_url: str) -> None:
+    """Once its connection is lost, every call over a short link fails: those under way, and later ones."""
+    async with connected(redis_url, timeout_seconds=5, name="short") as link:
+        waiting = link.call("BLPOP", "nothing", 0)
+        with Redis.from_url(redis_url) as redis:
+            await eventually(lambda: any(client["cmd"] == "blpop" for client in redis.client_list()))
+        assert cut(redis_url) == 1
+        with pytest.raises(BrokerUnavailableError, match="broke before it answered"):
+            await waiting
+        with pytest.raises(BrokerUnavailableError, match="not reachable"):
+            await link.call("PING")
+
+
+async def test_a_short_link_gives_a_silent_server_up(server: RedisServer) -> None:
+    """A call over a short link fails when the server says nothing for longer than the time limit."""
+    async with connected(server.url, timeout_seconds=0.1, name="short") as link:
+        server.pause()
+        with pytest.raises(BrokerUnavailableError, match="broke before it answered"):
+            await link.call("PING")
+        server.resume()
+
+
+async def test_a_short_link_needs_a_server() -> None:
+    """A short link to a port where nobody listens can't be made."""
+    with pytest.raises(BrokerUnavailableError, match="not reachable"):
+        async with connected("redis://127.0.0.1:1/0", timeout_seconds=5, name="short"):
+            raise AssertionError
 
 
 async def test_nonsense_from_the_server() -> None:

@@ -3,7 +3,9 @@
 from redis.asyncio import Redis
 
 from broker import keys
-from broker.streams.ownership import Ownership
+from broker.redis.link import Link
+from broker.redis.scripts import WORKER_SCRIPTS, Scripts
+from broker.streams.ownership import LEASE_MS, Ownership
 from tests.stream_fixtures import until
 
 P = 4
@@ -11,9 +13,14 @@ SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
 HOME = keys.partition_of(SESSION, P)
 
 
-async def test_a_partition_has_one_owner(redis: Redis) -> None:
+def worker(link: Link, worker_id: str, *, lease_ms: int = LEASE_MS) -> Ownership:
+    """The leases of a worker with this id."""
+    return Ownership(link, Scripts(link, WORKER_SCRIPTS), worker_id=worker_id, partitions=P, lease_ms=lease_ms)
+
+
+async def test_a_partition_has_one_owner(redis: Redis, stream_link: Link) -> None:
     """Who comes second gets nothing, until the first releases it."""
-    first, second = (Ownership(redis, worker_id=name, partitions=P) for name in ("a", "b"))
+    first, second = (worker(stream_link, name) for name in ("a", "b"))
     assert await first.take([0, 1]) == {0, 1}
     assert await second.take([0, 1, 2]) == {2}
     await second.release([0])
@@ -22,15 +29,15 @@ async def test_a_partition_has_one_owner(redis: Redis) -> None:
     assert await second.take([0, 1]) == {0}
 
 
-async def test_a_worker_that_came_back_has_its_own_at_once(redis: Redis) -> None:
+async def test_a_worker_that_came_back_has_its_own_at_once(stream_link: Link) -> None:
     """The lease of the process before it, under the same name, does not keep it waiting."""
-    await Ownership(redis, worker_id="a", partitions=P).take([0, 1])
-    assert await Ownership(redis, worker_id="a", partitions=P).take(range(P)) == set(range(P))
+    await worker(stream_link, "a").take([0, 1])
+    assert await worker(stream_link, "a").take(range(P)) == set(range(P))
 
 
-async def test_leases_are_prolonged_and_announced(redis: Redis) -> None:
+async def test_leases_are_prolonged_and_announced(redis: Redis, stream_link: Link) -> None:
     """Renewing keeps the leases and the presence in Redis, by the clock of Redis."""
-    owner = Ownership(redis, worker_id="a", partitions=P, lease_ms=10_000)
+    owner = worker(stream_link, "a", lease_ms=10_000)
     await owner.take([0])
     await redis.pexpire(keys.owner(0), 500)
     await owner.renew()
@@ -41,9 +48,9 @@ async def test_leases_are_prolonged_and_announced(redis: Redis) -> None:
     assert owner.held == {0}
 
 
-async def test_a_lost_lease_is_noticed_and_not_taken_back(redis: Redis) -> None:
+async def test_a_lost_lease_is_noticed_and_not_taken_back(redis: Redis, stream_link: Link) -> None:
     """What expired, or belongs to another now, is no longer held after the next renewal."""
-    owner = Ownership(redis, worker_id="a", partitions=P)
+    owner = worker(stream_link, "a")
     await owner.take([0, 1, 2])
     await redis.delete(keys.owner(0))
     await redis.set(keys.owner(1), "b")
@@ -53,9 +60,9 @@ async def test_a_lost_lease_is_noticed_and_not_taken_back(redis: Redis) -> None:
     assert await redis.get(keys.owner(1)) == b"b"
 
 
-async def test_without_renewal_nothing_is_held(redis: Redis) -> None:
+async def test_without_renewal_nothing_is_held(stream_link: Link) -> None:
     """A process that was stopped for longer than its lease holds nothing until it has looked."""
-    owner = Ownership(redis, worker_id="a", partitions=P, lease_ms=50)
+    owner = worker(stream_link, "a", lease_ms=50)
     assert not owner.is_current
     await owner.take([0])
     assert owner.held == frozenset()
@@ -69,10 +76,10 @@ async def _lapsed(owner: Ownership) -> bool:
     return not owner.is_current
 
 
-async def test_the_dead_are_not_counted(redis: Redis) -> None:
+async def test_the_dead_are_not_counted(redis: Redis, stream_link: Link) -> None:
     """Shares follow who is announced now: the expired are forgotten, those who leave at once."""
     await redis.zadd(keys.WORKERS, {"0-dead": 1})
-    first, second = (Ownership(redis, worker_id=name, partitions=P) for name in ("a", "b"))
+    first, second = (worker(stream_link, name) for name in ("a", "b"))
     await first.renew()
     assert first.planned == range(4)
     await second.renew()

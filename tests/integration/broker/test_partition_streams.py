@@ -8,13 +8,15 @@ from redis.asyncio.client import PubSub
 
 from broker import keys
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
-from broker.redis import client
+from broker.redis.link import Link
+from broker.redis.scripts import WORKER_SCRIPTS, Scripts
 from broker.streams import dead_letters
+from broker.streams.lag import lag
 from broker.streams.ownership import Ownership
-from broker.streams.partition_streams import CONSUMER, Entry, PartitionStreams, Persisted, lag
+from broker.streams.partition_streams import CONSUMER, Entry, PartitionStreams, Persisted
 from cluster.process.ports import free_port
-from tests.services import Services
-from tests.stream_fixtures import EPOCH, empty_streams, message, publish, until
+from tests.session_state import kept
+from tests.stream_fixtures import EPOCH, message, publish, streams_over, until
 
 P = 4
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
@@ -22,9 +24,9 @@ HOME = keys.partition_of(SESSION, P)
 
 
 @pytest.fixture
-async def stream(redis: Redis) -> PartitionStreams:
+async def stream(stream_link: Link) -> PartitionStreams:
     """A source with its consumer groups."""
-    stream = PartitionStreams(redis, P)
+    stream = streams_over(stream_link, P)
     await stream.prepare()
     return stream
 
@@ -48,22 +50,23 @@ async def test_entries_come_in_order_with_their_fields(redis: Redis, stream: Par
     assert await stream.read([HOME], 3, 1) == []
 
 
-async def test_what_was_published_before_the_group_is_read(redis: Redis) -> None:
+async def test_what_was_published_before_the_group_is_read(redis: Redis, stream_link: Link) -> None:
     """The group begins at the first entry, and making it again changes nothing."""
     await fill(redis, 2)
-    stream = PartitionStreams(redis, P)
+    stream = streams_over(stream_link, P)
     await stream.prepare()
     await stream.prepare()
     assert len(await stream.read(range(P), 10, 1)) == 2
 
 
-async def test_an_idle_read_is_no_outage(services: Services) -> None:
-    """Waiting for an entry for longer than a command may take ends with nothing, not with an error."""
-    redis = client.connect(await empty_streams(services), timeout_seconds=0.5, name="test")
-    stream = PartitionStreams(redis, P)
-    await stream.prepare()
-    assert await stream.read(range(P), 10, 300) == []
-    await redis.aclose()
+async def test_an_idle_read_is_no_outage(stream_url: str) -> None:
+    """A read that waits for as long as a silent connection is asked for a sign of life ends with nothing."""
+    link = Link(stream_url, timeout_seconds=0.5, watch_seconds=0.1)
+    async with kept(link.keeper):
+        stream = streams_over(link, P)
+        await stream.prepare()
+        assert await stream.read(range(P), 10, 300) == []
+        assert link.keeper.reconnects_total == 0
 
 
 async def test_a_read_ends_with_the_first_entry(redis: Redis, stream: PartitionStreams) -> None:
@@ -87,19 +90,21 @@ async def test_an_entry_of_another_make_has_empty_fields(redis: Redis, stream: P
     assert entry.fields == {b"s": b"\xff", b"x": b"y"}
 
 
-async def test_another_number_of_partitions_is_refused(redis: Redis, stream: PartitionStreams) -> None:
+async def test_another_number_of_partitions_is_refused(
+    redis: Redis, stream_link: Link, stream: PartitionStreams
+) -> None:
     """A worker with another PARTITIONS would miss events; it is told which number is right."""
     assert await redis.get(keys.PARTITIONS) == b"4"
     with pytest.raises(PartitionsMismatchError, match="PARTITIONS=4"):
-        await PartitionStreams(redis, 8).prepare()
+        await streams_over(stream_link, 8).prepare()
     await stream.prepare()
 
 
-async def test_a_stream_that_is_none_is_an_error(redis: Redis) -> None:
+async def test_a_stream_that_is_none_is_an_error(redis: Redis, stream_link: Link) -> None:
     """When a key is taken by something else, starting says so."""
     await redis.set(keys.events(1), "mine")
     with pytest.raises(BrokerError, match="WRONGTYPE"):
-        await PartitionStreams(redis, P).prepare()
+        await streams_over(stream_link, P).prepare()
 
 
 async def test_lost_data_is_noticed(redis: Redis, stream: PartitionStreams) -> None:
@@ -114,8 +119,9 @@ async def test_lost_data_is_noticed(redis: Redis, stream: PartitionStreams) -> N
 
 async def test_a_redis_that_is_away_is_unavailable() -> None:
     """Every call says that Redis can't be reached, and no driver's error gets out."""
-    redis = client.connect(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=1, name="test")
-    stream, ownership = PartitionStreams(redis, P), Ownership(redis, worker_id="a", partitions=P)
+    link = Link(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=1, name="test")
+    stream = streams_over(link, P)
+    ownership = Ownership(link, Scripts(link, WORKER_SCRIPTS), worker_id="a", partitions=P)
     entry = Entry(0, b"1-0", SESSION, EPOCH, b"", {})
     for work in (
         stream.prepare(),
@@ -123,27 +129,30 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
         stream.pending([0], 1),
         stream.read([0], 1, 1),
         stream.settle([entry], []),
-        stream.bury(entry, "bad", 0),
+        stream.dead_letter(entry, "bad", 0),
         stream.trim([0]),
-        lag(redis, P),
-        dead_letters.listed(redis, P),
+        lag(link, P),
+        dead_letters.listed(link, P),
+        dead_letters.retry(link, P),
+        dead_letters.drop(link, P),
         ownership.renew(),
         ownership.take([0]),
         ownership.leave(),
     ):
         with pytest.raises(BrokerUnavailableError):
             await work
-    await redis.aclose()
 
 
 # Settling and taking over
 
 
-async def test_what_is_not_acknowledged_stays_pending(redis: Redis, stream: PartitionStreams) -> None:
+async def test_what_is_not_acknowledged_stays_pending(
+    redis: Redis, stream_link: Link, stream: PartitionStreams
+) -> None:
     """Entries that were read come again from `pending` until they are settled, also to another process."""
     await fill(redis, 5)
     entries = await stream.read([HOME], 10, 1)
-    assert await PartitionStreams(redis, P).pending(range(P), 10) == entries
+    assert await streams_over(stream_link, P).pending(range(P), 10) == entries
     await stream.settle(entries[:3], [])
     assert await stream.pending(range(P), 10) == entries[3:]
     await stream.settle(entries[3:], [])
@@ -235,8 +244,8 @@ async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: Partiti
     key = keys.session(HOME, first.session_id)
     async with redis.pubsub() as channel:
         await channel.subscribe(key)
-        await stream.bury(first, "bad", 7)
-        await stream.bury(second, "bad", 0)
+        await stream.dead_letter(first, "bad", 7)
+        await stream.dead_letter(second, "bad", 0)
         await redis.publish(key, b"end")
         assert await _until_end(channel) == [b"0 d -\n7"]
     assert 290 < await redis.ttl(keys.refused(HOME, first.session_id, 7)) <= 300

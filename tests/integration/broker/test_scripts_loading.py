@@ -4,31 +4,31 @@ import pytest
 
 from broker.errors import BrokerError, BrokerUnavailableError
 from broker.redis.link import Link
-from broker.redis.scripts import NAMES, Script, Scripts
+from broker.redis.scripts import GATEWAY_SCRIPTS, OPERATOR_SCRIPTS, WORKER_SCRIPTS, Script, Scripts
 from tests.redis_server import redial
 from tests.session_state import PART, SessionState
 
 
-async def loaded(link: Link, names: tuple[str, ...] = NAMES) -> list[int]:
+async def loaded(link: Link, names: tuple[str, ...] = GATEWAY_SCRIPTS) -> list[int]:
     """For each script, 1 when Redis knows it."""
     answer: list[int] = await link.call("SCRIPT", "EXISTS", *(Script(name).digest for name in names))
     return answer
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GATEWAY_SCRIPTS + WORKER_SCRIPTS + OPERATOR_SCRIPTS)
 def test_a_script_says_what_it_is_for(name: str) -> None:
     """Every script, with what it has in front, tells its keys, its arguments and what it returns."""
     source = Script(name).source
-    assert source.startswith("-- Publish a message" if name == "publish" else "-- Shared by every script")
-    assert source.count("\n-- KEYS  1 ") == source.count("\n-- ARGV  1 ") == source.count("\n-- Returns ") == 1
+    assert source.startswith("-- Shared by every script") != ("Stands alone" in source)
+    assert source.count("\n-- KEYS  1") == source.count("\n-- ARGV  ") == source.count("\n-- Returns ") == 1
 
 
 async def test_loaded_on_every_connection(link: Link, redis_url: str) -> None:
     """A new connection loads every script, since the server behind it may be another one."""
     Scripts(link)
-    assert await loaded(link) == [0] * len(NAMES)
+    assert await loaded(link) == [0] * len(GATEWAY_SCRIPTS)
     await redial(redis_url, link.keeper)
-    assert await loaded(link) == [1] * len(NAMES)
+    assert await loaded(link) == [1] * len(GATEWAY_SCRIPTS)
 
 
 async def test_forgotten_scripts_are_sent_whole(session: SessionState) -> None:

@@ -7,9 +7,11 @@ from redis.asyncio import Redis
 
 from broker import keys
 from broker.errors import BrokerError
+from broker.redis.link import Link
 from broker.streams import dead_letters
-from broker.streams.partition_streams import PartitionStreams, lag
-from tests.stream_fixtures import message, publish, put
+from broker.streams.lag import lag
+from broker.streams.partition_streams import PartitionStreams
+from tests.stream_fixtures import message, publish, put, streams_over
 
 P = 4
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
@@ -17,9 +19,9 @@ HOME = keys.partition_of(SESSION, P)
 
 
 @pytest.fixture
-async def stream(redis: Redis) -> PartitionStreams:
+async def stream(stream_link: Link) -> PartitionStreams:
     """A source with its consumer groups."""
-    stream = PartitionStreams(redis, P)
+    stream = streams_over(stream_link, P)
     await stream.prepare()
     return stream
 
@@ -90,79 +92,83 @@ async def test_without_a_group_or_a_stream_nothing_is_trimmed(redis: Redis, stre
 # Lag
 
 
-async def test_the_lag_is_what_is_not_acknowledged(redis: Redis, stream: PartitionStreams) -> None:
+async def test_the_lag_is_what_is_not_acknowledged(redis: Redis, stream_link: Link, stream: PartitionStreams) -> None:
     """Waiting and pending entries count, whatever is trimmed; other partitions have their own."""
-    assert await lag(redis, P) == dict.fromkeys(range(P), 0)
+    assert await lag(stream_link, P) == dict.fromkeys(range(P), 0)
     await fill(redis, 10)
-    assert (await lag(redis, P))[HOME] == 10
+    assert (await lag(stream_link, P))[HOME] == 10
     entries = await stream.read([HOME], 4, 1)
-    assert (await lag(redis, P))[HOME] == 10
+    assert (await lag(stream_link, P))[HOME] == 10
     await stream.settle(entries[:3], [])
     await stream.trim([HOME])
-    assert await lag(redis, P) == {**dict.fromkeys(range(P), 0), HOME: 7}
+    assert await lag(stream_link, P) == {**dict.fromkeys(range(P), 0), HOME: 7}
 
 
-async def test_before_the_first_worker_everything_is_lag(redis: Redis) -> None:
+async def test_before_the_first_worker_everything_is_lag(redis: Redis, stream_link: Link) -> None:
     """Without a group all entries wait; without a stream there are none; other groups do not count."""
     await fill(redis, 3)
-    assert await lag(redis, P) == {**dict.fromkeys(range(P), 0), HOME: 3}
+    assert await lag(stream_link, P) == {**dict.fromkeys(range(P), 0), HOME: 3}
     await redis.xgroup_create(keys.events(HOME), "audit", id="$")
-    assert (await lag(redis, P))[HOME] == 3
+    assert (await lag(stream_link, P))[HOME] == 3
 
 
-async def test_when_redis_can_not_tell_the_lag_everything_counts(redis: Redis, stream: PartitionStreams) -> None:
+async def test_when_redis_can_not_tell_the_lag_everything_counts(
+    redis: Redis, stream_link: Link, stream: PartitionStreams
+) -> None:
     """After a deletion in the middle the lag is what is there, at most too much."""
     await fill(redis, 10)
     await stream.read([HOME], 2, 1)
     entries: Any = await redis.xrange(keys.events(HOME))
     await redis.xdel(keys.events(HOME), entries[5][0])
-    assert (await lag(redis, P))[HOME] == 9
+    assert (await lag(stream_link, P))[HOME] == 9
 
 
-async def test_a_lag_of_what_is_no_stream_is_an_error(redis: Redis) -> None:
+async def test_a_lag_of_what_is_no_stream_is_an_error(redis: Redis, stream_link: Link) -> None:
     """A key of the wrong kind is said as it is."""
     await redis.set(keys.events(1), "mine")
     with pytest.raises(BrokerError, match="WRONGTYPE"):
-        await lag(redis, P)
+        await lag(stream_link, P)
 
 
 # Dead letters
 
 
-async def test_a_dead_entry_keeps_its_fields_and_can_be_retried(redis: Redis, stream: PartitionStreams) -> None:
+async def test_a_dead_entry_keeps_its_fields_and_can_be_retried(
+    redis: Redis, stream_link: Link, stream: PartitionStreams
+) -> None:
     """Buried, an entry is acknowledged and listed with its reason; put back, it is read as it was."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)
-    await stream.bury(first, "bad", 0)
+    await stream.dead_letter(first, "bad", 0)
     assert await stream.pending([HOME], 10) == [second]
-    (found,) = await dead_letters.listed(redis, P)
+    (found,) = await dead_letters.listed(stream_link, P)
     assert (found.partition, found.entry_id, found.session_id) == (HOME, first.id.decode(), SESSION)
     assert (found.reason, found.fields) == ("bad", first.fields)
-    assert await dead_letters.retry(redis, P) == 1
-    assert await dead_letters.listed(redis, P) == []
+    assert await dead_letters.retry(stream_link, P) == 1
+    assert await dead_letters.listed(stream_link, P) == []
     (again,) = await stream.read([HOME], 10, 1)
     assert (again.session_id, again.epoch, again.body) == (first.session_id, first.epoch, first.body)
 
 
-async def test_dead_entries_are_chosen_by_name(redis: Redis, stream: PartitionStreams) -> None:
+async def test_dead_entries_are_chosen_by_name(redis: Redis, stream_link: Link, stream: PartitionStreams) -> None:
     """Only those named are put back or dropped; a name that is not there is none."""
     await fill(redis, 4)
     for entry in await stream.read([HOME], 10, 1):
-        await stream.bury(entry, "bad", 0)
-    names = [found.name for found in await dead_letters.listed(redis, P)]
-    assert await dead_letters.drop(redis, P, [names[1], "0:9-9"]) == 1
-    assert await dead_letters.retry(redis, P, [names[2]]) == 1
-    assert [found.name for found in await dead_letters.listed(redis, P)] == [names[0], names[3]]
-    assert await dead_letters.drop(redis, P) == 2
-    assert await dead_letters.listed(redis, P) == []
+        await stream.dead_letter(entry, "bad", 0)
+    names = [found.name for found in await dead_letters.listed(stream_link, P)]
+    assert await dead_letters.drop(stream_link, P, [names[1], "0:9-9"]) == 1
+    assert await dead_letters.retry(stream_link, P, [names[2]]) == 1
+    assert [found.name for found in await dead_letters.listed(stream_link, P)] == [names[0], names[3]]
+    assert await dead_letters.drop(stream_link, P) == 2
+    assert await dead_letters.listed(stream_link, P) == []
 
 
-async def test_many_dead_entries_are_all_found(redis: Redis, stream: PartitionStreams) -> None:
+async def test_many_dead_entries_are_all_found(redis: Redis, stream_link: Link, stream: PartitionStreams) -> None:
     """The list goes through every partition and page, oldest first, and stops at its limit."""
     for number in range(230):
         await put(redis, number % 2, f"session-{number}", b"{}")
     for entry in await stream.read(range(P), 1000, 1):
-        await stream.bury(entry, "bad", 0)
-    found = [one.session_id for one in await dead_letters.listed(redis, P)]
+        await stream.dead_letter(entry, "bad", 0)
+    found = [one.session_id for one in await dead_letters.listed(stream_link, P)]
     assert found == [f"session-{number}" for number in [*range(0, 230, 2), *range(1, 230, 2)]]
-    assert [one.session_id for one in await dead_letters.listed(redis, P, limit=3)] == found[:3]
+    assert [one.session_id for one in await dead_letters.listed(stream_link, P, limit=3)] == found[:3]

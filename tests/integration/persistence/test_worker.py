@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from broker import keys
 from broker.events import Empty, SessionClosed, instant
+from broker.redis.link import Link
 from broker.streams import dead_letters
-from broker.streams.partition_streams import CONSUMER, lag
-from persistence import lane
+from broker.streams.lag import lag
+from broker.streams.partition_streams import CONSUMER
 from persistence.sessions import StoredSessions
 from persistence.worker import WorkerConfig
 from tests.stream_fixtures import EPOCH, add_sessions, joined, left, message, publish, put, rows, until
@@ -34,7 +35,9 @@ async def stored(engine: AsyncEngine) -> dict[str, list[int]]:
     return found
 
 
-async def test_what_is_published_becomes_rows(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_what_is_published_becomes_rows(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """Messages, joins, leaves and closing reach their tables; the watermark follows and the streams get empty."""
     session_id, other = await add_sessions(engine, 2)
     ana, bob = str(uuid4()), str(uuid4())
@@ -52,7 +55,7 @@ async def test_what_is_published_becomes_rows(redis: Redis, engine: AsyncEngine,
     )
     await publish(redis, PARTITIONS, other, joined(ana, "Ana"), left(ana, "Ana"), joined(bob, "Bob"))
     async with working(settings):
-        await drained(redis)
+        await drained(stream_link)
         await until(lambda: _is_trimmed(redis), what="empty streams")
         assert await redis.hget(session, "persisted") == b"5"
     assert await rows(engine, "SELECT seq, user_id::text, text FROM messages") == [(3, ana, "hi")]
@@ -70,7 +73,9 @@ async def _is_trimmed(redis: Redis) -> bool:
     return not any([await redis.xlen(keys.events(partition)) for partition in range(PARTITIONS)])
 
 
-async def test_pending_entries_are_written_first(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_pending_entries_are_written_first(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """What a predecessor read under any name and never acknowledged is written, before what is newer."""
     (session_id,) = await add_sessions(engine, 1)
     key = keys.events(keys.partition_of(session_id, PARTITIONS))
@@ -81,27 +86,33 @@ async def test_pending_entries_are_written_first(redis: Redis, engine: AsyncEngi
     # The last one to come says the opposite of an older one: order shows in which of them stays.
     await publish(redis, PARTITIONS, session_id, message(session_id, 1, text="newer"))
     async with working(settings):
-        await drained(redis)
+        await drained(stream_link)
     assert await stored(engine) == {session_id: list(range(1, 3001))}
     assert await rows(engine, "SELECT text FROM messages WHERE seq = 1") == [("hello",)]
-    assert [one.reason for one in await dead_letters.listed(redis, PARTITIONS)] == ["another message has this seq"]
+    assert [one.reason for one in await dead_letters.listed(stream_link, PARTITIONS)] == [
+        "another message has this seq"
+    ]
 
 
-async def test_a_small_batch_size_is_kept(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_a_small_batch_size_is_kept(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """However many partitions have entries, no transaction holds more than a batch."""
     sessions = await add_sessions(engine, 12)
     for session_id in sessions:
         await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 21)))
     with capture_logs() as lines:
         async with working(msgspec.structs.replace(settings, batch_entries=7)):
-            await drained(redis)
+            await drained(stream_link)
     sizes = [line["entries"] for line in lines if line["event"] == "worker.batch_written"]
     assert sum(sizes) == 12 * 20
     assert max(sizes) <= 7
     assert await stored(engine) == {session_id: list(range(1, 21)) for session_id in sessions}
 
 
-async def test_two_workers_share_the_partitions(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_two_workers_share_the_partitions(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """A second worker gets half, all while messages flow; when it leaves, the first has everything at once again."""
     sessions = await add_sessions(engine, 8)
     async with working(settings, "a"):
@@ -112,9 +123,9 @@ async def test_two_workers_share_the_partitions(redis: Redis, engine: AsyncEngin
         assert await redis.zrange(keys.WORKERS, 0, -1) == [b"a"]
         await owned_by(redis, "a", "a", "a", "a")
         await flow
-        await drained(redis)
+        await drained(stream_link)
     assert await stored(engine) == {session_id: list(range(1, 401)) for session_id in sessions}
-    assert await dead_letters.listed(redis, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, PARTITIONS) == []
 
 
 async def _flow(redis: Redis, sessions: list[str], rounds: int) -> None:
@@ -125,7 +136,7 @@ async def _flow(redis: Redis, sessions: list[str], rounds: int) -> None:
 
 
 async def test_the_partitions_of_a_dead_worker_are_taken_over(
-    redis: Redis, engine: AsyncEngine, settings: WorkerConfig
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
     """A worker that dies with everything leaves its leases to expire; another, of any name, then goes on."""
     (session_id,) = await add_sessions(engine, 1)
@@ -135,11 +146,13 @@ async def test_the_partitions_of_a_dead_worker_are_taken_over(
     await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
     async with working(settings, "b"):
         await owned_by(redis, "b", "b", "b", "b")
-        await drained(redis)
+        await drained(stream_link)
     assert await stored(engine) == {session_id: list(range(1, 101))}
 
 
-async def test_a_lease_that_was_lost_is_taken_again(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_a_lease_that_was_lost_is_taken_again(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """When its leases vanish, a worker stops, takes them anew and looks at what is pending first."""
     (session_id,) = await add_sessions(engine, 1)
     core = keys.partition_of(session_id, PARTITIONS)
@@ -149,7 +162,7 @@ async def test_a_lease_that_was_lost_is_taken_again(redis: Redis, engine: AsyncE
         await redis.delete(keys.owner((core + 1) % PARTITIONS))
         await publish(redis, PARTITIONS, session_id, message(session_id, 1))
         await owned_by(redis, "a", "a", "a", "a")
-        await drained(redis)
+        await drained(stream_link)
     assert await stored(engine) == {session_id: [1]}
 
 
@@ -164,7 +177,9 @@ async def test_more_workers_than_partitions(redis: Redis, engine: AsyncEngine, s
     assert await redis.zrange(keys.WORKERS, 0, -1) == []
 
 
-async def test_a_bad_entry_is_moved_aside(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_a_bad_entry_is_moved_aside(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """Among good entries the bad ones are found, kept with their reasons, and never quoted in the log."""
     (session_id,) = await add_sessions(engine, 1)
     unknown = str(uuid4())
@@ -178,9 +193,9 @@ async def test_a_bad_entry_is_moved_aside(redis: Redis, engine: AsyncEngine, set
     await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(52, 101)))
     with capture_logs() as lines:
         async with working(settings):
-            await drained(redis)
+            await drained(stream_link)
     assert await stored(engine) == {session_id: [seq for seq in range(1, 101) if seq != 51]}
-    found = await dead_letters.listed(redis, PARTITIONS)
+    found = await dead_letters.listed(stream_link, PARTITIONS)
     reasons = [line["reason"] for line in lines if line["event"] == "worker.entry_dead"]
     assert sorted(one.reason for one in found) == sorted(reasons)
     assert sorted(reason.partition(":")[0] for reason in reasons) == [
@@ -194,18 +209,20 @@ async def test_a_bad_entry_is_moved_aside(redis: Redis, engine: AsyncEngine, set
     assert all("Ana" not in one.reason for one in found)
 
 
-async def test_a_mended_entry_can_be_retried(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_a_mended_entry_can_be_retried(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """A message of a session that was missing is written once the session is there and the entry is put back."""
     unknown = str(uuid4())
     await publish(redis, PARTITIONS, unknown, message(unknown, 7))
     async with working(settings):
-        await until(lambda: dead_letters.listed(redis, PARTITIONS), what="a dead entry")
-        assert not any((await lag(redis, PARTITIONS)).values())
+        await until(lambda: dead_letters.listed(stream_link, PARTITIONS), what="a dead entry")
+        assert not any((await lag(stream_link, PARTITIONS)).values())
         await StoredSessions(engine).create(name="Tuesday", id=unknown)
-        assert await dead_letters.retry(redis, PARTITIONS) == 1
+        assert await dead_letters.retry(stream_link, PARTITIONS) == 1
         await until(lambda: stored(engine), what="the message")
     assert await stored(engine) == {unknown: [7]}
-    assert await dead_letters.listed(redis, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, PARTITIONS) == []
 
 
 async def test_data_that_redis_lost_does_not_stop_the_worker(
@@ -242,13 +259,12 @@ async def test_another_number_of_partitions_ends_the_worker(redis: Redis, settin
 
 
 async def test_what_nobody_knows_of_is_found(
-    redis: Redis, engine: AsyncEngine, settings: WorkerConfig, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
     """Entries that were delivered to a process that is gone are found while the worker runs, without a takeover."""
-    monkeypatch.setattr(lane, "SWEEP_SECONDS", 0.2)
     (session_id,) = await add_sessions(engine, 1)
     key = keys.events(keys.partition_of(session_id, PARTITIONS))
-    async with working(settings):
+    async with working(msgspec.structs.replace(settings, sweep_seconds=0.2)):
         await owned_by(redis, *["worker-1"] * 4)
         pipeline = redis.pipeline(transaction=True)
         put(
@@ -256,5 +272,5 @@ async def test_what_nobody_knows_of_is_found(
         )
         pipeline.xreadgroup(keys.GROUP, "gone", {key: ">"}, count=1)
         await pipeline.execute()
-        await drained(redis)
+        await drained(stream_link)
     assert await stored(engine) == {session_id: [1]}

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from broker import keys
 from broker.events import decode_stored
+from broker.redis.link import Link
 from broker.streams import dead_letters
 from persistence.rows import Record
 from persistence.worker import WorkerConfig
@@ -56,7 +57,7 @@ FIRST = [(seq, "first") for seq in range(1, 6)]
 
 
 async def test_they_are_published_again(
-    redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """The session goes on in another epoch, above everything written; both messages of a seq are rows in the end."""
     session = await make_hot(redis, session_id, 4)
@@ -64,7 +65,7 @@ async def test_they_are_published_again(
     await publish(redis, PARTITIONS, session_id, *again)
     with capture_logs() as lines:
         async with working(settings):
-            await drained(redis)
+            await drained(stream_link)
     assert await stored(engine) == [*FIRST, (2_000_001, "second 3"), (2_000_002, "second 4")]
     ids = await rows(engine, "SELECT id::text FROM messages WHERE seq > 2000000 ORDER BY seq")
     assert [one for (one,) in ids] == [event.data.id for event in again]
@@ -73,7 +74,7 @@ async def test_they_are_published_again(
         b"2000002",
     )
     assert await redis.hget(session, "persisted") == b"2000002"
-    assert await dead_letters.listed(redis, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, PARTITIONS) == []
     told = [(line["seq"], line["new_seq"]) for line in lines if line["event"] == "worker.message_restored"]
     assert told == [(3, 2_000_001), (4, 2_000_002)]
     assert "worker.seq_missing" not in str(lines)
@@ -84,26 +85,28 @@ async def test_they_are_published_again(
 
 
 async def test_an_epoch_that_is_over_already(
-    redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """When a gateway was faster the message goes into the epoch that has begun."""
     session = await make_hot(redis, session_id, 2_000_000, epoch="new")
     await publish(redis, PARTITIONS, session_id, message(session_id, 4, text="second"))
     async with working(settings):
-        await drained(redis)
+        await drained(stream_link)
     assert await stored(engine) == [*FIRST, (2_000_001, "second")]
     assert await redis.hget(session, "epoch") == b"new"
 
 
-async def test_no_hot_state(redis: Redis, engine: AsyncEngine, settings: WorkerConfig, session_id: str) -> None:
+async def test_no_hot_state(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str
+) -> None:
     """Without hot state the message is kept aside; once there is one, it can be put back and is published again."""
     await publish(redis, PARTITIONS, session_id, message(session_id, 4, text="second"))
     async with working(settings):
-        await drained(redis)
-        [one] = await dead_letters.listed(redis, PARTITIONS)
+        await drained(stream_link)
+        [one] = await dead_letters.listed(stream_link, PARTITIONS)
         assert one.reason == "another message has this seq"
         await make_hot(redis, session_id, 4)
-        assert await dead_letters.retry(redis, PARTITIONS) == 1
-        await drained(redis)
+        assert await dead_letters.retry(stream_link, PARTITIONS) == 1
+        await drained(stream_link)
     assert await stored(engine) == [*FIRST, (2_000_001, "second")]
-    assert await dead_letters.listed(redis, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, PARTITIONS) == []

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from broker import keys
-from broker.streams.partition_streams import lag
+from broker.redis.link import Link, connected
+from broker.streams.lag import lag
 from cluster import migrate
 from cluster.embedded.services import prepare_postgres, prepare_redis
 from tests.gateways import running_workers
@@ -62,7 +63,7 @@ async def test_a_worker_killed_in_the_middle_loses_and_repeats_nothing(
             await asyncio.to_thread(worker.wait)
             assert (await count(engine))[0] < 20_000
             worker.start()
-        await until(lambda: _is_settled(redis), what="no lag")
+        await until(lambda: _is_settled(stream_url), what="no lag")
         assert await asyncio.to_thread(worker.stop) == 0
     assert await count(engine) == (20_000, 20_000)
     assert await rows(engine, "SELECT DISTINCT min(seq), max(seq), count(*) FROM messages GROUP BY session_id") == [
@@ -77,8 +78,14 @@ async def _has_written(engine: AsyncEngine, share: int) -> bool:
     return (await count(engine))[0] >= share
 
 
-async def _is_settled(redis: Redis) -> bool:
-    return not any((await lag(redis, 16)).values())
+async def _is_settled(url: str) -> bool:
+    return await unacknowledged(url) == 0
+
+
+async def unacknowledged(url: str) -> int:
+    """How many entries no worker has acknowledged, in 16 partitions."""
+    async with connected(url, timeout_seconds=5, name="test") as link:
+        return sum((await lag(link, 16)).values())
 
 
 async def test_sigterm_finishes_the_batch_and_tidies_up(
@@ -93,14 +100,14 @@ async def test_sigterm_finishes_the_batch_and_tidies_up(
         assert await asyncio.to_thread(worker.wait) == 0
     written = (await count(engine))[0]
     assert 0 < written < 20_000
-    assert sum((await lag(redis, 16)).values()) == 20_000 - written
+    assert await unacknowledged(stream_url) == 20_000 - written
     assert await redis.zrange(keys.WORKERS, 0, -1) == []
     assert await redis.keys("seance:{*}:owner") == []
     assert "worker.stopped" in worker.log.read_text()
 
 
 async def test_a_stopped_worker_that_wakes_up_does_no_harm(
-    redis: Redis, engine: AsyncEngine, stream_url: str, database_url: str
+    redis: Redis, stream_link: Link, engine: AsyncEngine, stream_url: str, database_url: str
 ) -> None:
     """While a worker is stopped another takes over; awake again, it writes nothing twice and takes its share back."""
     sessions = await add_sessions(engine, 8)
@@ -115,13 +122,13 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
         os.kill(process.pid, signal.SIGSTOP)
         async with working(settings, "b"):
             await owned_by(redis, "b", "b", "b", "b")
-            await drained(redis)
+            await drained(stream_link)
             assert await count(engine) == (4000, 4000)
             os.kill(process.pid, signal.SIGCONT)
             await owned_by(redis, "a", "a", "b", "b")
             for session_id in sessions:
                 await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(501, 601)))
-            await drained(redis)
+            await drained(stream_link)
         process.terminate()
         assert await asyncio.to_thread(process.wait, 20) == 0
     finally:
@@ -131,7 +138,7 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
     assert await redis.keys("seance:{*}:dead") == []
 
 
-async def test_postgres_away_and_back(redis: Redis, stream_url: str, own_postgres: Server) -> None:
+async def test_postgres_away_and_back(redis: Redis, stream_link: Link, stream_url: str, own_postgres: Server) -> None:
     """While Postgres is stopped the worker keeps its leases and waits; when it is back everything is written, once."""
     async with engine_on(own_postgres.url) as engine:
         sessions = await add_sessions(engine, 4)
@@ -145,9 +152,9 @@ async def test_postgres_away_and_back(redis: Redis, stream_url: str, own_postgre
             lease_over_at = asyncio.get_running_loop().time() + 1.5 * LEASE_MS / 1000
             await until(lambda: _has_come(lease_over_at), what="the end of a lease that nobody renews")
             await owned_by(redis, "a", "a", "a", "a")
-            assert sum((await lag(redis, PARTITIONS)).values()) == 400
+            assert sum((await lag(stream_link, PARTITIONS)).values()) == 400
             await own_postgres.start()
-            await drained(redis)
+            await drained(stream_link)
     async with engine_on(own_postgres.url) as engine:
         assert await count(engine) == (400, 400)
     events = [line["event"] for line in lines]
@@ -164,7 +171,7 @@ async def _has_come(moment: float) -> bool:
 
 
 async def test_a_worker_can_be_stopped_while_postgres_is_away(
-    redis: Redis, stream_url: str, own_postgres: Server
+    redis: Redis, stream_link: Link, stream_url: str, own_postgres: Server
 ) -> None:
     """Nobody has to wait for Postgres to stop a worker; its entries stay pending, its leases are given up."""
     async with engine_on(own_postgres.url) as engine:
@@ -179,9 +186,9 @@ async def test_a_worker_can_be_stopped_while_postgres_is_away(
     finally:
         await own_postgres.start()
     await owned_by(redis, None, None, None, None)
-    assert sum((await lag(redis, PARTITIONS)).values()) == 1
+    assert sum((await lag(stream_link, PARTITIONS)).values()) == 1
     async with working(config(stream_url, own_postgres.url), "b"), engine_on(own_postgres.url) as engine:
-        await drained(redis)
+        await drained(stream_link)
         assert await rows(engine, f"SELECT seq FROM messages WHERE session_id = '{session_id}'") == [(1,)]  # noqa: S608
 
 
@@ -189,16 +196,23 @@ async def test_redis_away_and_back(engine: AsyncEngine, database_url: str, own_r
     """While Redis is stopped the worker waits; when it is back with its data, the worker goes on where it was."""
     (session_id,) = await add_sessions(engine, 1)
     with capture_logs() as lines:
-        async with redis_on(own_redis.url) as redis, working(config(own_redis.url, database_url), "a"):
+        async with (
+            redis_on(own_redis.url) as redis,
+            connected(own_redis.url, timeout_seconds=5, name="test") as link,
+            working(config(own_redis.url, database_url), "a"),
+        ):
             await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 11)))
-            await drained(redis)
+            await drained(link)
             await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(11, 2001)))
             await asyncio.to_thread(own_redis.stop)
             await until(lambda: _logged(lines, "worker.redis_away"), what="a line that says so")
             await own_redis.start()
-            async with redis_on(own_redis.url) as again:
+            async with (
+                redis_on(own_redis.url) as again,
+                connected(own_redis.url, timeout_seconds=5, name="test") as link_again,
+            ):
                 await publish(again, PARTITIONS, session_id, message(session_id, 2001))
-                await drained(again)
+                await drained(link_again)
             await until(lambda: _logged(lines, "worker.redis_back"), what="a line that says so")
     assert await count(engine) == (2001, 2001)
 

@@ -1,35 +1,40 @@
-"""The mapping of redis-py's errors."""
+"""The map from error replies and drivers' exceptions to errors of ours."""
 
+import ssl
+
+import hiredis
 import pytest
-from redis import exceptions as errors
 
-from broker.errors import BrokerError, BrokerUnavailableError
-from broker.redis.client import mapped
+from broker.errors import BrokerError, BrokerUnavailableError, translate
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "message"),
     [
-        errors.ConnectionError("gone"),
-        errors.TimeoutError("slow"),
-        errors.BusyLoadingError("loading"),
-        errors.ReadOnlyError("a replica"),
-        errors.OutOfMemoryError("full"),
-        errors.ResponseError("MISCONF can't write to disk"),
-        errors.ResponseError("NOGROUP no such group"),
-        ConnectionRefusedError(),
+        (ConnectionRefusedError("refused"), "Redis is not reachable: refused"),
+        (TimeoutError(), "Redis is not reachable: no answer in time"),
+        (ssl.SSLCertVerificationError(1, "self-signed"), "Redis is not reachable: self-signed"),
+        (hiredis.ReplyError("LOADING dataset"), "Redis refuses to work: LOADING dataset"),
+        (hiredis.ReplyError("READONLY a replica"), "Redis refuses to work: READONLY a replica"),
+        (hiredis.ReplyError("OOM full"), "Redis refuses to work: OOM full"),
+        (hiredis.ReplyError("MISCONF can't write to disk"), "Redis refuses to work: MISCONF can't write to disk"),
+        (hiredis.ReplyError("NOGROUP no such group"), "a consumer group is gone: NOGROUP no such group"),
+        (hiredis.ReplyError("WRONGPASS invalid"), "Redis refuses the password: WRONGPASS invalid"),
+        (hiredis.ReplyError("NOAUTH required"), "Redis refuses the password: NOAUTH required"),
+        (hiredis.ReplyError("NOPROTO unsupported"), "needs version 6 or newer: NOPROTO unsupported"),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=str,
 )
-def test_what_passes_is_unavailable(error: Exception) -> None:
-    """What a retry can mend is told apart from the rest, and keeps its cause."""
-    with pytest.raises(BrokerUnavailableError) as caught, mapped():
-        raise error
-    assert caught.value.__cause__ is error
+def test_an_error_that_a_retry_can_mend_is_unavailable(error: Exception, message: str) -> None:
+    """An error that a retry or an operator can mend says that Redis is unavailable, and why."""
+    found = translate(error)
+    assert type(found) is BrokerUnavailableError
+    assert str(found).endswith(message)
 
 
-def test_what_redis_refuses_for_good_is_a_broker_error() -> None:
-    """A wrong command is no outage; nobody must wait for it to pass."""
-    with pytest.raises(BrokerError, match="WRONGTYPE") as caught, mapped():
-        raise errors.ResponseError("WRONGTYPE it is no stream")
-    assert not isinstance(caught.value, BrokerUnavailableError)
+@pytest.mark.parametrize("reply", ["WRONGTYPE it is no stream", "ERR unknown command", "LOADINGS"])
+def test_an_error_that_no_retry_mends_is_a_broker_error(reply: str) -> None:
+    """A wrong command is no outage: nobody may wait for it to pass."""
+    found = translate(hiredis.ReplyError(reply))
+    assert type(found) is BrokerError
+    assert str(found) == reply

@@ -5,29 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from persistence.waiting import Backoff, Outage, is_set_within
-
-
-def test_waits_double_up_to_the_cap() -> None:
-    """Each wait lies between half of and the whole step, and the steps double until the cap."""
-    backoff = Backoff(first_seconds=1, longest_seconds=5)
-    waits = [backoff.next_seconds() for _ in range(5)]
-    for wait, step in zip(waits, [1, 2, 4, 5, 5], strict=True):
-        assert step / 2 <= wait <= step
-
-
-def test_reset_starts_over() -> None:
-    """After the server answered, the first wait is short again."""
-    backoff = Backoff(first_seconds=1, longest_seconds=50)
-    for _ in range(6):
-        backoff.next_seconds()
-    backoff.reset()
-    assert backoff.next_seconds() <= 1
-
-
-def test_waits_are_jittered() -> None:
-    """Many who begin to wait together do not come back together."""
-    assert len({Backoff().next_seconds() for _ in range(20)}) > 1
+from persistence.waiting import Outage, is_set_within
 
 
 def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends() -> None:
