@@ -43,7 +43,7 @@ async def seated(sessions: LiveSessions, number: int, lease: str) -> str:
     return session_id
 
 
-async def test_taken_and_prolonged(link: Link, scripts: Scripts) -> None:
+async def test_a_lease_is_taken_once_and_then_prolonged(link: Link, scripts: Scripts) -> None:
     """The first time the lease is taken in every partition; after that it is prolonged, and was never lost."""
     ours = leases(link, scripts)
     before = now_ms()
@@ -57,7 +57,7 @@ async def test_taken_and_prolonged(link: Link, scripts: Scripts) -> None:
     assert None not in second
 
 
-async def test_lost(link: Link, scripts: Scripts) -> None:
+async def test_a_lost_lease_is_told_and_taken_again(link: Link, scripts: Scripts) -> None:
     """A partition whose lease others have ended is told, and taken again."""
     ours = leases(link, scripts)
     await ours.renew()
@@ -69,7 +69,7 @@ async def test_lost(link: Link, scripts: Scripts) -> None:
     assert await ours.renew() == set()
 
 
-async def test_an_expired_lease_that_nobody_ended(link: Link, scripts: Scripts) -> None:
+async def test_an_expired_lease_that_was_not_reaped_is_not_lost(link: Link, scripts: Scripts) -> None:
     """A gateway that slept, but was not reaped, has lost nothing."""
     ours = leases(link, scripts)
     await ours.renew()
@@ -79,7 +79,7 @@ async def test_an_expired_lease_that_nobody_ended(link: Link, scripts: Scripts) 
     assert min(expiry or 0 for expiry in await expiries(link)) > now_ms()
 
 
-async def test_reap(link: Link, scripts: Scripts) -> None:
+async def test_reaping_frees_the_seats_of_dead_gateways_only(link: Link, scripts: Scripts) -> None:
     """Seats of a gateway whose lease has passed are freed in every partition; those of the living stay."""
     dead, alive = leases(link, scripts, "dead"), leases(link, scripts, "alive")
     sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
@@ -95,7 +95,9 @@ async def test_reap(link: Link, scripts: Scripts) -> None:
     assert await alive.reap() == 0
 
 
-async def test_reap_many(link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_round_frees_any_number_of_seats(
+    link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many seats a dead gateway held, one round frees them all, some at a time."""
     monkeypatch.setattr(leases_module, "REAP_AT_ONCE", 3)
     sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
@@ -108,7 +110,7 @@ async def test_reap_many(link: Link, scripts: Scripts, monkeypatch: pytest.Monke
     assert await link.call("KEYS", "*gateway*") == []
 
 
-async def test_grace_passed(link: Link, scripts: Scripts) -> None:
+async def test_a_kept_seat_is_freed_after_its_grace(link: Link, scripts: Scripts) -> None:
     """A seat that was kept for nobody is freed once its grace has passed."""
     sessions = LiveSessions(link, scripts, partitions=PARTITIONS, grace_seconds=15)
     session_id = await seated(sessions, 1, "gw-1")
@@ -120,7 +122,7 @@ async def test_grace_passed(link: Link, scripts: Scripts) -> None:
     assert await sessions.users(session_id) == []
 
 
-async def test_given_up(link: Link, scripts: Scripts) -> None:
+async def test_a_lease_that_is_given_up_ends_at_once(link: Link, scripts: Scripts) -> None:
     """A gateway that ends lets its leases end at once; one that never had any makes none."""
     ours = leases(link, scripts)
     await ours.give_up()
@@ -132,7 +134,9 @@ async def test_given_up(link: Link, scripts: Scripts) -> None:
     assert await expiries(link) == [None] * PARTITIONS
 
 
-async def test_own_clock_does_not_matter(link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wrong_clock_frees_no_seat_of_a_living_gateway(
+    link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A gateway whose clock is wrong frees no seat of a gateway that lives, and lives itself."""
     sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
     ours, theirs = leases(link, scripts), leases(link, scripts, "gw-2")

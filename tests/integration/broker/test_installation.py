@@ -12,7 +12,7 @@ from tests.redis_server import RedisServer
 from tests.session_state import kept
 
 
-async def test_the_first_claim_decides(link: Link) -> None:
+async def test_the_first_claim_decides_the_number_of_partitions(link: Link) -> None:
     """The number of partitions is noted with the first data; another number is refused and changes nothing."""
     await installation.claim(link, 16)
     await installation.claim(link, 16)
@@ -21,7 +21,7 @@ async def test_the_first_claim_decides(link: Link) -> None:
     assert await link.call("GET", keys.PARTITIONS) == b"16"
 
 
-async def test_claims_at_once(link: Link) -> None:
+async def test_of_two_claims_at_once_one_is_refused(link: Link) -> None:
     """Of gateways that start at the same time with different numbers one is refused."""
     claims = [installation.claim(link, number) for number in (16, 8)]
     first, second = await asyncio.gather(*claims, return_exceptions=True)
@@ -29,7 +29,7 @@ async def test_claims_at_once(link: Link) -> None:
     assert isinstance(second, PartitionsMismatchError)
 
 
-async def test_all_is_well(link: Link) -> None:
+async def test_a_safe_redis_has_no_problems(link: Link) -> None:
     """A Redis that evicts nothing and keeps an append-only file has no problems."""
     assert await installation.problems(link) == []
 
@@ -38,7 +38,7 @@ async def test_all_is_well(link: Link) -> None:
     ("setting", "value", "what"),
     [("maxmemory-policy", "allkeys-lru", "may drop events"), ("appendonly", "no", "a restart loses events")],
 )
-async def test_a_problem(server: RedisServer, setting: str, value: str, what: str) -> None:
+async def test_each_wrong_setting_is_a_problem(server: RedisServer, setting: str, value: str, what: str) -> None:
     """Each wrong setting is named, with how to mend it."""
     link = Link(server.url)
     async with kept(link.keeper):
@@ -48,7 +48,7 @@ async def test_a_problem(server: RedisServer, setting: str, value: str, what: st
     assert setting in problem.mend
 
 
-async def test_two_problems(server: RedisServer) -> None:
+async def test_two_wrong_settings_are_two_problems(server: RedisServer) -> None:
     """Both wrong settings are told at once."""
     link = Link(server.url)
     async with kept(link.keeper):
@@ -57,7 +57,7 @@ async def test_two_problems(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("right", ["-config", "-config|get"])
-async def test_the_settings_can_not_be_read(server: RedisServer, right: str) -> None:
+async def test_unreadable_settings_are_a_problem(server: RedisServer, right: str) -> None:
     """A provider may forbid CONFIG; that is told, and no error."""
     link = Link(server.url)
     async with kept(link.keeper):
@@ -66,7 +66,7 @@ async def test_the_settings_can_not_be_read(server: RedisServer, right: str) -> 
     assert "CONFIG is not allowed" in problem.what
 
 
-async def test_without_a_connection(redis_url: str) -> None:
+async def test_a_redis_that_is_away_is_an_error(redis_url: str) -> None:
     """That Redis can't be reached is an error, not a problem of its settings."""
     link = Link(redis_url)
     with pytest.raises(BrokerUnavailableError):
@@ -75,7 +75,7 @@ async def test_without_a_connection(redis_url: str) -> None:
         await installation.claim(link, 16)
 
 
-async def test_something_else_under_the_key(link: Link) -> None:
+async def test_a_key_of_another_kind_is_not_overwritten(link: Link) -> None:
     """What is no number of partitions is not overwritten."""
     await link.call("RPUSH", keys.PARTITIONS, "text")
     with pytest.raises(BrokerError, match="WRONGTYPE"):

@@ -16,7 +16,7 @@ from tests.redis_server import RedisServer, cut, redial
 from tests.session_state import eventually, kept
 
 
-async def test_many_commands_of_one_tick(link: Link) -> None:
+async def test_replies_of_one_tick_come_in_the_order_sent(link: Link) -> None:
     """Replies of every type come back to the command that asked, in the order sent."""
     answers = [link.call("RPUSH", "list", number) for number in range(2000)]
     answers += [link.call("LRANGE", "list", 0, 1), link.call("GET", "nothing"), link.call("SET", "key", b"\r\n\0")]
@@ -24,7 +24,7 @@ async def test_many_commands_of_one_tick(link: Link) -> None:
     assert list(await asyncio.gather(*answers)) == [*range(1, 2001), [b"0", b"1"], None, b"OK", b"\r\n\0", {}]
 
 
-async def test_a_reply_larger_than_one_read(link: Link) -> None:
+async def test_a_reply_in_many_pieces_is_whole(link: Link) -> None:
     """A reply that comes in many pieces is whole."""
     text = b"x" * 5_000_000
     assert await link.call("SET", "key", text) == b"OK"
@@ -32,7 +32,7 @@ async def test_a_reply_larger_than_one_read(link: Link) -> None:
     assert (await large, await small) == (text, b"PONG")
 
 
-async def test_an_error_reply_harms_no_other(link: Link) -> None:
+async def test_an_error_reply_harms_no_other_call(link: Link) -> None:
     """An error reply raises where it belongs, with Redis' words; the commands around it go on."""
     first, wrong, last = link.call("SET", "key", "text"), link.call("INCR", "key"), link.call("GET", "key")
     assert await first == b"OK"
@@ -42,7 +42,7 @@ async def test_an_error_reply_harms_no_other(link: Link) -> None:
     assert await last == b"text"
 
 
-async def test_whoever_goes_away_shifts_no_reply(link: Link) -> None:
+async def test_a_cancelled_call_shifts_no_reply(link: Link) -> None:
     """A cancelled call takes its reply with it."""
     gone, failing, kept_one = link.call("ECHO", "gone"), link.call("NONSENSE"), link.call("ECHO", "kept")
     gone.cancel()
@@ -61,7 +61,7 @@ async def test_past_the_bound_a_call_fails_at_once(redis_url: str) -> None:
         assert await link.call("GET", "count") == b"3"
 
 
-async def test_down_before_it_is_up(redis_url: str) -> None:
+async def test_a_call_before_the_first_connection_fails_at_once(redis_url: str) -> None:
     """Before there is a connection a call fails at once, instead of waiting."""
     link = Link(redis_url)
     assert not link.is_up
@@ -72,7 +72,7 @@ async def test_down_before_it_is_up(redis_url: str) -> None:
         await answer
 
 
-async def test_a_broken_connection_fails_what_is_unanswered(link: Link, redis_url: str) -> None:
+async def test_a_broken_connection_fails_unanswered_calls(link: Link, redis_url: str) -> None:
     """When Redis closes the connection, whoever waits is told, and the link comes back by itself."""
     ups: list[bool] = []
     link.on_up = (lambda: ups.append(link.is_up),)
@@ -88,7 +88,7 @@ async def test_a_broken_connection_fails_what_is_unanswered(link: Link, redis_ur
     assert await link.call("PING") == b"PONG"
 
 
-async def test_a_call_cancelled_before_the_connection_breaks(link: Link, redis_url: str) -> None:
+async def test_a_cancelled_call_is_not_failed_by_a_break(link: Link, redis_url: str) -> None:
     """Who has gone away is not told."""
     link.call("BLPOP", "nothing", 0).cancel()
     await redial(redis_url, link.keeper)
@@ -96,14 +96,14 @@ async def test_a_call_cancelled_before_the_connection_breaks(link: Link, redis_u
 
 
 @pytest.mark.parametrize(("reply", "is_passing"), [("LOADING it", True), ("OOM no", True), ("LOADINGS", False)])
-async def test_what_will_pass(link: Link, reply: str, is_passing: bool) -> None:
+async def test_a_reply_that_will_pass_is_unavailable(link: Link, reply: str, is_passing: bool) -> None:
     """A reply by which Redis refuses to work for now counts as Redis being unavailable."""
     with pytest.raises(BrokerError, match=reply) as caught:
         await link.call("EVAL", f"return redis.error_reply('{reply}')", 0)
     assert isinstance(caught.value, BrokerUnavailableError) == is_passing
 
 
-async def test_its_own_name(link: Link) -> None:
+async def test_redis_shows_the_name_of_the_link(link: Link) -> None:
     """Redis shows the connection under the name that it was given."""
     assert await link.call("CLIENT", "GETNAME") == b"seance-link"
 
@@ -121,7 +121,7 @@ async def own(server: RedisServer) -> AsyncIterator[Link]:
         yield link
 
 
-async def test_silence(server: RedisServer, own: Link) -> None:
+async def test_a_silent_server_is_given_up_and_found_again(server: RedisServer, own: Link) -> None:
     """A server that says nothing at all is given up after the time limit; once it goes on, the link is back."""
     server.pause()
     answer = own.call("PING")
@@ -135,7 +135,7 @@ async def test_silence(server: RedisServer, own: Link) -> None:
     assert await own.call("PING") == b"PONG"
 
 
-async def test_an_idle_link_stays(own: Link) -> None:
+async def test_an_idle_link_keeps_its_connection(own: Link) -> None:
     """An idle connection is asked for a sign of life, and kept."""
     first = await own.call("CLIENT", "ID")
     loop = asyncio.get_running_loop()
@@ -144,7 +144,7 @@ async def test_an_idle_link_stays(own: Link) -> None:
     assert await own.call("CLIENT", "ID") == first
 
 
-async def test_restart(server: RedisServer, own: Link) -> None:
+async def test_a_restarted_server_is_found_again(server: RedisServer, own: Link) -> None:
     """While the server is away calls fail at once; started again at the same address it is found."""
     await own.call("SET", "key", "text")
     server.kill()
@@ -156,7 +156,7 @@ async def test_restart(server: RedisServer, own: Link) -> None:
     assert await own.call("GET", "key") == b"text"
 
 
-async def test_wrong_password(server: RedisServer) -> None:
+async def test_a_wrong_password_is_tried_again_and_again(server: RedisServer) -> None:
     """A server that lets nobody in is dialled again and again, and calls say that it can't be reached."""
     link = quick_link(server.url.replace("redis://:", "redis://:not-"))
     dialling = asyncio.create_task(link.keeper.run())
@@ -169,7 +169,7 @@ async def test_wrong_password(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-async def test_cancelled_while_dialling(redis_url: str, is_there: bool) -> None:
+async def test_a_link_cancelled_while_dialling_ends(redis_url: str, is_there: bool) -> None:
     """Whatever the dialling has come to, its task ends when it is cancelled, and leaves no connection behind."""
     for ticks in range(40):
         link = Link(redis_url if is_there else "redis://127.0.0.1:1/0")
@@ -222,7 +222,7 @@ async def test_a_short_link_needs_a_server() -> None:
         await short.__aenter__()
 
 
-async def test_nonsense_from_the_server() -> None:
+async def test_a_server_that_breaks_the_protocol_is_dialled_again() -> None:
     """A connection that stops speaking Redis' protocol is dropped, and dialled again."""
     dialled: list[str] = []
     ended: list[str] = []

@@ -38,7 +38,7 @@ async def join(sessions: LiveSessions, user: User, connection: str = "c-1") -> S
     return await sessions.join(SESSION, user, gateway="gw-1", connection=connection)
 
 
-async def test_unknown(sessions: LiveSessions) -> None:
+async def test_every_call_names_an_unknown_session(sessions: LiveSessions) -> None:
     """Nothing can be had of a session that is not hot; every call says so."""
     assert await sessions.info(SESSION) is None
     assert await sessions.position(SESSION) is None
@@ -62,7 +62,7 @@ async def test_unknown(sessions: LiveSessions) -> None:
         msgspec.structs.replace(INFO, slow_consumers="disconnect", multiple_connections=True),
     ],
 )
-async def test_what_never_changes(sessions: LiveSessions, link: Link, info: SessionInfo) -> None:
+async def test_session_info_reads_back(sessions: LiveSessions, link: Link, info: SessionInfo) -> None:
     """What was opened is read back as it was, with or without a password and options."""
     await sessions.open(info)
     assert await sessions.info(SESSION) == info
@@ -74,7 +74,7 @@ async def test_what_never_changes(sessions: LiveSessions, link: Link, info: Sess
     assert len(stored[4]) == 8
 
 
-async def test_holders(sessions: LiveSessions, link: Link) -> None:
+async def test_holders_are_named_oldest_first(sessions: LiveSessions, link: Link) -> None:
     """Every connection that holds a seat is named, the oldest first."""
     await sessions.open(msgspec.structs.replace(INFO, multiple_connections=True))
     await take_lease(link, SESSION, PARTITIONS)
@@ -84,7 +84,7 @@ async def test_holders(sessions: LiveSessions, link: Link) -> None:
     assert await sessions.holders(SESSION, ANA) == ("c-1", "c-2", "c-3")
 
 
-async def test_hot_state_without_options(sessions: LiveSessions, link: Link) -> None:
+async def test_hot_state_of_an_older_version_has_default_options(sessions: LiveSessions, link: Link) -> None:
     """Hot state that an older version opened has the options' defaults."""
     await sessions.open(msgspec.structs.replace(INFO, slow_consumers="disconnect", multiple_connections=True))
     assert await link.call("HDEL", sessions.key(SESSION), "slow_consumers", "multiple_connections") == 2
@@ -101,7 +101,7 @@ async def test_no_seq_is_given_twice(sessions: LiveSessions, max_seq: int | None
     assert (await join(sessions, ANA_USER)).seq == first + 1
 
 
-async def test_opened_at_once_by_several(sessions: LiveSessions) -> None:
+async def test_of_several_openers_the_first_decides(sessions: LiveSessions) -> None:
     """Whoever opens first decides about the epoch; the others change nothing."""
     await asyncio.gather(*(sessions.open(INFO) for _ in range(10)))
     position = await sessions.position(SESSION)
@@ -111,7 +111,7 @@ async def test_opened_at_once_by_several(sessions: LiveSessions) -> None:
     assert (await join(sessions, ANA_USER)).epoch == position.epoch
 
 
-async def test_opened_closed(sessions: LiveSessions) -> None:
+async def test_a_closed_session_is_opened_closed(sessions: LiveSessions) -> None:
     """A session that was closed before it was loaded is closed."""
     await sessions.open(INFO, is_active=False)
     assert await sessions.state(SESSION) == SessionState(is_active=False, user_count=0)
@@ -121,7 +121,7 @@ async def test_opened_closed(sessions: LiveSessions) -> None:
         await sessions.remove(SESSION, ANA)
 
 
-async def test_join(sessions: LiveSessions) -> None:
+async def test_a_seat_tells_position_and_users(sessions: LiveSessions) -> None:
     """A seat tells whether it is new, where the session stands, and who is there."""
     await sessions.open(INFO)
     position = await sessions.position(SESSION)
@@ -139,7 +139,7 @@ async def test_join(sessions: LiveSessions) -> None:
     assert await sessions.holders(SESSION, ANA) == ("c-2",)
 
 
-async def test_join_under_summary_presence(sessions: LiveSessions) -> None:
+async def test_a_seat_under_summary_presence_tells_the_number(sessions: LiveSessions) -> None:
     """In a big session a seat tells how many are there, not who."""
     await sessions.open(msgspec.structs.replace(INFO, presence="summary"))
     await join(sessions, ANA_USER)
@@ -149,7 +149,7 @@ async def test_join_under_summary_presence(sessions: LiveSessions) -> None:
 
 
 @pytest.mark.parametrize("name", ["ana", "ANA", "\N{FULLWIDTH LATIN CAPITAL LETTER A}na"])
-async def test_name_taken(sessions: LiveSessions, name: str) -> None:
+async def test_a_name_in_another_form_is_taken(sessions: LiveSessions, name: str) -> None:
     """Names are compared without regard to case and to forms of the same letter."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -157,7 +157,7 @@ async def test_name_taken(sessions: LiveSessions, name: str) -> None:
         await join(sessions, User(BEN, name))
 
 
-async def test_a_name_is_free_again(sessions: LiveSessions) -> None:
+async def test_the_name_of_a_user_who_left_is_free(sessions: LiveSessions) -> None:
     """The name of whoever left can be had by anybody."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -165,7 +165,7 @@ async def test_a_name_is_free_again(sessions: LiveSessions) -> None:
     assert (await join(sessions, User(BEN, "ANA"))).is_new
 
 
-async def test_lost_and_found(sessions: LiveSessions) -> None:
+async def test_a_lost_connection_keeps_the_seat(sessions: LiveSessions) -> None:
     """A lost connection keeps the seat; whoever held it is known until somebody else does."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -176,7 +176,7 @@ async def test_lost_and_found(sessions: LiveSessions) -> None:
     assert await sessions.leave(SESSION, ANA, connection="c-1", is_lost=False) is LeaveOutcome.NOT_HELD
 
 
-async def test_remove(sessions: LiveSessions) -> None:
+async def test_a_removed_user_is_returned_and_stays_out(sessions: LiveSessions) -> None:
     """The host gets the user who was removed; that user stays out, and can't be removed twice."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -187,7 +187,7 @@ async def test_remove(sessions: LiveSessions) -> None:
         await sessions.remove(SESSION, ANA)
 
 
-async def test_close(sessions: LiveSessions) -> None:
+async def test_closing_tells_the_last_seq_each_time(sessions: LiveSessions) -> None:
     """Closing tells the last seq, as often as asked, and leaves nobody in."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
@@ -197,7 +197,7 @@ async def test_close(sessions: LiveSessions) -> None:
         await join(sessions, ANA_USER)
 
 
-async def test_remember(sessions: LiveSessions, link: Link) -> None:
+async def test_an_idempotency_key_is_remembered_for_a_day(sessions: LiveSessions, link: Link) -> None:
     """What an Idempotency-Key stood for first is told to whoever asks again, for a day."""
     assert await sessions.remember("digest", "body-1", "session-1") == ("body-1", "session-1")
     assert await sessions.remember("digest", "body-2", "session-2") == ("body-1", "session-1")
@@ -213,7 +213,7 @@ async def gateways(redis_url: str) -> AsyncIterator[list[LiveSessions]]:
         yield [LiveSessions(link, Scripts(link), partitions=PARTITIONS) for link in links]
 
 
-async def test_a_crowd_for_few_seats(gateways: list[LiveSessions]) -> None:
+async def test_a_crowd_takes_exactly_the_seats_there_are(gateways: list[LiveSessions]) -> None:
     """However many come at once on however many gateways, exactly the seats that there are get taken."""
     await gateways[0].open(msgspec.structs.replace(INFO, max_users=50))
     joins = [join(gateways[number % 3], User(f"u{number}", f"Guest {number}")) for number in range(200)]
@@ -224,7 +224,7 @@ async def test_a_crowd_for_few_seats(gateways: list[LiveSessions]) -> None:
     assert len({user.name for user in await gateways[1].users(SESSION)}) == 50
 
 
-async def test_a_crowd_for_one_name(gateways: list[LiveSessions]) -> None:
+async def test_one_of_a_crowd_gets_the_name(gateways: list[LiveSessions]) -> None:
     """Of all who want a name at the same time one gets it."""
     await gateways[0].open(msgspec.structs.replace(INFO, max_users=50))
     joins = [join(gateways[number % 3], User(f"u{number}", ("Ana", "ANA")[number % 2])) for number in range(20)]
@@ -232,7 +232,7 @@ async def test_a_crowd_for_one_name(gateways: list[LiveSessions]) -> None:
     assert sorted(type(seat) is NameTakenError for seat in seats) == [False, *[True] * 19]
 
 
-async def test_one_user_on_every_gateway(gateways: list[LiveSessions]) -> None:
+async def test_a_user_on_every_gateway_has_one_seat(gateways: list[LiveSessions]) -> None:
     """A user who comes by several gateways at once has one seat, and is announced once."""
     await gateways[0].open(INFO)
     joins = [join(sessions, ANA_USER, f"c-{number}") for number, sessions in enumerate(gateways)]

@@ -29,7 +29,7 @@ async def test_a_partition_has_one_owner(redis: Redis, stream_link: Link) -> Non
     assert await second.take([0, 1]) == {0}
 
 
-async def test_a_worker_that_came_back_has_its_own_at_once(stream_link: Link) -> None:
+async def test_a_restarted_worker_takes_its_partitions_at_once(stream_link: Link) -> None:
     """The lease of the process before it, under the same name, does not keep it waiting."""
     await worker(stream_link, "a").take([0, 1])
     assert await worker(stream_link, "a").take(range(P)) == set(range(P))
@@ -60,7 +60,7 @@ async def test_a_lost_lease_is_noticed_and_not_taken_back(redis: Redis, stream_l
     assert await redis.get(keys.owner(1)) == b"b"
 
 
-async def test_without_renewal_nothing_is_held(stream_link: Link) -> None:
+async def test_without_renewal_no_partition_is_held(stream_link: Link) -> None:
     """A process that was stopped for longer than its lease holds nothing until it has looked."""
     owner = worker(stream_link, "a", lease_ms=50)
     assert not owner.is_current
@@ -76,7 +76,7 @@ async def _lapsed(owner: Ownership) -> bool:
     return not owner.is_current
 
 
-async def test_the_dead_are_not_counted(redis: Redis, stream_link: Link) -> None:
+async def test_dead_workers_get_no_share(redis: Redis, stream_link: Link) -> None:
     """Shares follow who is announced now: the expired are forgotten, those who leave at once."""
     await redis.zadd(keys.WORKERS, {"0-dead": 1})
     first, second = (worker(stream_link, name) for name in ("a", "b"))

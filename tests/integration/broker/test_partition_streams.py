@@ -50,7 +50,7 @@ async def test_entries_come_in_order_with_their_fields(redis: Redis, stream: Par
     assert await stream.read([HOME], 3, 1) == []
 
 
-async def test_what_was_published_before_the_group_is_read(redis: Redis, stream_link: Link) -> None:
+async def test_entries_published_before_the_group_are_read(redis: Redis, stream_link: Link) -> None:
     """The group begins at the first entry, and making it again changes nothing."""
     await fill(redis, 2)
     stream = streams_over(stream_link, P)
@@ -100,7 +100,7 @@ async def test_another_number_of_partitions_is_refused(
     await stream.prepare()
 
 
-async def test_a_stream_that_is_none_is_an_error(redis: Redis, stream_link: Link) -> None:
+async def test_a_key_that_is_no_stream_is_an_error(redis: Redis, stream_link: Link) -> None:
     """When a key is taken by something else, starting says so."""
     await redis.set(keys.events(1), "mine")
     with pytest.raises(BrokerError, match="WRONGTYPE"):
@@ -146,9 +146,7 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
 # Settling and taking over
 
 
-async def test_what_is_not_acknowledged_stays_pending(
-    redis: Redis, stream_link: Link, stream: PartitionStreams
-) -> None:
+async def test_an_unacknowledged_entry_stays_pending(redis: Redis, stream_link: Link, stream: PartitionStreams) -> None:
     """Entries that were read come again from `pending` until they are settled, also to another process."""
     await fill(redis, 5)
     entries = await stream.read([HOME], 10, 1)
@@ -159,7 +157,7 @@ async def test_what_is_not_acknowledged_stays_pending(
     assert await stream.pending(range(P), 10) == []
 
 
-async def test_what_other_consumers_left_is_claimed(redis: Redis, stream: PartitionStreams) -> None:
+async def test_entries_of_other_consumers_are_claimed(redis: Redis, stream: PartitionStreams) -> None:
     """Whatever a dead worker called itself, and however much it left, its successor finds all of it in order."""
     await fill(redis, 2500)
     for name, count in (("old-1", 1200), ("old-2", 1300)):

@@ -45,7 +45,7 @@ def log(link: Link) -> EventLog:
         ((None, True), EventKind.OTHER),
     ],
 )
-async def test_message(
+async def test_a_message_is_logged_as_the_contract_says(
     sessions: LiveSessions, publisher: Publisher, log: EventLog, author: tuple[str | None, bool], kind: EventKind
 ) -> None:
     """A message stands in the log as the contract has it; only a person's sets the spirit thinking."""
@@ -63,7 +63,9 @@ async def test_message(
     assert message_received(1, event.data) == payload.body
 
 
-async def test_key(sessions: LiveSessions, publisher: Publisher, log: EventLog) -> None:
+async def test_a_repeated_key_gives_the_first_place(
+    sessions: LiveSessions, publisher: Publisher, log: EventLog
+) -> None:
     """A repeated key gives the first message's place; the same key of another user, or of no user, is another."""
     await sessions.open(INFO)
     first = await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="one", key="k")
@@ -74,7 +76,9 @@ async def test_key(sessions: LiveSessions, publisher: Publisher, log: EventLog) 
     assert len(await log.range(SESSION, 1)) == 2
 
 
-async def test_refused(sessions: LiveSessions, publisher: Publisher, link: Link, scripts: Scripts) -> None:
+async def test_a_refused_message_says_why(
+    sessions: LiveSessions, publisher: Publisher, link: Link, scripts: Scripts
+) -> None:
     """What can't be published says why, and nothing is stored."""
     with pytest.raises(SessionUnknownError):
         await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
@@ -88,7 +92,9 @@ async def test_refused(sessions: LiveSessions, publisher: Publisher, link: Link,
     assert last == 1
 
 
-async def test_ephemeral(sessions: LiveSessions, publisher: Publisher, channel: ChannelRecorder) -> None:
+async def test_an_ephemeral_event_is_heard_and_not_kept(
+    sessions: LiveSessions, publisher: Publisher, channel: ChannelRecorder
+) -> None:
     """Ephemeral events are heard by whoever listens now, and kept nowhere."""
     await sessions.open(INFO)
     await channel.listen(sessions.key(SESSION))
@@ -111,7 +117,9 @@ async def test_ephemeral(sessions: LiveSessions, publisher: Publisher, channel: 
     assert all(event.keys() == {"type", "ts", "data"} for event in events)
 
 
-async def test_ranges(sessions: LiveSessions, publisher: Publisher, log: EventLog) -> None:
+async def test_a_range_of_the_log_is_ordered_and_limited(
+    sessions: LiveSessions, publisher: Publisher, log: EventLog
+) -> None:
     """A range of the log comes in order, from its first event on, and no longer than asked for."""
     await sessions.open(INFO)
     total = PAGE + 1

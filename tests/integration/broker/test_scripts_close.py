@@ -3,13 +3,13 @@
 from tests.session_state import ANA, BEN, SessionState, bodies, closed
 
 
-async def test_unknown(session: SessionState) -> None:
+async def test_closing_an_unknown_session_is_refused(session: SessionState) -> None:
     """Without hot state there is nothing to close."""
     assert await session.close() == b"unknown"
     assert await session.keys() == set()
 
 
-async def test_closed(session: SessionState) -> None:
+async def test_closing_frees_every_seat_and_lets_nobody_in(session: SessionState) -> None:
     """The last event goes out, all seats are free, those kept for somebody too, and nobody gets in any more."""
     await session.open()
     await session.join(ANA)
@@ -26,7 +26,7 @@ async def test_closed(session: SessionState) -> None:
     assert await session.join(ANA) == [b"closed"]
 
 
-async def test_closed_before(session: SessionState) -> None:
+async def test_closing_twice_changes_nothing(session: SessionState) -> None:
     """Closing again tells the same seq and changes nothing."""
     await session.open()
     await session.publish()

@@ -10,7 +10,7 @@ STARTS = [(41, 2_000_000), (999_999, 2_000_000), (1_000_000, 3_000_000), (5_700_
 
 
 @pytest.mark.parametrize(("seen", "start"), STARTS)
-async def test_redis_is_behind(session: SessionState, seen: int, start: int) -> None:
+async def test_a_redis_that_is_behind_gets_a_new_epoch(session: SessionState, seen: int, start: int) -> None:
     """The session gets another epoch and a seq more than a million above what was handed out; its log goes."""
     await session.open()
     await session.publish()
@@ -22,7 +22,7 @@ async def test_redis_is_behind(session: SessionState, seen: int, start: int) -> 
     assert list(await session.log()) == [f"{start + 1}-0"]
 
 
-async def test_redis_has_come_as_far(session: SessionState) -> None:
+async def test_a_redis_that_has_come_as_far_keeps_its_epoch(session: SessionState) -> None:
     """Nothing is changed when nothing is missing."""
     await session.open()
     await session.publish()
@@ -31,7 +31,7 @@ async def test_redis_has_come_as_far(session: SessionState) -> None:
     assert (await session.hash(), list(await session.log())) == (before, ["1-0"])
 
 
-async def test_redis_holds_something_else(session: SessionState) -> None:
+async def test_a_redis_with_other_events_gets_an_epoch_above_both(session: SessionState) -> None:
     """When Redis has gone on from an older state, the new epoch lies above what it gave meanwhile too."""
     await session.open(seq=2_999_999)
     await session.publish()
@@ -39,7 +39,7 @@ async def test_redis_holds_something_else(session: SessionState) -> None:
     assert (await session.hash())["seq"] == "5000000"
 
 
-async def test_another_epoch(session: SessionState) -> None:
+async def test_a_session_is_fenced_once(session: SessionState) -> None:
     """Whoever comes second finds the epoch changed, and changes nothing."""
     await session.open()
     assert await asyncio.gather(*(session.fence(41, new=new) for new in ("a", "b"))) == [1, 0]
@@ -48,13 +48,13 @@ async def test_another_epoch(session: SessionState) -> None:
     assert (state["epoch"], state["seq"]) == ("a", "2000000")
 
 
-async def test_no_hot_state(session: SessionState) -> None:
+async def test_fencing_an_unknown_session_changes_nothing(session: SessionState) -> None:
     """A session that Redis does not know is left to `open`."""
     assert await session.fence(41) == 0
     assert await session.keys() == set()
 
 
-async def test_seats_have_the_grace_time(session: SessionState) -> None:
+async def test_fencing_keeps_seats_for_the_grace_time(session: SessionState) -> None:
     """Users stay; who comes back is the same user, and a seat that nobody comes back to is freed after the grace."""
     await session.open()
     await session.join(ANA)
@@ -70,7 +70,7 @@ async def test_seats_have_the_grace_time(session: SessionState) -> None:
     assert list(await session.seats()) == [ANA]
 
 
-async def test_what_waits_for_the_worker_stays(session: SessionState) -> None:
+async def test_fencing_keeps_the_entries_for_the_worker(session: SessionState) -> None:
     """Events that Postgres has not seen yet keep their epoch and seq."""
     await session.open()
     await session.publish()

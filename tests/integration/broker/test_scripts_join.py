@@ -28,27 +28,27 @@ def seat(user: str, *, gateway: str = "gw-1", connection: str = "c-1", state: st
     return {"n": names[user], "u": user_json(user), "g": gateway, "c": connection, "s": state}
 
 
-async def test_unknown(session: SessionState) -> None:
+async def test_joining_an_unknown_session_is_refused(session: SessionState) -> None:
     """Without hot state nobody gets in, and nothing is left behind."""
     assert await session.join(ANA) == [b"unknown"]
     assert await session.keys() == set()
 
 
-async def test_closed(session: SessionState) -> None:
+async def test_joining_a_closed_session_is_refused(session: SessionState) -> None:
     """A closed session takes nobody."""
     await session.open(is_active=0)
     assert await session.join(ANA) == [b"closed"]
     assert await session.keys() == {""}
 
 
-async def test_removed(session: SessionState) -> None:
+async def test_a_removed_user_may_not_join(session: SessionState) -> None:
     """Whom the host removed does not get in again, not even as the same user."""
     await session.open(ANA)
     assert await session.join(ANA) == [b"removed"]
     assert (await session.seats(), await session.held_by("gw-1"), await session.heard()) == ({}, set(), [])
 
 
-async def test_joined(session: SessionState) -> None:
+async def test_joining_takes_seat_and_name_and_is_announced(session: SessionState) -> None:
     """The seat, the name and the gateway's hold are kept; the event is in the log, the stream and the channel."""
     await session.open()
     reply = await session.join(ANA)
@@ -64,7 +64,7 @@ async def test_joined(session: SessionState) -> None:
     assert await session.keys() == {"", ":log", ":users", ":names", "gateway:gw-1", "events"}
 
 
-async def test_everyone_is_told_under_full_presence(session: SessionState) -> None:
+async def test_joining_under_full_presence_tells_every_seat(session: SessionState) -> None:
     """The reply holds every seat, one's own too."""
     await session.open()
     await session.join(ANA)
@@ -74,7 +74,7 @@ async def test_everyone_is_told_under_full_presence(session: SessionState) -> No
     assert len(reply[4:]) == 2
 
 
-async def test_summary_presence_counts(session: SessionState) -> None:
+async def test_joining_under_summary_presence_tells_the_number(session: SessionState) -> None:
     """In a big session a join costs no seq: the channel gets the number, the worker the event without a seq."""
     await session.open(presence="summary")
     await session.publish()
@@ -86,7 +86,7 @@ async def test_summary_presence_counts(session: SessionState) -> None:
     assert len(await session.log()) == 1
 
 
-async def test_keeps_the_hot_state_while_somebody_is_there(session: SessionState) -> None:
+async def test_the_first_join_takes_the_time_limit_off(session: SessionState) -> None:
     """The first join takes the time limit off everything that the session has."""
     await session.open(BEN)
     await session.publish(kind="e", user="-")
@@ -95,7 +95,7 @@ async def test_keeps_the_hot_state_while_somebody_is_there(session: SessionState
     assert await session.expiring() == set()
 
 
-async def test_name_taken(session: SessionState) -> None:
+async def test_a_taken_name_is_refused(session: SessionState) -> None:
     """Another user's folded name is refused, and nothing changes."""
     await session.open()
     await session.join(ANA)
@@ -106,7 +106,7 @@ async def test_name_taken(session: SessionState) -> None:
     assert (await session.held_by("gw-1"), await session.heard()) == ({session.member(ANA)}, [])
 
 
-async def test_full(session: SessionState) -> None:
+async def test_a_full_session_is_refused(session: SessionState) -> None:
     """Beyond `max_users` nobody gets in; the name stays free."""
     await session.open(max_users=2)
     await session.join(ANA)
@@ -139,7 +139,7 @@ async def test_coming_back_keeps_the_first_name(session: SessionState) -> None:
     assert (await session.names(), await session.seats()) == ({"ana": ANA}, {ANA: seat(ANA, connection="c-2")})
 
 
-async def test_a_second_connection_replaces_the_first(session: SessionState) -> None:
+async def test_a_second_connection_of_a_user_replaces_the_first(session: SessionState) -> None:
     """While the first connection holds the seat, whoever holds that connection is told that it goes."""
     await session.open()
     await session.join(ANA)
@@ -152,7 +152,7 @@ async def test_a_second_connection_replaces_the_first(session: SessionState) -> 
 
 
 @pytest.mark.parametrize("newcomer", ["Ana", "Ben"])
-async def test_frees_seats_whose_grace_has_passed(session: SessionState, newcomer: str) -> None:
+async def test_joining_frees_overdue_seats_first(session: SessionState, newcomer: str) -> None:
     """An overdue seat makes way first: its end is announced, then its name and place can be had."""
     await session.open(max_users=1)
     await session.join(ANA)
@@ -168,7 +168,7 @@ async def test_frees_seats_whose_grace_has_passed(session: SessionState, newcome
     assert await session.expiring() == set()
 
 
-async def test_comes_too_late_for_the_own_seat(session: SessionState) -> None:
+async def test_coming_back_after_the_grace_takes_a_new_seat(session: SessionState) -> None:
     """After the grace the same user takes a new seat; everyone sees them leave and come."""
     await session.open()
     await session.join(ANA)
@@ -179,7 +179,7 @@ async def test_comes_too_late_for_the_own_seat(session: SessionState) -> None:
     assert await session.heard() == [left(2, ANA, 0, "lost"), joined(3, ANA, 1)]
 
 
-async def test_is_in_time_for_the_own_seat(session: SessionState) -> None:
+async def test_coming_back_within_the_grace_finds_the_seat(session: SessionState) -> None:
     """While the grace has not passed the seat is still there."""
     await session.open()
     await session.join(ANA)
@@ -188,7 +188,7 @@ async def test_is_in_time_for_the_own_seat(session: SessionState) -> None:
     assert (await session.join(ANA))[:2] == [b"again", 1]
 
 
-async def test_frees_seats_of_other_sessions_too(
+async def test_joining_frees_overdue_seats_of_other_sessions(
     session: SessionState, link: Link, scripts: Scripts, channel: ChannelRecorder
 ) -> None:
     """Every overdue seat of the partition is freed, in its own session."""
@@ -205,7 +205,7 @@ async def test_frees_seats_of_other_sessions_too(
     assert await other.expiring() == {"", ":log"}
 
 
-async def test_forgets_overdue_entries_that_hold_no_seat(session: SessionState) -> None:
+async def test_joining_forgets_overdue_entries_without_a_seat(session: SessionState) -> None:
     """An entry whose seat is gone, or is held again, is dropped without an event."""
     await session.open()
     await session.join(ANA)
@@ -217,7 +217,7 @@ async def test_forgets_overdue_entries_that_hold_no_seat(session: SessionState) 
     assert await session.heard() == [joined(2, BEN, 2)]
 
 
-async def test_frees_a_bounded_number_of_overdue_seats(session: SessionState) -> None:
+async def test_joining_frees_at_most_100_overdue_seats(session: SessionState) -> None:
     """One join frees at most 100 seats, those that are due first."""
     await session.open(max_users=200)
     for number in range(101):

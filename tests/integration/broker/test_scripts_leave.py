@@ -5,7 +5,7 @@ import pytest
 from tests.session_state import ANA, BEN, GRACE, KEPT, SessionState, bodies, left, user_json
 
 
-async def test_left(session: SessionState) -> None:
+async def test_leaving_frees_seat_and_name_at_once(session: SessionState) -> None:
     """The seat and the name are free at once; log, stream and channel tell why."""
     await session.open()
     await session.join(ANA)
@@ -21,7 +21,7 @@ async def test_left(session: SessionState) -> None:
     assert await session.expiring() == set()
 
 
-async def test_the_last_one_leaves(session: SessionState) -> None:
+async def test_an_empty_session_expires_after_the_idle_time(session: SessionState) -> None:
     """An empty session's hot state goes away by itself after the idle time, all of it together."""
     await session.open(BEN)
     await session.join(ANA)
@@ -30,7 +30,7 @@ async def test_the_last_one_leaves(session: SessionState) -> None:
     assert await session.expiring() == {"", ":log", ":removed"}
 
 
-async def test_lost(session: SessionState) -> None:
+async def test_a_lost_connection_keeps_the_seat_for_the_grace_time(session: SessionState) -> None:
     """A seat whose connection broke is kept for the grace time: nobody is told, the gateway holds it no more."""
     await session.open()
     await session.join(ANA)
@@ -44,7 +44,7 @@ async def test_lost(session: SessionState) -> None:
     assert await session.expiring() == set()
 
 
-async def test_lost_without_grace(session: SessionState) -> None:
+async def test_a_lost_connection_without_grace_frees_the_seat(session: SessionState) -> None:
     """With a grace time of 0 the seat is free at once, and the reason says that the connection was lost."""
     await session.open()
     await session.join(ANA)
@@ -54,7 +54,7 @@ async def test_lost_without_grace(session: SessionState) -> None:
     assert await session.heard() == [left(2, ANA, 0, "lost")]
 
 
-async def test_left_while_away(session: SessionState) -> None:
+async def test_a_user_who_is_away_may_leave(session: SessionState) -> None:
     """A user may still give up the seat that was kept for them; its deadline is forgotten."""
     await session.open()
     await session.join(ANA)
@@ -63,7 +63,7 @@ async def test_left_while_away(session: SessionState) -> None:
     assert (await session.seats(), await session.away()) == ({}, {})
 
 
-async def test_lost_told_twice(session: SessionState) -> None:
+async def test_a_loss_told_twice_keeps_the_later_deadline(session: SessionState) -> None:
     """Telling again, since the first answer was lost, leaves one seat away with the later deadline."""
     await session.open()
     await session.join(ANA)
@@ -87,7 +87,7 @@ async def test_a_connection_that_was_replaced_changes_nothing(session: SessionSt
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-async def test_no_seat(session: SessionState, is_open: bool) -> None:
+async def test_leaving_without_a_seat_changes_nothing(session: SessionState, is_open: bool) -> None:
     """Who has no seat can't give one up, whether the session is hot or not."""
     if is_open:
         await session.open()
@@ -95,7 +95,7 @@ async def test_no_seat(session: SessionState, is_open: bool) -> None:
     assert await session.keys() == ({""} if is_open else set())
 
 
-async def test_left_under_summary_presence(session: SessionState) -> None:
+async def test_leaving_under_summary_presence_tells_the_number(session: SessionState) -> None:
     """The channel gets the number that remains, the worker the whole event; no seq is spent."""
     await session.open(presence="summary")
     await session.join(ANA)
@@ -107,13 +107,13 @@ async def test_left_under_summary_presence(session: SessionState) -> None:
     assert ((await session.hash())["seq"], await session.log()) == ("0", {})
 
 
-async def test_remove_unknown(session: SessionState) -> None:
+async def test_removing_from_an_unknown_session_is_refused(session: SessionState) -> None:
     """Without hot state nobody can be removed."""
     assert await session.remove(ANA) == [b"unknown"]
     assert await session.keys() == set()
 
 
-async def test_remove_closed(session: SessionState) -> None:
+async def test_removing_from_a_closed_session_is_refused(session: SessionState) -> None:
     """From a closed session nobody can be removed."""
     await session.open()
     await session.join(ANA)
@@ -122,7 +122,7 @@ async def test_remove_closed(session: SessionState) -> None:
     assert await session.removed() == set()
 
 
-async def test_remove_absent(session: SessionState) -> None:
+async def test_removing_a_user_without_a_seat_changes_nothing(session: SessionState) -> None:
     """Who has no seat is not removed, and may come."""
     await session.open()
     assert await session.remove(ANA) == [b"absent"]
@@ -130,7 +130,7 @@ async def test_remove_absent(session: SessionState) -> None:
     assert (await session.join(ANA))[0] == b"joined"
 
 
-async def test_remove(session: SessionState) -> None:
+async def test_removing_a_user_frees_the_seat_and_keeps_them_out(session: SessionState) -> None:
     """The seat is free, everyone is told by an event that names the user as removed, and they stay out."""
     await session.open()
     await session.join(ANA)
@@ -145,7 +145,7 @@ async def test_remove(session: SessionState) -> None:
     assert await session.expiring() == set()
 
 
-async def test_remove_the_last_one(session: SessionState) -> None:
+async def test_removing_the_last_user_starts_the_idle_time(session: SessionState) -> None:
     """A session that is empty now goes away after the idle time, the list of the removed with it."""
     await session.open()
     await session.join(ANA)
@@ -153,7 +153,7 @@ async def test_remove_the_last_one(session: SessionState) -> None:
     assert await session.expiring() == {"", ":log", ":removed"}
 
 
-async def test_remove_somebody_who_is_away(session: SessionState) -> None:
+async def test_removing_a_user_who_is_away_frees_the_kept_seat(session: SessionState) -> None:
     """A seat that is only kept goes too, its deadline with it."""
     await session.open()
     await session.join(ANA)
@@ -162,7 +162,7 @@ async def test_remove_somebody_who_is_away(session: SessionState) -> None:
     assert (await session.seats(), await session.away()) == ({}, {})
 
 
-async def test_remove_under_summary_presence(session: SessionState) -> None:
+async def test_removing_under_summary_presence_names_the_user(session: SessionState) -> None:
     """No event tells of it, so a line of its own names the user, before the number that remains."""
     await session.open(presence="summary")
     await session.join(ANA)

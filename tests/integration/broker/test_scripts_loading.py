@@ -16,14 +16,14 @@ async def loaded(link: Link, names: tuple[str, ...] = GATEWAY_SCRIPTS) -> list[i
 
 
 @pytest.mark.parametrize("name", GATEWAY_SCRIPTS + WORKER_SCRIPTS + OPERATOR_SCRIPTS)
-def test_a_script_says_what_it_is_for(name: str) -> None:
+def test_a_script_tells_keys_arguments_and_returns(name: str) -> None:
     """Every script, with what it has in front, tells its keys, its arguments and what it returns."""
     source = Script(name).source
     assert source.startswith("-- Shared by every script") != ("Stands alone" in source)
     assert source.count("\n-- KEYS  1") == source.count("\n-- ARGV  ") == source.count("\n-- Returns ") == 1
 
 
-async def test_loaded_on_every_connection(link: Link, redis_url: str) -> None:
+async def test_a_new_connection_loads_every_script(link: Link, redis_url: str) -> None:
     """A new connection loads every script, since the server behind it may be another one."""
     Scripts(link)
     assert await loaded(link) == [0] * len(GATEWAY_SCRIPTS)
@@ -41,7 +41,7 @@ async def test_forgotten_scripts_are_sent_whole(session: SessionState) -> None:
     assert [event["data"]["text"] for event in await session.recorded()] == ["one", "two", "three"]
 
 
-async def test_many_calls_of_a_forgotten_script(session: SessionState, scripts: Scripts) -> None:
+async def test_calls_of_a_forgotten_script_keep_their_order(session: SessionState, scripts: Scripts) -> None:
     """Calls that were under way together are all carried out, in the order made."""
     await session.open()
     await session.redis("SCRIPT", "FLUSH")
@@ -50,7 +50,7 @@ async def test_many_calls_of_a_forgotten_script(session: SessionState, scripts: 
     assert (await session.recorded())[0]["ts"] == "now"
 
 
-async def test_a_script_that_fails(link: Link, scripts: Scripts) -> None:
+async def test_an_error_inside_a_script_raises(link: Link, scripts: Scripts) -> None:
     """What goes wrong inside a script raises, whether it was called by its digest or had to be sent."""
     await link.call("SCRIPT", "FLUSH")
     await link.call("SET", f"{PART}gateways", "no zset")
@@ -59,7 +59,7 @@ async def test_a_script_that_fails(link: Link, scripts: Scripts) -> None:
             await scripts.call("reap", (PART,), 1, "now", 1)
 
 
-async def test_without_a_connection(redis_url: str) -> None:
+async def test_a_script_without_a_connection_fails_at_once(redis_url: str) -> None:
     """A call fails at once when Redis can't be reached."""
     answer = Scripts(Link(redis_url)).call("reap", (PART,), 1, "now", 1)
     assert answer.done()
@@ -68,7 +68,7 @@ async def test_without_a_connection(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_whoever_goes_away_is_not_answered(
+async def test_a_cancelled_script_call_disturbs_no_other(
     link: Link, session: SessionState, scripts: Scripts, is_known: bool
 ) -> None:
     """A cancelled call disturbs no other; a script that Redis knows was carried out by then."""
@@ -80,7 +80,9 @@ async def test_whoever_goes_away_is_not_answered(
     assert await session.close() == 1
 
 
-async def test_going_away_while_the_script_is_sent(link: Link, session: SessionState, scripts: Scripts) -> None:
+async def test_a_call_cancelled_while_its_source_is_sent_disturbs_no_other(
+    link: Link, session: SessionState, scripts: Scripts
+) -> None:
     """The same while the source is on its way."""
     await session.open()
     await link.call("SCRIPT", "FLUSH")

@@ -3,7 +3,7 @@
 from tests.session_state import ANA, BEN, EPOCH, IDLE_SECONDS, SessionState
 
 
-async def test_opens_what_was_not_hot(session: SessionState) -> None:
+async def test_opening_stores_fields_epoch_and_first_seq(session: SessionState) -> None:
     """The session's fields, its epoch and where its seq starts are kept, until it was idle for long."""
     assert await session.open(max_users=9, seq=41) == 1
     assert await session.hash() == {
@@ -21,7 +21,7 @@ async def test_opens_what_was_not_hot(session: SessionState) -> None:
     assert await session.heard() == []
 
 
-async def test_knows_whom_the_host_removed(session: SessionState) -> None:
+async def test_opening_keeps_removed_users_out(session: SessionState) -> None:
     """Users that were removed before the session was loaded stay out, as long as it is session."""
     assert await session.open(ANA, BEN) == 1
     assert await session.removed() == {ANA, BEN}
@@ -29,7 +29,7 @@ async def test_knows_whom_the_host_removed(session: SessionState) -> None:
     assert await session.expiring() == {"", ":removed"}
 
 
-async def test_leaves_a_hot_session_alone(session: SessionState) -> None:
+async def test_opening_a_hot_session_changes_nothing(session: SessionState) -> None:
     """Opening a second time changes nothing."""
     await session.open()
     await session.join(ANA)
@@ -40,7 +40,7 @@ async def test_leaves_a_hot_session_alone(session: SessionState) -> None:
     assert await session.expiring() == set()
 
 
-async def test_clears_what_an_earlier_state_left_behind(session: SessionState) -> None:
+async def test_opening_clears_an_earlier_state(session: SessionState) -> None:
     """When Redis lost the session's hash alone, its log, seats, names and removed users go as well."""
     await session.open(BEN)
     await session.join(ANA)

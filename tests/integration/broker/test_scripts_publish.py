@@ -8,13 +8,13 @@ from tests.session_state import ANA, BEN, EPOCH, PARTITION, SessionState, bodies
 BLOCK = 100  # the most entries that Redis keeps in one block of a stream, `stream-node-max-entries`
 
 
-async def test_unknown(session: SessionState) -> None:
+async def test_publishing_to_an_unknown_session_stores_nothing(session: SessionState) -> None:
     """Without hot state nothing is published or kept."""
     assert await session.publish(key="k") == b"unknown"
     assert await session.keys() == set()
 
 
-async def test_closed(session: SessionState) -> None:
+async def test_publishing_to_a_closed_session_is_refused(session: SessionState) -> None:
     """A closed session takes no message."""
     await session.open(is_active=0)
     assert await session.publish(key="k") == b"closed"
@@ -22,7 +22,7 @@ async def test_closed(session: SessionState) -> None:
 
 
 @pytest.mark.parametrize("kind", ["m", "e"])
-async def test_published(session: SessionState, kind: str) -> None:
+async def test_a_message_goes_to_the_log_the_stream_and_the_channel(session: SessionState, kind: str) -> None:
     """A message gets the next seq, and the same payload goes to the log, the stream and the channel."""
     await session.open(seq=41)
     assert await session.publish("one", kind=kind) == 42
@@ -34,14 +34,14 @@ async def test_published(session: SessionState, kind: str) -> None:
     assert (await session.hash())["seq"] == "43"
 
 
-async def test_the_worker_learns_the_epoch(session: SessionState) -> None:
+async def test_an_entry_for_the_worker_names_the_epoch(session: SessionState) -> None:
     """An entry for the worker names the session and the epoch that its seq belongs to."""
     await session.open(epoch="another")
     await session.publish()
     assert [(entry["s"], entry["e"]) for entry in await session.stream()] == [(session.id, "another")]
 
 
-async def test_a_key_is_good_for_one_message(session: SessionState) -> None:
+async def test_a_repeated_key_publishes_nothing(session: SessionState) -> None:
     """The key's first message is told again, by seq and id; nothing is published a second time."""
     await session.open()
     assert await session.publish("one", key=f"{ANA} k", message_id="m-1") == 1
@@ -51,7 +51,7 @@ async def test_a_key_is_good_for_one_message(session: SessionState) -> None:
     assert (await session.hash())["seq"] == "1"
 
 
-async def test_a_key_is_its_users_own(session: SessionState) -> None:
+async def test_users_with_the_same_key_do_not_meet(session: SessionState) -> None:
     """Another user's key of the same letters is another key."""
     await session.open()
     assert await session.publish(key=f"{ANA} k") == 1
@@ -59,7 +59,7 @@ async def test_a_key_is_its_users_own(session: SessionState) -> None:
     assert await session.publish(user=BEN) == 3
 
 
-async def test_a_key_is_remembered_for_a_while(session: SessionState) -> None:
+async def test_a_key_expires(session: SessionState) -> None:
     """A key is forgotten after the given seconds, no matter how often it is repeated."""
     await session.open()
     await session.publish(key=f"{ANA} k", key_seconds=300)
@@ -67,7 +67,7 @@ async def test_a_key_is_remembered_for_a_while(session: SessionState) -> None:
     assert 290 < await session.redis("TTL", f"{session.key}:key:{ANA} k") <= 300
 
 
-async def test_a_repeated_key_after_the_end(session: SessionState) -> None:
+async def test_a_repeated_key_is_answered_after_the_session_closed(session: SessionState) -> None:
     """What was published once is told again when the session has been closed; a new key is refused then."""
     await session.open()
     await session.publish(key=f"{ANA} k")
@@ -76,7 +76,7 @@ async def test_a_repeated_key_after_the_end(session: SessionState) -> None:
     assert await session.publish(key=f"{ANA} other") == b"closed"
 
 
-async def test_a_repeated_key_of_a_refused_message(session: SessionState) -> None:
+async def test_a_repeated_key_of_a_refused_message_is_not_committed(session: SessionState) -> None:
     """A message that Postgres refused does not pass for committed, whatever watermark has gone by."""
     await session.open()
     await session.publish(key=f"{ANA} k")
@@ -87,7 +87,7 @@ async def test_a_repeated_key_of_a_refused_message(session: SessionState) -> Non
     assert await session.publish(key=f"{ANA} next") == b"2 m-2 2"
 
 
-async def test_backlog(session: SessionState) -> None:
+async def test_a_full_backlog_refuses_a_message(session: SessionState) -> None:
     """While too many entries wait for Postgres nothing is published, and no key is spent."""
     await session.open()
     assert await session.publish(max_backlog=1) == 1
@@ -112,7 +112,7 @@ async def test_a_message_to_an_empty_session_starts_its_idle_time_anew(session: 
     assert await session.expiring() == {"", ":log"}
 
 
-async def test_a_message_to_users_sets_no_limit(session: SessionState) -> None:
+async def test_a_message_to_seated_users_sets_no_time_limit(session: SessionState) -> None:
     """While somebody is there the hot state stays."""
     await session.open()
     await session.join(ANA)
@@ -151,7 +151,7 @@ async def test_a_short_log_is_not_trimmed(session: SessionState, persisted: int)
     assert len(await session.log()) == 256
 
 
-async def test_the_log_is_trimmed_now_and_then(session: SessionState) -> None:
+async def test_the_log_is_trimmed_at_every_64th_event(session: SessionState) -> None:
     """Trimming is done at every 64th event, not at each."""
     await session.open(log_events=16)
     await _publish(session, 192)

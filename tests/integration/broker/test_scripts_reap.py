@@ -31,13 +31,13 @@ async def leases(session: SessionState) -> set[bytes]:
     return set(await session.redis("ZRANGE", GATEWAYS, 0, -1))
 
 
-async def test_nothing_to_do(session: SessionState) -> None:
+async def test_reaping_without_seats_makes_nothing(session: SessionState) -> None:
     """Nothing is seen and nothing made where nobody is."""
     assert await session.reap() == 0
     assert await session.keys() == set()
 
 
-async def test_the_living_keep_their_seats(session: SessionState) -> None:
+async def test_seats_of_living_gateways_are_kept(session: SessionState) -> None:
     """A seat is kept while its gateway's lease runs, or while its grace does."""
     await session.open()
     await session.join(ANA)
@@ -50,7 +50,7 @@ async def test_the_living_keep_their_seats(session: SessionState) -> None:
     assert (await session.heard(), await leases(session)) == ([], {b"gw-1"})
 
 
-async def test_grace_passed(session: SessionState) -> None:
+async def test_a_seat_whose_grace_has_passed_is_freed(session: SessionState) -> None:
     """A seat whose grace has passed is freed, and everyone is told that its user was lost."""
     await session.open()
     await session.join(ANA)
@@ -65,7 +65,9 @@ async def test_grace_passed(session: SessionState) -> None:
     assert await session.reap() == 0
 
 
-async def test_lease_expired(session: SessionState, link: Link, scripts: Scripts, channel: ChannelRecorder) -> None:
+async def test_seats_of_a_dead_gateway_are_freed(
+    session: SessionState, link: Link, scripts: Scripts, channel: ChannelRecorder
+) -> None:
     """A dead gateway's seats are freed in every session of the partition, exactly one event each; others stay."""
     other = SessionState(link, scripts, channel, OTHER_SESSION)
     await session.open()
@@ -86,14 +88,14 @@ async def test_lease_expired(session: SessionState, link: Link, scripts: Scripts
     assert await session.reap() == 0
 
 
-async def test_a_dead_gateway_without_seats(session: SessionState) -> None:
+async def test_an_expired_lease_without_seats_is_forgotten(session: SessionState) -> None:
     """A lease that held nothing is forgotten."""
     await lease(session, "dead", 1)
     assert await session.reap() == 0
     assert await leases(session) == set()
 
 
-async def test_limit(session: SessionState) -> None:
+async def test_one_call_frees_a_limited_number_of_seats(session: SessionState) -> None:
     """At most `limit` seats of dead gateways are freed in one call; the next calls go on, over several gateways."""
     await session.open(max_users=10)
     for number in range(5):
@@ -108,7 +110,7 @@ async def test_limit(session: SessionState) -> None:
     assert len([event for event in await session.recorded() if event["type"] == "user_left"]) == 5
 
 
-async def test_a_seat_that_is_held_elsewhere(session: SessionState) -> None:
+async def test_a_stale_entry_of_a_moved_user_frees_nothing(session: SessionState) -> None:
     """An entry left over from before a user moved to another gateway frees nothing."""
     await session.open()
     await session.join(ANA, gateway="alive")
@@ -119,7 +121,7 @@ async def test_a_seat_that_is_held_elsewhere(session: SessionState) -> None:
     assert (set(await session.seats()), await session.heard()) == ({ANA}, [])
 
 
-async def test_a_seat_that_is_away(session: SessionState) -> None:
+async def test_an_entry_of_a_kept_seat_frees_nothing_within_the_grace(session: SessionState) -> None:
     """An entry of a seat that is kept for its user frees nothing before the grace has passed."""
     await session.open()
     await session.join(ANA, gateway="dead")
@@ -130,7 +132,7 @@ async def test_a_seat_that_is_away(session: SessionState) -> None:
     assert (set(await session.seats()), await session.away()) == ({ANA}, {session.member(ANA): KEPT})
 
 
-async def test_a_seat_that_is_gone(session: SessionState) -> None:
+async def test_an_entry_without_a_seat_frees_nothing(session: SessionState) -> None:
     """An entry of a seat that nobody has any more frees nothing."""
     await session.open()
     await session.redis("SADD", "seance:{3}:gateway:dead", session.member(ANA))
@@ -139,7 +141,7 @@ async def test_a_seat_that_is_gone(session: SessionState) -> None:
     assert (await session.heard(), await leases(session)) == ([], set())
 
 
-async def test_an_overdue_entry_whose_seat_is_held_again(session: SessionState) -> None:
+async def test_an_overdue_entry_of_a_returned_user_frees_nothing(session: SessionState) -> None:
     """An away entry left over from before its user came back frees nothing, and is forgotten."""
     await session.open()
     await session.join(ANA)
@@ -149,7 +151,7 @@ async def test_an_overdue_entry_whose_seat_is_held_again(session: SessionState) 
     assert (set(await session.seats()), await session.away(), await session.heard()) == ({ANA}, {}, [])
 
 
-async def test_overdue_seats_in_one_call(session: SessionState) -> None:
+async def test_one_call_frees_at_most_100_overdue_seats(session: SessionState) -> None:
     """At most 100 overdue seats are freed in one call, and told, so that the caller comes again."""
     await session.open(max_users=200)
     for number in range(101):
@@ -160,7 +162,7 @@ async def test_overdue_seats_in_one_call(session: SessionState) -> None:
     assert [await session.reap() for _ in range(3)] == [100, 1, 0]
 
 
-async def test_summary_presence(session: SessionState) -> None:
+async def test_reaping_under_summary_presence_tells_numbers(session: SessionState) -> None:
     """Under summary presence the channel gets numbers only."""
     await session.open(presence="summary")
     await session.join(ANA, gateway="dead")

@@ -50,7 +50,7 @@ async def end_lease(session: SessionState, gateway: str, expiry: int = 1) -> Non
     await session.redis("ZADD", keys.gateways(PARTITION), expiry, gateway)
 
 
-async def test_beside_each_other(several: SessionState) -> None:
+async def test_two_connections_of_a_user_share_one_seat(several: SessionState) -> None:
     """The second connection stands beside the first: one seat, one `user_joined`, nobody is replaced."""
     assert (await several.join(ANA, connection="1"))[:4] == [b"joined", 2, EPOCH.encode(), 2]
     assert (await several.join(ANA, connection="2", gateway="gw-2"))[:4] == [b"again", 2, EPOCH.encode(), 2]
@@ -60,7 +60,7 @@ async def test_beside_each_other(several: SessionState) -> None:
 
 
 @pytest.mark.parametrize("option", [None, 0])
-async def test_not_allowed(session: SessionState, option: int | None) -> None:
+async def test_without_the_option_the_newest_connection_replaces(session: SessionState, option: int | None) -> None:
     """Without the option, as in a session that an older version opened, the newest connection replaces."""
     await session.open(multiple_connections=option)
     await connect(session, "1@gw-1", "2@gw-2")
@@ -93,7 +93,9 @@ async def test_beyond_the_bound_the_oldest_is_replaced(several: SessionState) ->
 @pytest.mark.parametrize(
     ("gone", "staying"), [("1", ["2@gw-2", "3@gw-2"]), ("2", ["1@gw-1", "3@gw-2"]), ("3", ["1@gw-1", "2@gw-2"])]
 )
-async def test_one_of_several_ends(several: SessionState, reason: str, gone: str, staying: list[str]) -> None:
+async def test_other_connections_keep_the_seat_when_one_ends(
+    several: SessionState, reason: str, gone: str, staying: list[str]
+) -> None:
     """Whichever ends, and however, the others keep the seat; nobody is told; its gateway holds what it still has."""
     await connect(several, "1@gw-1", "2@gw-2", "3@gw-2")
     assert await several.leave(ANA, reason, connection=gone) == 3
@@ -105,7 +107,7 @@ async def test_one_of_several_ends(several: SessionState, reason: str, gone: str
     assert await several.leave(ANA, reason, connection=gone) == 0
 
 
-async def test_the_last_of_several_leaves(several: SessionState) -> None:
+async def test_the_user_leaves_with_the_last_connection(several: SessionState) -> None:
     """When the last connection leaves, so does the user, once; a seat with one connection is kept as any other."""
     await connect(several, "1@gw-1", "2@gw-2")
     await several.leave(ANA, connection="1")
@@ -116,7 +118,7 @@ async def test_the_last_of_several_leaves(several: SessionState) -> None:
     assert await several.held_by("gw-1") == await several.held_by("gw-2") == set()
 
 
-async def test_the_last_of_several_is_lost(several: SessionState) -> None:
+async def test_the_seat_has_grace_when_the_last_connection_breaks(several: SessionState) -> None:
     """When the last connection breaks, the seat has its grace; coming back then is not seen by others."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.leave(ANA, "lost", connection="1") == 3
@@ -127,7 +129,7 @@ async def test_the_last_of_several_is_lost(several: SessionState) -> None:
     assert (await several.heard(), await several.away(), await held(several)) == ([], {}, ["3@gw-1"])
 
 
-async def test_a_dead_gateway_takes_only_its_own(several: SessionState) -> None:
+async def test_reaping_a_gateway_ends_only_its_own_connections(several: SessionState) -> None:
     """Reaping a gateway ends what it held; the user stays for what is connected elsewhere, and then leaves once."""
     await connect(several, "1@gw-1", "2@gw-2", "3@gw-1", "4@gw-3")
     await end_lease(several, "gw-1")
@@ -142,7 +144,7 @@ async def test_a_dead_gateway_takes_only_its_own(several: SessionState) -> None:
     assert await several.reap() == 0
 
 
-async def test_a_seat_that_a_dead_gateway_does_not_hold(several: SessionState) -> None:
+async def test_a_stale_entry_of_a_dead_gateway_ends_no_connection(several: SessionState) -> None:
     """An entry left over from a connection that ended takes none of the others."""
     await connect(several, "1@gw-1", "2@gw-2")
     await several.redis("SADD", f"{PART}gateway:dead", several.member(ANA))
@@ -151,7 +153,7 @@ async def test_a_seat_that_a_dead_gateway_does_not_hold(several: SessionState) -
     assert await held(several) == ["1@gw-1", "2@gw-2"]
 
 
-async def test_grace_beside_a_dead_gateway(several: SessionState) -> None:
+async def test_a_dead_gateway_does_not_shorten_the_grace(several: SessionState) -> None:
     """A connection that broke has its whole grace, though the ones that remained turn out to be dead."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.leave(ANA, "lost", connection="2") == 3
@@ -164,7 +166,7 @@ async def test_grace_beside_a_dead_gateway(several: SessionState) -> None:
     assert await several.heard() == [left(3, ANA, 1, "lost")]
 
 
-async def test_grace_that_is_over_beside_a_dead_gateway(several: SessionState) -> None:
+async def test_reaping_frees_a_seat_whose_grace_is_over(several: SessionState) -> None:
     """When that grace is over, or the user came back meanwhile, the dead gateway's reaping frees the seat."""
     await connect(several, "1@gw-1", "2@gw-1")
     assert await several.leave(ANA, "lost", connection="2") == 3
@@ -174,7 +176,7 @@ async def test_grace_that_is_over_beside_a_dead_gateway(several: SessionState) -
     assert await several.heard() == [left(3, ANA, 1, "lost")]
 
 
-async def test_removed_and_closed(several: SessionState) -> None:
+async def test_removing_and_closing_release_every_gateway(several: SessionState) -> None:
     """Removing a user and closing the session let go of every connection's gateway."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.remove(ANA) == [b"removed", user_json(ANA).encode()]
@@ -186,7 +188,7 @@ async def test_removed_and_closed(several: SessionState) -> None:
     assert await several.held_by("gw-8") == await several.held_by("gw-9") == set()
 
 
-async def test_fenced(several: SessionState) -> None:
+async def test_a_new_epoch_keeps_the_seat_for_the_grace_time(several: SessionState) -> None:
     """A new epoch keeps the seat for the grace time, and no gateway holds any of its connections."""
     await connect(several, "1@gw-1", "2@gw-2")
     assert await several.fence(9) == 1
@@ -197,7 +199,7 @@ async def test_fenced(several: SessionState) -> None:
     assert await held(several) == ["3@gw-1"]
 
 
-async def test_a_seat_that_an_older_version_stored(session: SessionState) -> None:
+async def test_a_seat_of_an_older_version_is_read(session: SessionState) -> None:
     """A seat is read as older versions wrote it: with one connection, beside which others may stand."""
     await session.open(multiple_connections=1)
     await session.join(ANA, connection="old")

@@ -39,7 +39,7 @@ async def length(redis: Redis, partition: int = HOME) -> int:
 # Trimming
 
 
-async def test_only_what_is_acknowledged_is_trimmed(redis: Redis, stream: PartitionStreams) -> None:
+async def test_only_acknowledged_entries_are_trimmed(redis: Redis, stream: PartitionStreams) -> None:
     """The stream is cut below the first entry that is pending or not yet delivered."""
     await fill(redis, 10)
     assert await stream.trim(range(P)) == 0
@@ -56,7 +56,7 @@ async def test_only_what_is_acknowledged_is_trimmed(redis: Redis, stream: Partit
 
 
 @pytest.mark.parametrize("slower", [0, 3, 10])
-async def test_every_group_keeps_what_it_needs(redis: Redis, stream: PartitionStreams, slower: int) -> None:
+async def test_entries_that_another_group_needs_are_kept(redis: Redis, stream: PartitionStreams, slower: int) -> None:
     """A second group that has read less, or acknowledged less, is waited for, whichever was made first."""
     await redis.xgroup_create(keys.events(HOME), "audit", id="0")
     await redis.xgroup_create(keys.events(HOME), "a-third", id="0")
@@ -81,7 +81,7 @@ async def test_entries_of_one_millisecond_are_told_apart(redis: Redis, stream: P
     assert left[0][0] == b"1700000000000-10"
 
 
-async def test_without_a_group_or_a_stream_nothing_is_trimmed(redis: Redis, stream: PartitionStreams) -> None:
+async def test_without_a_group_or_a_stream_no_entry_is_trimmed(redis: Redis, stream: PartitionStreams) -> None:
     """What no group has asked for yet is kept for the one that will."""
     await redis.delete(keys.events(0), keys.events(1))
     await redis.xadd(keys.events(1), {"d": "x"})
@@ -92,7 +92,7 @@ async def test_without_a_group_or_a_stream_nothing_is_trimmed(redis: Redis, stre
 # Lag
 
 
-async def test_the_lag_is_what_is_not_acknowledged(redis: Redis, stream_link: Link, stream: PartitionStreams) -> None:
+async def test_the_lag_counts_unacknowledged_entries(redis: Redis, stream_link: Link, stream: PartitionStreams) -> None:
     """Waiting and pending entries count, whatever is trimmed; other partitions have their own."""
     assert await lag(stream_link, P) == dict.fromkeys(range(P), 0)
     await fill(redis, 10)
@@ -104,7 +104,7 @@ async def test_the_lag_is_what_is_not_acknowledged(redis: Redis, stream_link: Li
     assert await lag(stream_link, P) == {**dict.fromkeys(range(P), 0), HOME: 7}
 
 
-async def test_before_the_first_worker_everything_is_lag(redis: Redis, stream_link: Link) -> None:
+async def test_before_the_first_worker_every_entry_is_lag(redis: Redis, stream_link: Link) -> None:
     """Without a group all entries wait; without a stream there are none; other groups do not count."""
     await fill(redis, 3)
     assert await lag(stream_link, P) == {**dict.fromkeys(range(P), 0), HOME: 3}
@@ -112,7 +112,7 @@ async def test_before_the_first_worker_everything_is_lag(redis: Redis, stream_li
     assert (await lag(stream_link, P))[HOME] == 3
 
 
-async def test_when_redis_can_not_tell_the_lag_everything_counts(
+async def test_when_redis_can_not_tell_the_lag_every_entry_counts(
     redis: Redis, stream_link: Link, stream: PartitionStreams
 ) -> None:
     """After a deletion in the middle the lag is what is there, at most too much."""
@@ -123,7 +123,7 @@ async def test_when_redis_can_not_tell_the_lag_everything_counts(
     assert (await lag(stream_link, P))[HOME] == 9
 
 
-async def test_a_lag_of_what_is_no_stream_is_an_error(redis: Redis, stream_link: Link) -> None:
+async def test_the_lag_of_a_key_that_is_no_stream_is_an_error(redis: Redis, stream_link: Link) -> None:
     """A key of the wrong kind is said as it is."""
     await redis.set(keys.events(1), "mine")
     with pytest.raises(BrokerError, match="WRONGTYPE"):

@@ -21,7 +21,7 @@ async def channels(link: Link) -> set[bytes]:
     return set(await link.call("PUBSUB", "CHANNELS"))
 
 
-async def test_hears_its_channels_in_order(link: Link, channel: ChannelRecorder) -> None:
+async def test_messages_of_subscribed_channels_are_heard_in_order(link: Link, channel: ChannelRecorder) -> None:
     """Every message of a subscribed channel is heard as it is, in order; others are not."""
     await channel.listen("one")
     await channel.listen("two")
@@ -31,7 +31,7 @@ async def test_hears_its_channels_in_order(link: Link, channel: ChannelRecorder)
     assert await channel.latest("one") == [str(number).encode() for number in range(0, 1000, 3)]
 
 
-async def test_any_bytes(link: Link, channel: ChannelRecorder) -> None:
+async def test_a_payload_may_be_any_bytes(link: Link, channel: ChannelRecorder) -> None:
     """A payload is not looked into."""
     await channel.listen("one")
     await link.call("PUBLISH", "one", bytes(range(256)))
@@ -39,7 +39,7 @@ async def test_any_bytes(link: Link, channel: ChannelRecorder) -> None:
     assert await channel.latest("one") == [bytes(range(256)), b""]
 
 
-async def test_before_it_is_up(redis_url: str) -> None:
+async def test_subscribing_without_a_connection_fails(redis_url: str) -> None:
     """Without a connection nothing can be subscribed to; to unsubscribe is fine."""
     subscriber = subscriber_on(Link(redis_url))
     with pytest.raises(BrokerUnavailableError):
@@ -59,7 +59,7 @@ async def test_three_first_subscribers_at_once(link: Link, subscriber: Subscribe
     assert await link.call("PUBSUB", "NUMSUB", "one") == [b"one", 1]
 
 
-async def test_one_of_the_first_subscribers_goes_away(subscriber: Subscriber, channel: ChannelRecorder) -> None:
+async def test_a_cancelled_subscriber_harms_no_other(subscriber: Subscriber, channel: ChannelRecorder) -> None:
     """Its going harms neither the other nor the subscription."""
     first = asyncio.create_task(subscriber.subscribe(b"one"))
     second = asyncio.create_task(subscriber.subscribe(b"one"))
@@ -70,7 +70,9 @@ async def test_one_of_the_first_subscribers_goes_away(subscriber: Subscriber, ch
     assert await channel.latest("one") == []
 
 
-async def test_unsubscribed(link: Link, subscriber: Subscriber, channel: ChannelRecorder) -> None:
+async def test_an_unsubscribed_channel_is_heard_no_more(
+    link: Link, subscriber: Subscriber, channel: ChannelRecorder
+) -> None:
     """A dropped channel is heard no more, and Redis sends it no more."""
     await channel.listen("one")
     await channel.listen("two")
@@ -81,7 +83,9 @@ async def test_unsubscribed(link: Link, subscriber: Subscriber, channel: Channel
     assert await channels(link) == {b"two"}
 
 
-async def test_dropped_and_wanted_again(link: Link, subscriber: Subscriber, channel: ChannelRecorder) -> None:
+async def test_subscribing_after_unsubscribing_waits_for_a_new_confirmation(
+    link: Link, subscriber: Subscriber, channel: ChannelRecorder
+) -> None:
     """Who subscribes right after an unsubscription waits for a confirmation of its own."""
     await channel.listen("one")
     for number in range(50):
@@ -91,7 +95,7 @@ async def test_dropped_and_wanted_again(link: Link, subscriber: Subscriber, chan
     assert await channel.latest("one") == [str(number).encode() for number in range(50)]
 
 
-async def test_dropped_and_wanted_again_before_the_first_answer(
+async def test_a_dropped_confirmation_is_not_taken_for_the_next(
     link: Link, subscriber: Subscriber, channel: ChannelRecorder, redis_url: str
 ) -> None:
     """The confirmation of the subscription that was dropped is not taken for the one of the next."""
@@ -108,7 +112,9 @@ async def test_dropped_and_wanted_again_before_the_first_answer(
     assert channel.resubscriptions == [b"one"]
 
 
-async def test_dropped_before_the_first_answer(link: Link, subscriber: Subscriber, channel: ChannelRecorder) -> None:
+async def test_a_channel_dropped_before_its_confirmation_is_forgotten(
+    link: Link, subscriber: Subscriber, channel: ChannelRecorder
+) -> None:
     """Dropped before it was confirmed, a channel is forgotten altogether."""
     gone = asyncio.create_task(subscriber.subscribe(b"one"))
     await asyncio.sleep(0)  # it waits now
@@ -121,7 +127,9 @@ async def test_dropped_before_the_first_answer(link: Link, subscriber: Subscribe
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_any_order_of_wishes(link: Link, subscriber: Subscriber, channel: ChannelRecorder, seed: int) -> None:
+async def test_any_order_of_subscribing_and_unsubscribing_ends_right(
+    link: Link, subscriber: Subscriber, channel: ChannelRecorder, seed: int
+) -> None:
     """However users come and go, Redis sends exactly what is wanted in the end."""
     choose = random.Random(seed)  # noqa: S311 - the same at every run
     wanted: set[str] = set()
@@ -143,7 +151,7 @@ async def test_any_order_of_wishes(link: Link, subscriber: Subscriber, channel: 
     assert {channel.decode() for channel in subscriber._subscriptions} == wanted
 
 
-async def test_heard_again_after_the_connection_broke(
+async def test_channels_are_heard_again_after_the_connection_broke(
     link: Link, subscriber: Subscriber, channel: ChannelRecorder, redis_url: str
 ) -> None:
     """Every channel is asked for again and its listener told once, however many there are; dropped ones are not."""
@@ -158,7 +166,9 @@ async def test_heard_again_after_the_connection_broke(
     assert await channels(link) == {name.encode() for name in names[1:]}
 
 
-async def test_broken_twice(subscriber: Subscriber, channel: ChannelRecorder, redis_url: str) -> None:
+async def test_the_listener_is_told_after_each_break(
+    subscriber: Subscriber, channel: ChannelRecorder, redis_url: str
+) -> None:
     """The listener is told after each break."""
     await channel.listen("one")
     for count in (1, 2):
@@ -175,7 +185,7 @@ async def own(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         yield subscriber_on(listening)
 
 
-async def test_the_connection_breaks_before_the_confirmation(server: RedisServer, own: Subscriber) -> None:
+async def test_a_break_before_the_confirmation_is_told(server: RedisServer, own: Subscriber) -> None:
     """Whoever waits is told, and nothing is asked for again that nobody was promised."""
     async with _link(server) as link:
         channel = ChannelRecorder(link, own)
@@ -197,7 +207,7 @@ async def test_the_connection_breaks_before_the_confirmation(server: RedisServer
     assert channel.resubscriptions == [b"before"]
 
 
-async def test_dropped_while_the_connection_is_away(server: RedisServer, own: Subscriber) -> None:
+async def test_a_channel_dropped_during_an_outage_is_not_asked_for_again(server: RedisServer, own: Subscriber) -> None:
     """What nobody wants any more when the connection is back is not asked for."""
     async with _link(server) as link:
         channel = ChannelRecorder(link, own)
@@ -215,7 +225,7 @@ async def test_dropped_while_the_connection_is_away(server: RedisServer, own: Su
     assert channel.resubscriptions == [b"two"]
 
 
-async def test_dropped_while_it_is_asked_for_again(
+async def test_a_channel_dropped_during_resubscription_is_forgotten(
     subscriber: Subscriber, link: Link, channel: ChannelRecorder, redis_url: str
 ) -> None:
     """A channel that is dropped before its second confirmation is forgotten; one wanted again is heard."""
@@ -236,7 +246,7 @@ async def test_dropped_while_it_is_asked_for_again(
     assert list(subscriber._subscriptions) == [b"two"]
 
 
-async def test_not_allowed(server: RedisServer) -> None:
+async def test_a_channel_that_redis_refuses_is_told(server: RedisServer) -> None:
     """Redis may refuse a channel: whoever waits for it is told, and what was confirmed before is still heard."""
     async with _link(server) as link:
         await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "resetchannels", "&mine*")
@@ -258,7 +268,7 @@ async def test_not_allowed(server: RedisServer) -> None:
             assert list(subscriber._subscriptions) == [b"mine"]
 
 
-async def test_an_idle_subscriber_stays(own: Subscriber) -> None:
+async def test_an_idle_subscriber_keeps_its_connection(own: Subscriber) -> None:
     """A connection on which nothing is published is asked for a sign of life, and kept."""
     loop = asyncio.get_running_loop()
     until = loop.time() + 0.6  # longer than the time limit
@@ -268,7 +278,7 @@ async def test_an_idle_subscriber_stays(own: Subscriber) -> None:
     assert own._link.keeper._wire is wire
 
 
-async def test_refused_when_it_is_asked_for_again(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_resubscription_is_repeated(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel that somebody relies on is asked for until Redis allows it again, and then its listener is told."""
     monkeypatch.setattr(subscriber_module, "RETRY_SECONDS", 0.02)
     async with _link(server) as link:
@@ -291,7 +301,7 @@ async def test_refused_when_it_is_asked_for_again(server: RedisServer, monkeypat
             assert await channel.latest("one") == [b"text"]
 
 
-async def test_events_and_replies_over_one_connection(server: RedisServer) -> None:
+async def test_messages_and_replies_share_one_connection(server: RedisServer) -> None:
     """Over one link replies settle the calls that asked, and messages are heard, however they are mixed."""
     async with _link(server) as link:
         channel = ChannelRecorder(link, subscriber_on(link))

@@ -52,7 +52,7 @@ CASES: list[tuple[list[list[Event]], int, int]] = [
 
 
 @pytest.mark.parametrize(("batches", "missing", "duplicates"), CASES)
-async def test_holes_and_repetitions(
+async def test_missing_and_repeated_seqs_are_counted_apart(
     engine: AsyncEngine, session_id: str, batches: list[list[Event]], missing: int, duplicates: int
 ) -> None:
     """Only a seq that never came counts as missing, at the start of an epoch too; what came again is counted apart."""
@@ -62,7 +62,7 @@ async def test_holes_and_repetitions(
     assert (audit.missing_total, audit.duplicates_total) == (missing, duplicates)
 
 
-async def test_a_hole_is_told(engine: AsyncEngine, session_id: str) -> None:
+async def test_a_missing_seq_is_logged(engine: AsyncEngine, session_id: str) -> None:
     """The log says in which session, and which seqs."""
     audit = Audit(Marks(engine))
     with capture_logs() as lines:
@@ -72,7 +72,7 @@ async def test_a_hole_is_told(engine: AsyncEngine, session_id: str) -> None:
 
 
 @pytest.mark.parametrize(("epoch", "first", "missing"), [("a", 8, 0), ("a", 9, 1), ("b", 2_000_001, 0)])
-async def test_another_worker_went_before(
+async def test_an_unknown_session_goes_on_from_its_mark(
     engine: AsyncEngine, session_id: str, epoch: str, first: int, missing: int
 ) -> None:
     """A worker that does not know a session goes on from where the mark says."""
@@ -82,7 +82,7 @@ async def test_another_worker_went_before(
     assert audit.missing_total == missing
 
 
-async def test_a_partition_that_was_away(engine: AsyncEngine, session_id: str) -> None:
+async def test_seqs_that_another_worker_wrote_are_not_missing(engine: AsyncEngine, session_id: str) -> None:
     """What another worker wrote in between is no hole."""
     audit = Audit(Marks(engine))
     await batch(audit, session_id, *run("a", 1, 3))
@@ -92,7 +92,7 @@ async def test_a_partition_that_was_away(engine: AsyncEngine, session_id: str) -
     assert (audit.missing_total, audit.duplicates_total) == (0, 0)
 
 
-async def test_memory_is_bounded(engine: AsyncEngine) -> None:
+async def test_old_sessions_are_forgotten_and_found_by_their_marks(engine: AsyncEngine) -> None:
     """Of many sessions the last few are remembered; the others are found again by their marks."""
     audit = Audit(Marks(engine), sessions_kept=3)
     sessions = await add_sessions(engine, 10)
@@ -105,7 +105,7 @@ async def test_memory_is_bounded(engine: AsyncEngine) -> None:
     assert await rows(engine, "SELECT count(*) FROM messages") == [(20,)]
 
 
-async def test_strange_sessions(engine: AsyncEngine) -> None:
+async def test_an_entry_with_no_real_session_id_is_audited(engine: AsyncEngine) -> None:
     """An entry of what can't be a session is looked at like any other."""
     audit = Audit(Marks(engine))
     await batch(audit, "no uuid", ("a", 1))

@@ -22,7 +22,7 @@ async def write(engine: AsyncEngine, session_id: str, *events: Stored, epoch: st
     assert await Writer(engine).write([Record(session_id, event, epoch) for event in events]) == ()
 
 
-async def test_the_highest_seq_of_a_batch(engine: AsyncEngine) -> None:
+async def test_a_mark_is_the_highest_seq_of_a_batch(engine: AsyncEngine) -> None:
     """Whatever has a seq counts, in any order; what has none leaves no mark."""
     one, two, three = await add_sessions(engine, 3)
     await write(engine, one, message(one, 5), joined(ANA, "Ana", seq=7), message(one, 6), left(ANA, "Ana"))
@@ -40,7 +40,7 @@ async def test_a_mark_only_rises(engine: AsyncEngine) -> None:
     assert await Marks(engine).of([session_id]) == [Mark(session_id, "b", 2_000_001)]
 
 
-async def test_no_mark_without_its_rows(engine: AsyncEngine) -> None:
+async def test_a_refused_batch_raises_no_mark(engine: AsyncEngine) -> None:
     """A batch that is refused raises no mark."""
     (session_id,) = await add_sessions(engine, 1)
     good, bad = message(session_id, 1), message(session_id, 2, text="a\0b")
@@ -49,7 +49,7 @@ async def test_no_mark_without_its_rows(engine: AsyncEngine) -> None:
     assert await Marks(engine).of([session_id]) == []
 
 
-async def test_pages(engine: AsyncEngine) -> None:
+async def test_pages_give_every_open_session_once(engine: AsyncEngine) -> None:
     """Page by page every open session with a mark comes once; closed ones do not come."""
     sessions = sorted(await add_sessions(engine, 7))
     for seq, session_id in enumerate(sessions[1:], 1):
@@ -66,7 +66,7 @@ async def test_pages(engine: AsyncEngine) -> None:
 
 @pytest.mark.parametrize("is_marked", [True, False])
 @pytest.mark.parametrize("is_stored", [True, False])
-async def test_hot_state_goes_on_above_both(engine: AsyncEngine, is_marked: bool, is_stored: bool) -> None:
+async def test_hot_state_begins_above_mark_and_messages(engine: AsyncEngine, is_marked: bool, is_stored: bool) -> None:
     """Rebuilt hot state begins above the mark (the last seq may be a join), and above every message."""
     (session_id,) = await add_sessions(engine, 1)
     if is_stored:

@@ -68,7 +68,7 @@ async def test_a_page_holds_what_was_asked_for(
         ((-1, 10**30), 50, SEQS),
     ],
 )
-async def test_a_range_and_its_count(
+async def test_a_range_is_limited_and_its_count_is_not(
     engine: AsyncEngine, session_id: str, bounds: tuple[int, int], limit: int, seqs: list[int]
 ) -> None:
     """A range is given from its oldest message on; the count knows no limit."""
@@ -79,7 +79,7 @@ async def test_a_range_and_its_count(
     assert await messages.count(session_id, after, before) == len([seq for seq in SEQS if after < seq < before])
 
 
-async def test_following_the_bounds_visits_everything_once(engine: AsyncEngine, session_id: str) -> None:
+async def test_following_the_bounds_visits_every_message_once(engine: AsyncEngine, session_id: str) -> None:
     """Going back page by page from the newest finds every message once."""
     seen: list[int] = []
     before: int | None = None

@@ -46,7 +46,7 @@ async def _tables(url: str) -> set[str]:
     return {row["tablename"] for row in rows} - {"alembic_version"}
 
 
-def test_up_down_and_up_again(empty_url: str) -> None:
+def test_every_migration_can_be_taken_back_and_applied_again(empty_url: str) -> None:
     """Every migration can be taken back without a trace, and applied once more."""
     migrate.upgrade(empty_url)
     assert run_apart(_tables(empty_url)) == TABLES

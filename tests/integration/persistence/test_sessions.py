@@ -90,7 +90,9 @@ async def test_creating_with_a_known_id_returns_what_is_stored(sessions: StoredS
     ],
     ids=str,
 )
-async def test_wrong_values_are_refused_by_name(sessions: StoredSessions, wrong: dict[str, Any], field: str) -> None:
+async def test_a_wrong_value_is_refused_by_the_name_of_its_field(
+    sessions: StoredSessions, wrong: dict[str, Any], field: str
+) -> None:
     """A value out of range is refused before Postgres sees it, and the error names the field."""
     with pytest.raises(InvalidFieldError) as caught:
         await sessions.create(**wrong)
@@ -179,7 +181,7 @@ async def test_the_models_are_related(engine: AsyncEngine) -> None:
         "INSERT INTO messages SELECT * FROM messages",
     ],
 )
-async def test_the_tables_refuse_what_must_not_be(engine: AsyncEngine, statement: str) -> None:
+async def test_the_tables_refuse_wrong_values(engine: AsyncEngine, statement: str) -> None:
     """Lengths, ranges, keys and references hold in the database too, whoever writes."""
     (session_id,) = await add_sessions(engine, 1)
     await Writer(engine).write(

@@ -35,7 +35,7 @@ async def stored(engine: AsyncEngine) -> dict[str, list[int]]:
     return found
 
 
-async def test_what_is_published_becomes_rows(
+async def test_published_events_become_rows(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
     """Messages, joins, leaves and closing reach their tables; the watermark follows and the streams get empty."""
@@ -94,7 +94,7 @@ async def test_pending_entries_are_written_first(
     ]
 
 
-async def test_a_small_batch_size_is_kept(
+async def test_no_transaction_exceeds_the_batch_size(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
     """However many partitions have entries, no transaction holds more than a batch."""
@@ -166,7 +166,9 @@ async def test_a_lease_that_was_lost_is_taken_again(
     assert await stored(engine) == {session_id: [1]}
 
 
-async def test_more_workers_than_partitions(redis: Redis, engine: AsyncEngine, settings: WorkerConfig) -> None:
+async def test_a_worker_without_a_share_waits_and_stops(
+    redis: Redis, engine: AsyncEngine, settings: WorkerConfig
+) -> None:
     """Workers without a share wait without doing anything, and stop as cleanly."""
     (session_id,) = await add_sessions(engine, 1)
     narrow = msgspec.structs.replace(settings, partitions=1)
@@ -177,7 +179,7 @@ async def test_more_workers_than_partitions(redis: Redis, engine: AsyncEngine, s
     assert await redis.zrange(keys.WORKERS, 0, -1) == []
 
 
-async def test_a_bad_entry_is_moved_aside(
+async def test_a_bad_entry_becomes_a_dead_letter(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
     """Among good entries the bad ones are found, kept with their reasons, and never quoted in the log."""
@@ -225,7 +227,7 @@ async def test_a_mended_entry_can_be_retried(
     assert await dead_letters.listed(stream_link, PARTITIONS) == []
 
 
-async def test_data_that_redis_lost_does_not_stop_the_worker(
+async def test_lost_data_of_redis_does_not_stop_the_worker(
     redis: Redis, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
     """When the groups are gone with all else, the worker makes them again and goes on."""
@@ -258,7 +260,7 @@ async def test_another_number_of_partitions_ends_the_worker(redis: Redis, settin
     assert "PARTITIONS=16" in str(caught.value.exceptions[0])
 
 
-async def test_what_nobody_knows_of_is_found(
+async def test_entries_of_a_vanished_consumer_are_found(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
     """Entries that were delivered to a process that is gone are found while the worker runs, without a takeover."""

@@ -56,7 +56,7 @@ async def stored(engine: AsyncEngine) -> list[tuple[int, str]]:
 FIRST = [(seq, "first") for seq in range(1, 6)]
 
 
-async def test_they_are_published_again(
+async def test_displaced_messages_are_published_again(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """The session goes on in another epoch, above everything written; both messages of a seq are rows in the end."""
@@ -84,7 +84,7 @@ async def test_they_are_published_again(
     assert decode_stored(body) == msgspec.structs.replace(again[0], seq=2_000_001)
 
 
-async def test_an_epoch_that_is_over_already(
+async def test_a_displaced_message_joins_an_epoch_that_has_begun(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """When a gateway was faster the message goes into the epoch that has begun."""
@@ -96,7 +96,7 @@ async def test_an_epoch_that_is_over_already(
     assert await redis.hget(session, "epoch") == b"new"
 
 
-async def test_no_hot_state(
+async def test_a_displaced_message_without_hot_state_is_dead(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """Without hot state the message is kept aside; once there is one, it can be put back and is published again."""

@@ -20,7 +20,7 @@ from tests.working import config
 PARTITIONS = 16
 
 
-async def test_work_is_counted(
+async def test_the_metrics_count_the_work(
     redis: Redis, engine: AsyncEngine, stream_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """Batches, their events, how long they took and were under way, dead letters, partitions and lag are there."""

@@ -138,7 +138,9 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
     assert await redis.keys("seance:{*}:dead") == []
 
 
-async def test_postgres_away_and_back(redis: Redis, stream_link: Link, stream_url: str, own_postgres: Server) -> None:
+async def test_after_an_outage_of_postgres_every_entry_is_written_once(
+    redis: Redis, stream_link: Link, stream_url: str, own_postgres: Server
+) -> None:
     """While Postgres is stopped the worker keeps its leases and waits; when it is back everything is written, once."""
     async with engine_on(own_postgres.url) as engine:
         sessions = await add_sessions(engine, 4)
@@ -192,7 +194,9 @@ async def test_a_worker_can_be_stopped_while_postgres_is_away(
         assert await rows(engine, f"SELECT seq FROM messages WHERE session_id = '{session_id}'") == [(1,)]  # noqa: S608
 
 
-async def test_redis_away_and_back(engine: AsyncEngine, database_url: str, own_redis: Server) -> None:
+async def test_after_an_outage_of_redis_the_worker_goes_on(
+    engine: AsyncEngine, database_url: str, own_redis: Server
+) -> None:
     """While Redis is stopped the worker waits; when it is back with its data, the worker goes on where it was."""
     (session_id,) = await add_sessions(engine, 1)
     with capture_logs() as lines:

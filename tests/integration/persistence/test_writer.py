@@ -56,7 +56,7 @@ async def test_a_batch_written_twice_is_there_once(engine: AsyncEngine, session_
     assert await rows(engine, "SELECT name FROM users") == [("Ana",)]
 
 
-async def test_many_at_once_may_write_the_same(engine: AsyncEngine, session_id: str) -> None:
+async def test_two_workers_may_write_the_same_batch_at_once(engine: AsyncEngine, session_id: str) -> None:
     """Two workers with the same entries neither fail nor wait for each other for ever."""
     users = [str(uuid4()) for _ in range(50)]
     batch = [Record(session_id, message(session_id, seq)) for seq in range(1, 51)]
@@ -157,7 +157,7 @@ async def test_a_rejoin_counts_only_when_it_is_newer(
     assert await rows(engine, "SELECT joined_at, left_at, is_removed FROM users") == [expected, expected]
 
 
-async def test_closing_an_unknown_session_is_nothing(engine: AsyncEngine, session_id: str) -> None:
+async def test_closing_an_unknown_session_changes_nothing(engine: AsyncEngine, session_id: str) -> None:
     """Only the session that was closed becomes inactive."""
     closed = SessionClosed(instant(), Empty())
     (other,) = await add_sessions(engine, 1)

@@ -35,26 +35,26 @@ TS = "2026-11-22T21:05:00.123Z"
         (datetime(2026, 1, 1, 0, 30, 0, 7000, timezone(timedelta(hours=2))), "2025-12-31T22:30:00.007Z"),
     ],
 )
-def test_instant(moment: datetime, text: str) -> None:
+def test_an_instant_is_utc_with_milliseconds(moment: datetime, text: str) -> None:
     """A moment is told in UTC with milliseconds, cut and not rounded."""
     assert instant(moment) == text
 
 
-def test_instant_now() -> None:
+def test_an_instant_without_a_moment_is_now() -> None:
     """Without a moment it is now."""
     before = datetime.now(UTC)
     now = datetime.fromisoformat(instant())
     assert before - timedelta(milliseconds=1) <= now <= datetime.now(UTC)
 
 
-def test_tail() -> None:
+def test_the_tail_is_the_rest_of_an_event() -> None:
     """What comes after the seq is the rest of the event."""
     assert b'{"type":"session_closed","seq":7' + tail(TS, Empty()) == (
         b'{"type":"session_closed","seq":7,"ts":"2026-11-22T21:05:00.123Z","data":{}}'
     )
 
 
-def test_ephemeral() -> None:
+def test_an_ephemeral_event_is_whole_without_seq() -> None:
     """An ephemeral event is whole, and has no seq."""
     body = ephemeral("user_typing", TS, UserTypingData(User("u1", "Ana")))
     assert body == b'{"type":"user_typing","ts":"2026-11-22T21:05:00.123Z","data":{"user":{"id":"u1","name":"Ana"}}}'
@@ -71,7 +71,7 @@ def test_a_message_reads_back(text: str, name: str, user_id: str | None, seq: in
 
 
 @pytest.mark.parametrize("seq", [0, 9])
-def test_everything_stored_reads_back(seq: int) -> None:
+def test_every_stored_type_reads_back(seq: int) -> None:
     """Each type that is stored is told apart; without a seq, under summary presence, it is 0."""
     numbered = f'"seq":{seq},' if seq else ""
     user = '"user":{"id":"u1","name":"Ana"},"user_count":2'
@@ -98,7 +98,7 @@ def test_everything_stored_reads_back(seq: int) -> None:
         '{"type":"session_closed","seq":"1","ts":"","data":{}}',
     ],
 )
-def test_what_is_never_stored(body: str) -> None:
+def test_an_event_that_is_never_stored_is_refused(body: str) -> None:
     """What is no stored event, or a wrong one, is not taken for one."""
     with pytest.raises(msgspec.DecodeError):
         decode_stored(body)

@@ -31,7 +31,7 @@ def test_a_partition_is_one_slot(partition: int) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_names() -> None:
+def test_the_names_of_keys_do_not_change() -> None:
     """The names are those that the scripts and the operations page rely on."""
     assert keys.session(3, "s") == "seance:{3}:session:s"
     assert keys.log(3, "s") == "seance:{3}:session:s:log"
@@ -45,7 +45,7 @@ def test_a_session_stays_in_its_partition() -> None:
     assert [keys.partition_of(SESSION, partitions) for partitions in (1, 4, 16, 1024)] == [0, 2, 10, 378]
 
 
-def test_sessions_spread() -> None:
+def test_sessions_spread_evenly_over_partitions() -> None:
     """Partitions get about the same number of sessions."""
     counts = Counter(keys.partition_of(str(uuid.UUID(int=number * 2**64 + 7)), 16) for number in range(16_000))
     assert len(counts) == 16

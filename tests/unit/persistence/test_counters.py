@@ -17,7 +17,7 @@ def record(age_seconds: float) -> Record:
     return Record(session_id, event)
 
 
-def test_one_of_sixteen_is_timed() -> None:
+def test_one_of_sixteen_records_is_timed() -> None:
     """The age of every sixteenth event, the first included, is counted; one from a clock ahead of ours is 0 old."""
     counters = Counters()
     counters.committed([record(-5), *[record(100)] * 16, record(100)])

@@ -25,7 +25,7 @@ def violation() -> asyncpg.PostgresError:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_the_values_are_to_blame_for_is_a_data_error(error: Exception, reason: str) -> None:
+def test_an_error_of_the_values_is_a_data_error(error: Exception, reason: str) -> None:
     """The reason names the condition and never a value."""
     with pytest.raises(DataError) as caught, mapped():
         raise error
@@ -53,7 +53,7 @@ def test_what_the_values_are_to_blame_for_is_a_data_error(error: Exception, reas
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_the_server_is_to_blame_for_is_unavailable(error: Exception) -> None:
+def test_an_error_of_the_server_is_unavailable(error: Exception) -> None:
     """Nothing that passes is ever blamed on the data, or messages would be given up."""
     with pytest.raises(DatabaseUnavailableError) as caught, mapped():
         raise error
@@ -61,7 +61,7 @@ def test_what_the_server_is_to_blame_for_is_unavailable(error: Exception) -> Non
 
 
 @pytest.mark.parametrize("error", [asyncpg.UndefinedTableError("no table"), asyncpg.InsufficientPrivilegeError("no")])
-def test_the_rest_is_neither(error: Exception) -> None:
+def test_any_other_error_is_neither_data_nor_outage(error: Exception) -> None:
     """A missing table is nobody's data and no outage; it is said as it is."""
     with pytest.raises(PersistenceError, match="no") as caught, mapped():
         raise error

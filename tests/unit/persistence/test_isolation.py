@@ -31,7 +31,7 @@ class Store:
 
 
 @given(count=st.integers(1, 200), data=st.data())
-async def test_every_bad_one_is_found_and_every_other_is_written_once_in_order(count: int, data: st.DataObject) -> None:
+async def test_every_bad_item_is_found_and_every_other_is_written_once(count: int, data: st.DataObject) -> None:
     """Wherever the bad ones are, they come back with their reasons, and the rest is stored in order."""
     bad = data.draw(st.sets(st.integers(0, count - 1)))
     displaced = frozenset(data.draw(st.sets(st.integers(0, count - 1)))) - bad
@@ -43,14 +43,14 @@ async def test_every_bad_one_is_found_and_every_other_is_written_once_in_order(c
 
 
 @given(count=st.integers(1, 1000), data=st.data())
-async def test_one_bad_one_costs_a_logarithm(count: int, data: st.DataObject) -> None:
+async def test_one_bad_item_costs_a_logarithm_of_writes(count: int, data: st.DataObject) -> None:
     """A single bad item among n is found with at most 1 + 2·log2(n) writes."""
     store = Store({data.draw(st.integers(0, count - 1))})
     await write_all_but_bad(range(count), store.write)
     assert store.calls <= 1 + 2 * ceil(log2(count))
 
 
-async def test_an_outage_isolates_nothing() -> None:
+async def test_an_outage_blames_no_item() -> None:
     """When Postgres is away, no item is to blame; the error goes to the caller."""
 
     async def write(_: Sequence[int]) -> list[Refused]:

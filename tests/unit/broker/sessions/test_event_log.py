@@ -38,18 +38,18 @@ def test_an_unknown_kind_is_refused() -> None:
         ("\N{LATIN SMALL LIGATURE FI}n", "FIN"),
     ],
 )
-def test_names_that_are_the_same(one: str, other: str) -> None:
+def test_names_that_look_the_same_fold_to_one(one: str, other: str) -> None:
     """Names that differ only in case or in the form of the same letters are one name."""
     assert fold(one) == fold(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("Ana", "Anna"), ("Ana", "Äna"), ("a b", "ab"), ("1", "l")])
-def test_names_that_differ(one: str, other: str) -> None:
+def test_names_that_look_different_stay_different(one: str, other: str) -> None:
     """Names that look different are different."""
     assert fold(one) != fold(other)
 
 
 @given(st.text(max_size=60))
-def test_folding_a_folded_name(name: str) -> None:
+def test_a_folded_name_folds_to_itself(name: str) -> None:
     """A folded name folds to itself, so that comparing is fair."""
     assert fold(fold(name)) == fold(name)

@@ -16,7 +16,7 @@ def test_every_partition_belongs_to_exactly_one_worker(partitions: int, workers:
 
 
 @given(partitions=st.integers(1, 1024), workers=WORKERS)
-def test_shares_are_fair(partitions: int, workers: set[str]) -> None:
+def test_shares_differ_by_one_partition_at_most(partitions: int, workers: set[str]) -> None:
     """No worker has more than one partition more than another."""
     sizes = [len(plan(partitions, workers, worker)) for worker in workers]
     assert max(sizes) - min(sizes) <= 1
