@@ -2,19 +2,19 @@
 
 
 class BrokerError(Exception):
-    """Something about Redis went wrong; every error of this package is one."""
+    """The base of every error of this package."""
 
 
 class BrokerUnavailableError(BrokerError):
-    """Redis can't be reached, refuses to work for now, or the link broke before it answered. Retry with backoff."""
+    """Redis can't be reached, refuses to work for now, or closed the connection before it answered. Retry later."""
 
 
 class BacklogFullError(BrokerError):
-    """The partition holds MAX_BACKLOG entries that Postgres has not seen yet. Nothing was stored; retry later."""
+    """The partition holds MAX_BACKLOG entries that Postgres has not seen yet. The message was not stored. Retry."""
 
 
 class LeaseMissingError(BrokerUnavailableError):
-    """The gateway's lease has expired, or is not taken yet: it may hold no seats. The next renewal takes it."""
+    """The gateway's lease has expired, or is not taken yet; without it no seat is held. The next renewal takes it."""
 
 
 class SessionUnknownError(BrokerError):
@@ -22,7 +22,7 @@ class SessionUnknownError(BrokerError):
 
 
 class SessionClosedError(BrokerError):
-    """The session is closed; nothing can be published or joined any more."""
+    """The session is closed; publishing and joining are refused for good."""
 
 
 class SessionFullError(BrokerError):
@@ -34,11 +34,11 @@ class NameTakenError(BrokerError):
 
 
 class UserRemovedError(BrokerError):
-    """The host removed this user; their tokens no longer admit."""
+    """The host removed this user, whose tokens no longer admit."""
 
 
 class NotSeatedError(BrokerError):
-    """The user holds no seat (any more) under this connection."""
+    """The user holds no seat, or holds it under another connection."""
 
 
 class PartitionsMismatchError(BrokerError):

@@ -1,4 +1,4 @@
-"""Every Redis key and channel name; a session's carry the hash tag of its partition: one script touches one slot."""
+"""Every Redis key and channel name. A session's keys carry the hash tag of its partition: a script touches one slot."""
 
 from zlib import crc32
 
@@ -6,7 +6,7 @@ from zlib import crc32
 PARTITIONS = "seance:partitions"
 WORKERS = "seance:workers"  # zset: worker id → lease expiry in ms since the epoch
 FENCED = "seance:fenced"  # run_id of the Redis process whose sessions were compared with Postgres
-FENCING = "seance:fencing"  # who compares them now; expires
+FENCING = "seance:fencing"  # the gateway that compares them now; expires
 
 # The consumer group that drains the partition streams into Postgres.
 GROUP = "persistence"
@@ -18,7 +18,7 @@ def partition_of(session_id: str, partitions: int) -> int:
 
 
 def prefix(partition: int) -> str:
-    """What every key of a partition starts with."""
+    """The start of every key of a partition."""
     return f"seance:{{{partition}}}:"
 
 
@@ -28,7 +28,7 @@ def session(partition: int, session_id: str) -> str:
 
 
 def refused(partition: int, session_id: str, seq: int) -> str:
-    """Mark of a message that Postgres refused for good; it goes away by itself."""
+    """Mark of a message that Postgres refused for good; it expires."""
     return f"{session(partition, session_id)}:refused:{seq}"
 
 
@@ -38,7 +38,7 @@ def log(partition: int, session_id: str) -> str:
 
 
 def events(partition: int) -> str:
-    """The stream that the worker drains."""
+    """The stream that a worker drains."""
     return prefix(partition) + "events"
 
 
@@ -58,7 +58,7 @@ def gateways(partition: int) -> str:
 
 
 def canary(lease: str) -> str:
-    """What one gateway process writes and publishes to find out whether events arrive; the channel's name too."""
+    """The key, and the channel, by which one gateway process finds out whether published events arrive."""
     return f"seance:canary:{lease}"
 
 

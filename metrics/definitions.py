@@ -29,20 +29,6 @@ class Definition(msgspec.Struct, frozen=True):
     help: str
     label: Label | None = None
 
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The names of its labels."""
-        if self.kind == "info":
-            return ("version", "process", "id")
-        return () if self.label is None else (self.label.name,)
-
-    @property
-    def sample_names(self) -> tuple[str, ...]:
-        """What its samples are called in an answer."""
-        if self.kind == "histogram":
-            return tuple(f"{self.name}{part}" for part in ("_bucket", "_count", "_sum"))
-        return (self.name,)
-
 
 _GATEWAY: tuple[Process, ...] = ("gateway",)
 _WORKER: tuple[Process, ...] = ("worker",)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from persistence.engine import create_engine, driver_url
 from persistence.tables import Table
 
-# Any number, but always this one: two that migrate at once wait for each other.
+# An arbitrary number, always the same: two processes that migrate at once wait for each other.
 _ADVISORY_LOCK = 7_325_263
 # Long enough to build an index over millions of rows.
 _TIMEOUT_SECONDS = 3600

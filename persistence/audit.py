@@ -1,4 +1,4 @@
-"""Contiguity: of every session each seq must pass through the worker, none left out. Synchronous but for its marks."""
+"""Contiguity: every seq of a session must pass through the worker. Synchronous except for the look-up of marks."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +11,7 @@ from broker.streams.partition_streams import Entry
 from persistence.marks import Marks
 from persistence.rows import Record
 
-# Sessions remembered per partition; of one that is forgotten the mark in Postgres says as much.
+# Sessions remembered per partition; for a forgotten session the mark in Postgres holds the same.
 SESSIONS_KEPT = 4096
 
 log = structlog.get_logger()
@@ -23,11 +23,11 @@ class _Place(msgspec.Struct):
 
 
 class Audit:
-    """What has passed through this worker, and what was found on the way; all numbers count from its start.
+    """Watches which seqs pass through this worker; all numbers count from its start.
 
     `missing_total` counts seqs that never came and must stay 0. `duplicates_total` counts events that came again, which
     is harmless: an acknowledgement was lost. `displaced_total` counts messages whose seq another message has, because
-    Redis lost data; of these `restored_total` were given a new seq, the others are dead entries.
+    Redis lost data; `restored_total` of these got a new seq, the others are dead entries.
     """
 
     def __init__(self, marks: Marks, *, sessions_kept: int = SESSIONS_KEPT) -> None:
@@ -40,7 +40,7 @@ class Audit:
         self.restored_total = 0
 
     async def learn(self, entries: Iterable[Entry]) -> None:
-        """Look up how far the sessions had come that are not known; before their entries are written.
+        """Look up how far unknown sessions had come; call this before their entries are written.
 
         Raises DatabaseUnavailableError.
         """
@@ -57,29 +57,29 @@ class Audit:
             self._places[partition][session_id] = _Place(mark.epoch, mark.seq) if mark else _Place("", 0)
 
     def passed(self, entries: Sequence[Entry], records: Sequence[Record]) -> None:
-        """These were written, or set aside; `learn` knows them."""
+        """Note entries that were written or set aside; call `learn` with them first."""
         for entry, record in zip(entries, records, strict=True):
             seq = record.event.seq
-            if seq <= 0:  # a join or a leave that `summary` sessions tell to nobody
+            if seq <= 0:  # a join or a leave under `summary` presence has no seq
                 continue
             place = self._places[entry.partition][entry.session_id]
             if seq == place.seq + 1 and entry.epoch == place.epoch:
                 place.seq = seq
             else:
-                self._passed_otherwise(place, entry, seq)
+                self._passed_out_of_order(place, entry, seq)
         for partition in {entry.partition for entry in entries}:
             self._bound(self._places[partition])
 
     def last_seq(self, entry: Entry) -> int:
-        """How far the entry's session has come; `learn` knows it."""
+        """The last seq of the entry's session; call `learn` with the entry first."""
         return self._places[entry.partition][entry.session_id].seq
 
     def forget(self, partitions: Collection[int]) -> None:
-        """Somebody else may have worked on these."""
+        """Forget partitions that another worker may have drained meanwhile."""
         for partition in partitions:
             self._places.pop(partition, None)
 
-    def _passed_otherwise(self, place: _Place, entry: Entry, seq: int) -> None:
+    def _passed_out_of_order(self, place: _Place, entry: Entry, seq: int) -> None:
         if seq <= place.seq:
             self.duplicates_total += 1
             return

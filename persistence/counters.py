@@ -1,4 +1,4 @@
-"""What a worker counts of its work; plain numbers, read when somebody asks for the metrics."""
+"""Counts a worker's work in plain numbers, which a scrape of the metrics reads."""
 
 import time
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ class Counters:
         self.persist_seconds = Histogram(PERSIST_SECONDS)
 
     def committed(self, records: Sequence[Record]) -> None:
-        """These are in Postgres now. A clock of a gateway that is ahead of ours makes no time less than nothing."""
+        """Count records that are in Postgres now. An age that a gateway's fast clock makes negative counts as 0."""
         now = time.time()
         for record in records[::_EVERY]:
             self.persist_seconds.observe(max(0.0, now - datetime.fromisoformat(record.event.ts).timestamp()))
 
     def settled(self, records: Sequence[Record], seconds: float) -> None:
-        """A batch is done with: written, acknowledged, and told to those who wait."""
+        """Count a batch that is written, acknowledged and announced to waiting publishers."""
         self.batches += 1
         self.events += len(records)
         self.batch_seconds.observe(seconds)

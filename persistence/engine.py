@@ -1,4 +1,4 @@
-"""Making an engine: the pool, its timeouts, and the forms of a database URL that are understood."""
+"""Makes the engine: its pool, its timeouts, and the URL of the database."""
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -21,15 +21,15 @@ def create_engine(url: str, *, pool_size: int, max_overflow: int, timeout_second
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=timeout_seconds,
-        # A connection that Postgres closed meanwhile (a restart) is replaced unseen.
+        # Replaces a connection that Postgres closed meanwhile, as in a restart.
         pool_pre_ping=True,
         connect_args={
             "timeout": timeout_seconds,
             "command_timeout": timeout_seconds,
-            # A process that is stopped in the middle of a transaction must not lock others out of its rows for ever.
+            # A process that is stopped in the middle of a transaction must not keep its locks for ever.
             "server_settings": {"idle_in_transaction_session_timeout": str(round(timeout_seconds * 1000))},
         },
-        # Errors of SQLAlchemy otherwise quote what was being written: texts and password hashes.
+        # Otherwise errors of SQLAlchemy quote the values of a query: texts and password hashes.
         hide_parameters=True,
     )
 

@@ -1,4 +1,4 @@
-"""Errors of everything Postgres, named by condition; drivers' exceptions are mapped to these once, at the boundary."""
+"""Errors of everything Postgres, named by condition; `mapped` translates every driver's exception to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 # SQLSTATE classes, see the appendix "PostgreSQL Error Codes" of its manual: the values are at fault (cardinality, data,
 # integrity).
 _DATA_CLASSES = ("21", "22", "23")
-# Not the values but the server or the way to it: connection, authorisation, no such database, conflict of transactions,
+# The server or the way to it is at fault: connection, authorisation, no such database, conflict of transactions,
 # resources, operator intervention, system; a standby that was asked to write; a lock that was not available.
 _SERVER_CLASSES = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
 
 
 class PersistenceError(Exception):
-    """Something about Postgres went wrong; every error of this package is one.
+    """The base of every error of this package.
 
     Raised itself for what is neither the data's nor the connection's fault, such as a missing table (run the
     migrations).
@@ -28,7 +28,7 @@ class DatabaseUnavailableError(PersistenceError):
 
 
 class DataError(PersistenceError):
-    """Postgres refuses these values, whatever is tried: a constraint, a foreign key, a character it can't hold.
+    """Postgres refuses these values for good: a constraint, a foreign key, a character that no text may hold.
 
     `reason` names the condition and the constraint, and never holds a value.
     """
@@ -49,7 +49,7 @@ class InvalidFieldError(PersistenceError):
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Run a piece of database work; whatever a driver raises inside leaves as one of the errors above."""
+    """Run a piece of database work; an exception of a driver inside leaves as one of the errors above."""
     try:
         yield
     except DBAPIError as exc:
@@ -67,7 +67,7 @@ def mapped() -> Iterator[None]:
 
 
 def translate(error: BaseException) -> PersistenceError:
-    """The error of ours that says the same as a driver's. Messages that could hold values are left out."""
+    """The error of this package for a driver's. Messages that could hold values are left out."""
     match error:
         case asyncpg.PostgresError(sqlstate=str(state)) if state.startswith(_DATA_CLASSES):
             constraint = getattr(error, "constraint_name", None)
@@ -76,7 +76,7 @@ def translate(error: BaseException) -> PersistenceError:
             return DatabaseUnavailableError(f"{_condition(error)} ({state})")
         case asyncpg.PostgresError():
             return PersistenceError(f"{_condition(error)}: {error}")
-        # What asyncpg itself refuses to encode; its message quotes the value.
+        # asyncpg refuses to encode a value; its message quotes the value.
         case asyncpg.InterfaceError() if isinstance(error, ValueError):
             return DataError("a value does not fit its column's type")
         case asyncpg.InterfaceError() | asyncpg.InternalClientError() | OSError():

@@ -1,4 +1,4 @@
-"""Finding the bad ones in a batch that is refused as a whole."""
+"""Finds the bad items of a batch that is refused as a whole."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
@@ -20,8 +20,8 @@ async def write_all_but_bad(
 ) -> list[Refused]:
     """Write every item that can be written; returns the others, in order.
 
-    `write` takes all but those it returns, or raises DataError; then the halves are tried, in order. One
-    bad item among n costs about 2·log2(n) more writes.
+    `write` stores every item except those that it returns, or raises DataError and stores none; then each half is
+    tried, in order. One bad item among n costs about 2·log2(n) more writes.
     """
     try:
         return await write(items)

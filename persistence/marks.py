@@ -1,4 +1,4 @@
-"""Marks: how far each session had come when the worker last wrote something of it. Redis must never fall behind them.
+"""Marks: how far each session had come when the worker last wrote one of its events. Redis must never fall behind.
 
 A mark is written in the transaction of the batch it stands for (`writer.py`), so it never runs ahead of the rows.
 """
@@ -23,7 +23,7 @@ class Marks:
         self._engine = engine
 
     async def of(self, session_ids: Collection[str]) -> list[Mark]:
-        """The marks of these sessions, as far as they have one."""
+        """The marks of those of these sessions that have one."""
         keys = [key for session_id in session_ids if (key := _uuid_or_none(session_id)) is not None]
         statement = select(*_COLUMNS).where(SessionMarkRow.session_id.in_(keys))
         with mapped():
@@ -32,7 +32,7 @@ class Marks:
         return [Mark(str(session_id), epoch, seq) for session_id, epoch, seq in found]
 
     async def page(self, after: str | None, limit: int) -> list[Mark]:
-        """The marks of open sessions in the order of their ids, at most `limit` behind the session `after`."""
+        """The marks of open sessions in the order of their ids, at most `limit` after the session `after`."""
         statement = (
             select(*_COLUMNS)
             .join(SessionRow, SessionRow.id == SessionMarkRow.session_id)

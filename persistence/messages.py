@@ -29,7 +29,7 @@ class MessageRecord(msgspec.Struct, frozen=True):
 
 
 class MessagePage(msgspec.Struct, frozen=True):
-    """Messages in ascending `seq`; the bounds to ask for next, None where nothing more is stored on that side."""
+    """Messages in ascending `seq`; the bounds of the next pages, None where no more are stored on that side."""
 
     items: tuple[MessageRecord, ...]
     next_before: int | None

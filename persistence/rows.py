@@ -11,7 +11,7 @@ from persistence.errors import DataError
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One event of one session, to be written; `epoch` is what its seq belongs to."""
+    """One event of one session, to be written; its seq belongs to `epoch`."""
 
     session_id: str
     event: Stored
@@ -19,7 +19,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class MessageColumns(NamedTuple):
-    """The messages of a batch, column by column, as `unnest` wants them; `place` is the index in the batch."""
+    """The messages of a batch, column by column, as `unnest` takes them; `place` is the index in the batch."""
 
     place: list[int]
     session_id: list[str]
@@ -33,7 +33,7 @@ class MessageColumns(NamedTuple):
 
 
 class UserChange(msgspec.Struct):
-    """What a batch says about one user: the latest join, the latest leave, whether they were removed."""
+    """The changes of one user in a batch: the latest join, the latest leave, whether the user was removed."""
 
     name: str
     joined_at: datetime | None = None
@@ -42,7 +42,7 @@ class UserChange(msgspec.Struct):
 
 
 class Rows(NamedTuple):
-    """Everything that a batch changes. Users are keyed by (session id, user id), closed sessions hold when.
+    """The rows that a batch changes. Users are keyed by (session id, user id); `closed` maps a session to its end.
 
     `furthest` holds the sequenced record of each session with the highest seq.
     """

@@ -1,4 +1,4 @@
-"""Sessions in Postgres: create, get, close, and where a session's hot state has to go on from."""
+"""Sessions in Postgres: create, get, close, and find the seq above which its hot state must begin."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -18,7 +18,7 @@ SlowConsumers = Literal["resync", "disconnect"]
 MAX_NAME = 100
 MAX_USERS = 10_000
 DEFAULT_USERS = 6
-# Beyond so many, telling everyone about everyone who comes and goes costs more than it says.
+# Above this number, announcing every join and leave to every user costs too much for its use.
 FULL_PRESENCE_USERS = 100
 
 _COLUMNS = SessionRow.__table__.c
@@ -40,7 +40,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
 
 
 class ResumePoint(msgspec.Struct, frozen=True):
-    """What the rebuilding of hot state needs: the highest `seq` written (0: none), and who may not come back."""
+    """The base of rebuilt hot state: the highest `seq` written (0: none), and the users whom the host removed."""
 
     max_seq: int
     removed_user_ids: tuple[str, ...]
@@ -64,7 +64,7 @@ class StoredSessions:
         multiple_connections: bool = False,
         id: str | None = None,  # noqa: A002 - the field's name
     ) -> SessionRecord:
-        """Store a new session and return it; with an `id` that exists, return what is stored and change nothing.
+        """Store a new session and return it; with an `id` that exists, return the stored session and change nothing.
 
         The name is trimmed. `presence` defaults to `full` for up to 100 users, else `summary`. Raises
         InvalidFieldError.
@@ -100,7 +100,7 @@ class StoredSessions:
         return None if row is None else _record(row)
 
     async def close(self, id: str) -> SessionRecord | None:  # noqa: A002 - the field's name
-        """Set `is_active` to false, also when it is already; None when there is no such session."""
+        """Set `is_active` to false, repeatedly too; None when there is no such session."""
         key = _uuid_or_none(id)
         if key is None:
             return None
@@ -111,7 +111,7 @@ class StoredSessions:
         return None if row is None else _record(row)
 
     async def resume_point(self, id: str) -> ResumePoint:  # noqa: A002 - the field's name
-        """Where the session's hot state has to go on from; (0, nobody) for an unknown session."""
+        """The seq above which hot state must begin, and the removed users; (0, none) for an unknown session."""
         key = _uuid_or_none(id)
         if key is None:
             return ResumePoint(0, ())

@@ -8,7 +8,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, rela
 
 
 class Table(DeclarativeBase):
-    """What every model shares: names of constraints are made by rule, so that a migration can drop them."""
+    """The base of every model: a rule names the constraints, so that a migration can drop them."""
 
     metadata = MetaData(
         naming_convention={
@@ -19,7 +19,7 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    # Every column says whether it has a time zone; none goes without.
+    # Every timestamp has a time zone.
     type_annotation_map = {datetime: DateTime(timezone=True), str: Text()}  # noqa: RUF012 - SQLAlchemy's protocol
 
 
@@ -53,7 +53,7 @@ class SessionRow(Table):
 
 
 class SessionMarkRow(Table):
-    """How far a session had come when the worker last wrote something of it: what Redis must never fall behind."""
+    """How far a session had come when the worker last wrote one of its events. Redis must never fall behind this."""
 
     __tablename__ = "session_marks"
 
@@ -77,7 +77,7 @@ class UserRow(Table):
     name: Mapped[str]
     joined_at: Mapped[datetime | None]
     left_at: Mapped[datetime | None]
-    # The host sent them away; their tokens no longer admit.
+    # The host removed this user, whose tokens no longer admit.
     is_removed: Mapped[bool] = mapped_column(server_default=false())
 
     session: Mapped[SessionRow] = relationship(back_populates="users", lazy="raise")

@@ -1,6 +1,6 @@
-"""One batch, one transaction: events become rows of messages, users, sessions and marks. Knows nothing of Redis.
+"""One batch, one transaction: events become rows of messages, users, sessions and marks. Imports nothing of Redis.
 
-Every statement may be repeated: a batch that was committed but not acknowledged is written again without effect.
+Every statement may be repeated: writing a batch again that was committed but not acknowledged has no effect.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ ON CONFLICT (session_id, id) DO UPDATE SET
     is_removed = known.is_removed OR excluded.is_removed
 """
 _CLOSE_SESSIONS = "UPDATE sessions SET is_active = false WHERE id = ANY($1::uuid[]) AND is_active"
-# Nobody leaves a closed session one by one.
+# Closing a session ends the stay of every user; no leave events follow.
 _EMPTY_SESSIONS = """
 UPDATE users SET left_at = given.closed_at
 FROM unnest($1::uuid[], $2::timestamptz[]) AS given (session_id, closed_at)
@@ -68,7 +68,7 @@ class Writer:
         """Write all records or, on an error, none.
 
         Returns the indexes of messages that were left out because another message has their (session_id, seq): a Redis
-        that lost its newest data hands out a seq twice, and neither message may vanish silently. Raises DataError when
+        that lost its newest data gives a seq twice, and neither message may vanish silently. Raises DataError when
         a record can't be written, DatabaseUnavailableError and other PersistenceErrors when none can.
         """
         rows = rows_of(records)
@@ -80,13 +80,13 @@ class Writer:
                 except DataError:
                     raise
                 except PersistenceError:
-                    # SQLAlchemy did not see what happened to the connection; it must not go back to the pool.
+                    # SQLAlchemy did not see the error of the connection, which must not go back to the pool.
                     await connection.invalidate()
                     raise
 
 
 async def _driver(connection: AsyncConnection) -> "asyncpg.Connection[Any]":
-    """The connection of asyncpg below: arrays go as they are, and the answer tells how many rows were new."""
+    """The connection of asyncpg below: it takes arrays as they are, and its answer says how many rows were new."""
     raw = await connection.get_raw_connection()
     return cast("asyncpg.Connection[Any]", raw.driver_connection)
 
@@ -115,7 +115,7 @@ async def _write_messages(connection: "asyncpg.Connection[Any]", columns: Messag
 
 
 async def _raise_marks(connection: "asyncpg.Connection[Any]", furthest: dict[str, Record]) -> None:
-    # In one order everywhere, as the users.
+    # In one order everywhere, as for the users.
     records = [furthest[session_id] for session_id in sorted(furthest)]
     await connection.execute(
         _RAISE_MARKS,
@@ -132,7 +132,7 @@ async def _close_sessions(connection: "asyncpg.Connection[Any]", closed: dict[st
 
 
 async def _merge_users(connection: "asyncpg.Connection[Any]", users: dict[tuple[str, str], UserChange]) -> None:
-    # In one order everywhere, so that two transactions can't wait for each other's rows.
+    # In one order everywhere, so that two transactions never wait for each other's rows.
     ordered = sorted(users.items())
     await connection.execute(
         _MERGE_USERS,

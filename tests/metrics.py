@@ -5,6 +5,22 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from metrics.definitions import Definition
+
+
+def label_names(definition: Definition) -> tuple[str, ...]:
+    """The names of a metric's labels."""
+    if definition.kind == "info":
+        return ("version", "process", "id")
+    return () if definition.label is None else (definition.label.name,)
+
+
+def sample_names(definition: Definition) -> tuple[str, ...]:
+    """The names of a metric's samples in a scrape."""
+    if definition.kind == "histogram":
+        return tuple(f"{definition.name}{part}" for part in ("_bucket", "_count", "_sum"))
+    return (definition.name,)
+
 
 class Scrape:
     """The samples of one answer."""

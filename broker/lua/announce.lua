@@ -1,8 +1,8 @@
--- Announce a worker, or announce it again; forget those whose lease has passed. Redis' clock, so theirs need not agree.
--- Stands alone.
+-- Announce a worker, or announce it again, and forget workers whose lease has expired. Stands alone.
+-- The clock of Redis decides, so the clocks of the workers need not agree.
 -- KEYS  1 zset of workers
 -- ARGV  1 worker id  2 lease in ms
--- Returns the ids of all workers that live.
+-- Returns the ids of all living workers.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])

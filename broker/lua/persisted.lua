@@ -1,5 +1,5 @@
--- Move the persisted watermark of sessions forward, never back, and tell the channel while somebody waits for it. A
--- session whose hot state is gone, or was made anew meanwhile (another epoch), is left alone. Stands alone.
+-- Move the persisted watermark of sessions forward, never back, and tell the channel while a publisher waits for it. A
+-- session without hot state, or in another epoch, is left alone. Stands alone.
 -- KEYS  1.. session hashes of one partition
 -- ARGV  1.. for each session: epoch, seq up to which every event is committed
 -- Returns how many were moved.

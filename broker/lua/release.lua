@@ -1,4 +1,4 @@
--- Give up a partition, but only one that is still ours. Stands alone.
+-- Give up a partition, but only if the worker still owns it. Stands alone.
 -- KEYS  1 owner of the partition
 -- ARGV  1 worker id
 -- Returns 1 when given up, 0 when it was lost.

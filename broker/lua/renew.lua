@@ -1,4 +1,4 @@
--- Prolong the lease of a partition, but only one that is still ours. Stands alone.
+-- Prolong the lease of a partition, but only if the worker still owns it. Stands alone.
 -- KEYS  1 owner of the partition
 -- ARGV  1 worker id  2 lease in ms
 -- Returns 1 when prolonged, 0 when it was lost.

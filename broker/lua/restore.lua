@@ -1,4 +1,4 @@
--- Give a message another seq, because another message has its own: Redis lost data, and gave the seq a second time.
+-- Give a message another seq, because another message has its seq: Redis lost data and gave the seq a second time.
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 epoch of the message  2 seq up to which the session was seen  3 new epoch  4 user id or "-"
 --       5 event JSON after its seq  6 consumer group and  7 id of the entry, which is acknowledged

@@ -1,4 +1,4 @@
--- Take a partition that is free, or ours already (a worker that came back under its name). Stands alone.
+-- Take a partition that is free, or that the worker owns already (it was restarted under its name). Stands alone.
 -- KEYS  1 owner of the partition
 -- ARGV  1 worker id  2 lease in ms
 -- Returns 1 when the worker owns the partition now, 0 when another does.

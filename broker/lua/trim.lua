@@ -12,7 +12,7 @@ end
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end
--- The first entry that some group still needs: its lowest pending one, else the one after the last delivered.
+-- The first entry that a group still needs: its lowest pending entry, else the entry after the last delivered.
 local first
 for _, pairs_of in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}

@@ -1,4 +1,4 @@
-"""What must hold for the Redis of an installation: one number of partitions, nothing evicted, everything on disk."""
+"""Checks the Redis of an installation: one number of partitions, no eviction, an append-only file."""
 
 import msgspec
 
@@ -8,19 +8,19 @@ from broker.redis.link import Link
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something about Redis that will lose data sooner or later, and how to mend it."""
+    """A setting of Redis that will lose data sooner or later, and how to mend it."""
 
     what: str
     mend: str
 
 
 async def claim(link: Link, partitions: int) -> None:
-    """Note the number of partitions with the first data; raises PartitionsMismatchError when it was another one."""
+    """Store the number of partitions with the first data. Raises PartitionsMismatchError for another number."""
     check_partitions(await link.call("SET", keys.PARTITIONS, partitions, "NX", "GET"), partitions)
 
 
 def check_partitions(first: bytes | None, partitions: int) -> None:
-    """Raises PartitionsMismatchError when the number noted with the first data is not `partitions`."""
+    """Raises PartitionsMismatchError when the number stored with the first data is not `partitions`."""
     if first is not None and int(first) != partitions:
         raise PartitionsMismatchError(
             f"Redis holds data in {int(first)} partitions, PARTITIONS is {partitions}; set PARTITIONS={int(first)}"
@@ -28,14 +28,16 @@ def check_partitions(first: bytes | None, partitions: int) -> None:
 
 
 async def problems(link: Link) -> list[Problem]:
-    """What is wrong with Redis' configuration; empty when all is well."""
+    """The problems of the configuration of Redis; empty when there are none."""
     found: list[Problem] = []
     try:
         policy = await _configured(link, "maxmemory-policy")
         appendonly = await _configured(link, "appendonly")
     except BrokerError as error:
         if "unknown command" in str(error) or "NOPERM" in str(error):
-            return [Problem("its configuration can't be read (CONFIG is not allowed)", "check it by hand")]
+            return [
+                Problem("its configuration can't be read (CONFIG is not allowed)", "check the configuration by hand")
+            ]
         raise
     if policy != "noeviction":
         found.append(
@@ -54,6 +56,6 @@ async def server_info(link: Link, section: str) -> dict[str, str]:
 
 
 async def _configured(link: Link, parameter: str) -> str:
-    """One parameter of Redis; empty when this Redis has none of that name."""
+    """The value of one parameter; empty when this Redis has no such parameter."""
     values: dict[bytes, bytes] = await link.call("CONFIG", "GET", parameter)
     return values.get(parameter.encode(), b"").decode()

@@ -23,7 +23,7 @@ _SHARED = {
     **dict.fromkeys(("join", "leave", "remove", "close", "reap", "fence", "restore"), ("lib", "seats")),
 }
 
-# These give nothing a seq, so they run even while it is not known whether Redis holds what it handed out.
+# These scripts give no seq, so they run even while it is not known whether Redis lost data.
 ALWAYS = frozenset({"fence", "canary"})
 
 

@@ -1,4 +1,4 @@
-"""Gateway leases: a gateway proves that it lives; any gateway frees the seats of those that do not."""
+"""Gateway leases: a gateway proves that it lives, and frees the seats of gateways whose leases have expired."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class GatewayLeases:
         self.lease_ms = lease_ms
 
     async def renew(self) -> set[int]:
-        """Take or prolong the leases; returns the partitions where there was none (any more).
+        """Take or prolong the leases; returns the partitions that had none (any more).
 
-        After the first time that means: it had expired, and others have freed the seats that were held under it.
+        After the first time that means: the lease had expired, and others have freed the seats under it.
         """
         expiry = await self._now_ms() + self.lease_ms
         answers = [
@@ -49,12 +49,12 @@ class GatewayLeases:
         )
 
     async def _now_ms(self) -> int:
-        # Redis' clock: a gateway whose own runs ahead would free the seats of all others, again and again.
+        # The clock of Redis: a gateway with a fast clock would free the seats of all others, again and again.
         seconds, microseconds = await self._link.call("TIME")
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def give_up(self) -> None:
-        """Let the leases end now; seats that are still held are freed by whoever reaps next."""
+        """Let the leases end now; the next gateway that reaps frees the seats that are still held."""
         await asyncio.gather(
             *(
                 self._link.call("ZADD", keys.gateways(partition), "XX", 0, self.lease)
@@ -63,10 +63,10 @@ class GatewayLeases:
         )
 
     async def reap(self) -> int:
-        """Free the seats that nobody holds any more, in every partition; returns how many were looked at."""
+        """Free the seats of dead gateways and of users whose grace has passed; returns how many were looked at."""
         total = 0
         left: Sequence[int] = range(self._partitions)
-        while left:  # all at once: one by one, this was most of what an idle gateway cost
+        while left:  # all at once: one by one, this was most of the cost of an idle gateway
             answers = [
                 self._scripts.call("reap", (keys.prefix(partition),), instant(), REAP_AT_ONCE) for partition in left
             ]

@@ -1,4 +1,4 @@
-"""How much waits for Postgres, and how much never can be written."""
+"""How many entries wait for Postgres, and how many can never be written."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 async def measure(link: Link, partitions: int) -> Backlog:
-    """Look at every partition; entries that a worker has written stay until it trims, within a second or so.
+    """Measure every partition. Entries that a worker has written count until the worker trims, within about a second.
 
     Raises BrokerUnavailableError.
     """

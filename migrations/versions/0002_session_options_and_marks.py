@@ -1,4 +1,4 @@
-"""Options of a session, and how far the worker has seen each one come."""
+"""Options of a session, and the marks: how far the worker has written each session."""
 
 from collections.abc import Sequence
 

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.rest.services import Readiness, Services
 from metrics.definitions import of
 from persistence.errors import DatabaseUnavailableError
+from tests.metrics import label_names, sample_names
 from tests.unit.gateway.rest.conftest import application, reachable
 
 COUNTERS = {
@@ -97,8 +98,8 @@ async def test_metrics(client: httpx.AsyncClient) -> None:
         for sample in family.samples
         if sample.name.startswith("seance_")
     ]
-    assert {sample.name for sample in samples} == {name for one in of("gateway") for name in one.sample_names}
-    labels = {name for one in of("gateway") for name in one.label_names}
+    assert {sample.name for sample in samples} == {name for one in of("gateway") for name in sample_names(one)}
+    labels = {name for one in of("gateway") for name in label_names(one)}
     assert {name for sample in samples for name in sample.labels} == labels | {"le"}
     (build,) = (sample.labels for sample in samples if sample.name == "seance_build_info")
     assert (build["process"], build["id"]) == ("gateway", "gw-test")
