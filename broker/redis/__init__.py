@@ -1,1 +1,1 @@
-"""The connection to Redis: dialling, reconnecting, commands, scripts, redis-py client, installation."""
+"""The connection to Redis: dialling, reconnecting, commands, scripts, installation."""

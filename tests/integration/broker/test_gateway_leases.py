@@ -1,4 +1,4 @@
-"""Gateway leases: proof of life, and the end of whoever gives none."""
+"""Gateway leases: proof of life, and the end of the seats of gateways without a lease."""
 
 import asyncio
 import time
@@ -111,7 +111,7 @@ async def test_one_round_frees_any_number_of_seats(
 
 
 async def test_a_kept_seat_is_freed_after_its_grace(link: Link, scripts: Scripts) -> None:
-    """A seat that was kept for nobody is freed once its grace has passed."""
+    """A seat to which no user came back is freed once its grace has passed."""
     sessions = LiveSessions(link, scripts, partitions=PARTITIONS, grace_seconds=15)
     session_id = await seated(sessions, 1, "gw-1")
     await sessions.leave(session_id, "u1", connection="c-1", is_lost=True)

@@ -1,4 +1,4 @@
-"""What must hold for the Redis of an installation."""
+"""The checks of the Redis of an installation."""
 
 import asyncio
 
@@ -76,7 +76,7 @@ async def test_a_redis_that_is_away_is_an_error(redis_url: str) -> None:
 
 
 async def test_a_key_of_another_kind_is_not_overwritten(link: Link) -> None:
-    """What is no number of partitions is not overwritten."""
+    """A value that is no number of partitions is not overwritten."""
     await link.call("RPUSH", keys.PARTITIONS, "text")
     with pytest.raises(BrokerError, match="WRONGTYPE"):
         await installation.claim(link, 16)

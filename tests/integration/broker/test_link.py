@@ -1,4 +1,4 @@
-"""The link: commands and replies in order, error replies, and what happens when the connection breaks."""
+"""The link: commands and replies in order, error replies, and broken connections."""
 
 import asyncio
 import contextlib
@@ -73,7 +73,7 @@ async def test_a_call_before_the_first_connection_fails_at_once(redis_url: str) 
 
 
 async def test_a_broken_connection_fails_unanswered_calls(link: Link, redis_url: str) -> None:
-    """When Redis closes the connection, whoever waits is told, and the link comes back by itself."""
+    """When Redis closes the connection every waiting call fails, and the link connects again by itself."""
     ups: list[bool] = []
     link.on_up = (lambda: ups.append(link.is_up),)
     waiting = [link.call("BLPOP", "nothing", 0), link.call("PING")]
@@ -89,7 +89,7 @@ async def test_a_broken_connection_fails_unanswered_calls(link: Link, redis_url:
 
 
 async def test_a_cancelled_call_is_not_failed_by_a_break(link: Link, redis_url: str) -> None:
-    """Who has gone away is not told."""
+    """A call that was cancelled before the connection broke raises nothing more."""
     link.call("BLPOP", "nothing", 0).cancel()
     await redial(redis_url, link.keeper)
     assert await link.call("PING") == b"PONG"
@@ -157,7 +157,7 @@ async def test_a_restarted_server_is_found_again(server: RedisServer, own: Link)
 
 
 async def test_a_wrong_password_is_tried_again_and_again(server: RedisServer) -> None:
-    """A server that lets nobody in is dialled again and again, and calls say that it can't be reached."""
+    """A server that refuses the password is dialled again and again, and calls say that Redis can't be reached."""
     link = quick_link(server.url.replace("redis://:", "redis://:not-"))
     dialling = asyncio.create_task(link.keeper.run())
     with Redis.from_url(server.url) as redis:
@@ -170,7 +170,7 @@ async def test_a_wrong_password_is_tried_again_and_again(server: RedisServer) ->
 
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_a_link_cancelled_while_dialling_ends(redis_url: str, is_there: bool) -> None:
-    """Whatever the dialling has come to, its task ends when it is cancelled, and leaves no connection behind."""
+    """A link that is cancelled at any point of dialling ends, and leaves no connection behind."""
     for ticks in range(40):
         link = Link(redis_url if is_there else "redis://127.0.0.1:1/0")
         dialling = asyncio.create_task(link.keeper.run())

@@ -1,4 +1,4 @@
-"""The leases of workers on a real Redis: one owner for each partition, fair shares, nothing held when in doubt."""
+"""The leases of workers on a real Redis: one owner for each partition, fair shares, no lease held when in doubt."""
 
 from redis.asyncio import Redis
 
@@ -19,7 +19,7 @@ def worker(link: Link, worker_id: str, *, lease_ms: int = LEASE_MS) -> Ownership
 
 
 async def test_a_partition_has_one_owner(redis: Redis, stream_link: Link) -> None:
-    """Who comes second gets nothing, until the first releases it."""
+    """The second worker gets no partition of the first, until the first releases it."""
     first, second = (worker(stream_link, name) for name in ("a", "b"))
     assert await first.take([0, 1]) == {0, 1}
     assert await second.take([0, 1, 2]) == {2}
@@ -49,7 +49,7 @@ async def test_leases_are_prolonged_and_announced(redis: Redis, stream_link: Lin
 
 
 async def test_a_lost_lease_is_noticed_and_not_taken_back(redis: Redis, stream_link: Link) -> None:
-    """What expired, or belongs to another now, is no longer held after the next renewal."""
+    """A lease that expired, or belongs to another worker now, is no longer held after the next renewal."""
     owner = worker(stream_link, "a")
     await owner.take([0, 1, 2])
     await redis.delete(keys.owner(0))
@@ -77,7 +77,7 @@ async def _lapsed(owner: Ownership) -> bool:
 
 
 async def test_dead_workers_get_no_share(redis: Redis, stream_link: Link) -> None:
-    """Shares follow who is announced now: the expired are forgotten, those who leave at once."""
+    """Shares follow the announced workers: expired workers are forgotten, leaving workers at once."""
     await redis.zadd(keys.WORKERS, {"0-dead": 1})
     first, second = (worker(stream_link, name) for name in ("a", "b"))
     await first.renew()

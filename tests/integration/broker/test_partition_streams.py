@@ -40,7 +40,7 @@ async def fill(redis: Redis, count: int) -> None:
 
 
 async def test_entries_come_in_order_with_their_fields(redis: Redis, stream: PartitionStreams) -> None:
-    """What was published comes out in order, with session, epoch and body."""
+    """Published events come out in order, with session, epoch and body."""
     await fill(redis, 5)
     entries = await stream.read([HOME], 3, 1)
     entries += await stream.read([HOME], 3, 1)
@@ -158,7 +158,7 @@ async def test_an_unacknowledged_entry_stays_pending(redis: Redis, stream_link: 
 
 
 async def test_entries_of_other_consumers_are_claimed(redis: Redis, stream: PartitionStreams) -> None:
-    """Whatever a dead worker called itself, and however much it left, its successor finds all of it in order."""
+    """A successor finds every entry that dead workers left, under any name and in any number, in order."""
     await fill(redis, 2500)
     for name, count in (("old-1", 1200), ("old-2", 1300)):
         await redis.xreadgroup(keys.GROUP, name, {keys.events(HOME): ">"}, count=count)
@@ -224,7 +224,7 @@ async def test_a_first_watermark_is_set(redis: Redis, stream: PartitionStreams) 
 async def test_the_channel_hears_of_a_watched_watermark(
     redis: Redis, stream: PartitionStreams, watch: int | None, told: list[bytes]
 ) -> None:
-    """While somebody waits for a seq above the old watermark, the new one is published, and only then."""
+    """The new watermark is published only while a publisher waits for a seq above the old one."""
     key = await _hot(redis, SESSION)
     if watch is not None:
         await redis.hset(key, "watch", watch)
@@ -236,7 +236,7 @@ async def test_the_channel_hears_of_a_watched_watermark(
 
 
 async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: PartitionStreams) -> None:
-    """Whoever waits for a message that can't be written is told its seq; it is marked while keys are remembered."""
+    """The channel tells the seq of a message that can't be written; the message is marked while keys are remembered."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)
     key = keys.session(HOME, first.session_id)

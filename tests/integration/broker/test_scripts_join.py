@@ -29,13 +29,13 @@ def seat(user: str, *, gateway: str = "gw-1", connection: str = "c-1", state: st
 
 
 async def test_joining_an_unknown_session_is_refused(session: SessionState) -> None:
-    """Without hot state nobody gets in, and nothing is left behind."""
+    """Without hot state a join is refused, and leaves nothing in Redis."""
     assert await session.join(ANA) == [b"unknown"]
     assert await session.keys() == set()
 
 
 async def test_joining_a_closed_session_is_refused(session: SessionState) -> None:
-    """A closed session takes nobody."""
+    """A closed session refuses every join."""
     await session.open(is_active=0)
     assert await session.join(ANA) == [b"closed"]
     assert await session.keys() == {""}
@@ -107,7 +107,7 @@ async def test_a_taken_name_is_refused(session: SessionState) -> None:
 
 
 async def test_a_full_session_is_refused(session: SessionState) -> None:
-    """Beyond `max_users` nobody gets in; the name stays free."""
+    """Beyond `max_users` a join is refused; the name stays free."""
     await session.open(max_users=2)
     await session.join(ANA)
     await session.join(BEN)
@@ -117,7 +117,7 @@ async def test_a_full_session_is_refused(session: SessionState) -> None:
 
 
 async def test_the_same_user_needs_no_second_seat(session: SessionState) -> None:
-    """Who comes back to a full session gets in, with the seat and name held; no event tells of it."""
+    """A user who comes back to a full session gets the held seat and name; no event tells of it."""
     await session.open(max_users=1)
     await session.join(ANA)
     await session.leave(ANA, "lost")
@@ -140,7 +140,7 @@ async def test_coming_back_keeps_the_first_name(session: SessionState) -> None:
 
 
 async def test_a_second_connection_of_a_user_replaces_the_first(session: SessionState) -> None:
-    """While the first connection holds the seat, whoever holds that connection is told that it goes."""
+    """While the first connection holds the seat, its gateway is told that the connection is replaced."""
     await session.open()
     await session.join(ANA)
     await session.heard()
@@ -232,7 +232,7 @@ async def test_joining_frees_at_most_100_overdue_seats(session: SessionState) ->
 
 
 async def test_a_gateway_without_a_lease_holds_no_seats(session: SessionState) -> None:
-    """If it died nobody would free its seats, so it gets none."""
+    """Without a lease no gateway could free its seats, so a join is refused."""
     await session.open()
     await session.join(ANA, gateway="gw-1")
     await session.redis("ZREM", PART + "gateways", "gw-1")

@@ -88,7 +88,7 @@ async def test_a_connection_that_was_replaced_changes_nothing(session: SessionSt
 
 @pytest.mark.parametrize("is_open", [True, False])
 async def test_leaving_without_a_seat_changes_nothing(session: SessionState, is_open: bool) -> None:
-    """Who has no seat can't give one up, whether the session is hot or not."""
+    """A user without a seat can't give one up, in a hot session or an unknown one."""
     if is_open:
         await session.open()
     assert await session.leave(ANA) == 0
@@ -108,13 +108,13 @@ async def test_leaving_under_summary_presence_tells_the_number(session: SessionS
 
 
 async def test_removing_from_an_unknown_session_is_refused(session: SessionState) -> None:
-    """Without hot state nobody can be removed."""
+    """Without hot state no user can be removed."""
     assert await session.remove(ANA) == [b"unknown"]
     assert await session.keys() == set()
 
 
 async def test_removing_from_a_closed_session_is_refused(session: SessionState) -> None:
-    """From a closed session nobody can be removed."""
+    """From a closed session no user can be removed."""
     await session.open()
     await session.join(ANA)
     await session.close()
@@ -123,7 +123,7 @@ async def test_removing_from_a_closed_session_is_refused(session: SessionState) 
 
 
 async def test_removing_a_user_without_a_seat_changes_nothing(session: SessionState) -> None:
-    """Who has no seat is not removed, and may come."""
+    """A user without a seat is not removed, and may join."""
     await session.open()
     assert await session.remove(ANA) == [b"absent"]
     assert await session.removed() == set()

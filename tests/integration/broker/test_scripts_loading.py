@@ -17,7 +17,7 @@ async def loaded(link: Link, names: tuple[str, ...] = GATEWAY_SCRIPTS) -> list[i
 
 @pytest.mark.parametrize("name", GATEWAY_SCRIPTS + WORKER_SCRIPTS + OPERATOR_SCRIPTS)
 def test_a_script_tells_keys_arguments_and_returns(name: str) -> None:
-    """Every script, with what it has in front, tells its keys, its arguments and what it returns."""
+    """Every script, with the shared functions in front, tells its keys, its arguments and its returns."""
     source = Script(name).source
     assert source.startswith("-- Shared by every script") != ("Stands alone" in source)
     assert source.count("\n-- KEYS  1") == source.count("\n-- ARGV  ") == source.count("\n-- Returns ") == 1
@@ -32,7 +32,7 @@ async def test_a_new_connection_loads_every_script(link: Link, redis_url: str) -
 
 
 async def test_forgotten_scripts_are_sent_whole(session: SessionState) -> None:
-    """When Redis has forgotten its scripts nobody notices: the call is repeated with the source."""
+    """When Redis has forgotten its scripts, the call is repeated with the source and succeeds."""
     await session.open()
     assert await session.publish("one") == 1
     await session.redis("SCRIPT", "FLUSH")
@@ -51,7 +51,7 @@ async def test_calls_of_a_forgotten_script_keep_their_order(session: SessionStat
 
 
 async def test_an_error_inside_a_script_raises(link: Link, scripts: Scripts) -> None:
-    """What goes wrong inside a script raises, whether it was called by its digest or had to be sent."""
+    """An error inside a script raises, after a call by digest and after a call by source."""
     await link.call("SCRIPT", "FLUSH")
     await link.call("SET", f"{PART}gateways", "no zset")
     for _ in range(2):

@@ -68,7 +68,7 @@ async def test_a_key_expires(session: SessionState) -> None:
 
 
 async def test_a_repeated_key_is_answered_after_the_session_closed(session: SessionState) -> None:
-    """What was published once is told again when the session has been closed; a new key is refused then."""
+    """A repeated key is answered when the session has been closed; a new key is refused then."""
     await session.open()
     await session.publish(key=f"{ANA} k")
     await session.close()
@@ -98,14 +98,14 @@ async def test_a_full_backlog_refuses_a_message(session: SessionState) -> None:
 
 
 async def test_a_repeated_key_is_answered_in_spite_of_the_backlog(session: SessionState) -> None:
-    """What was published once is told again even while nothing new is taken."""
+    """A repeated key is answered even while the backlog is full."""
     await session.open()
     await session.publish(key=f"{ANA} k")
     assert await session.publish(key=f"{ANA} k", max_backlog=1) == b"1 m-1 0"
 
 
 async def test_a_message_to_an_empty_session_starts_its_idle_time_anew(session: SessionState) -> None:
-    """Published to nobody, a message keeps the hot state alive, and its log goes away with it."""
+    """A message to a session without users keeps the hot state alive; the log expires with it."""
     await session.open()
     await session.redis("EXPIRE", session.key, 5)
     await session.publish(kind="e", user="-")
@@ -113,7 +113,7 @@ async def test_a_message_to_an_empty_session_starts_its_idle_time_anew(session: 
 
 
 async def test_a_message_to_seated_users_sets_no_time_limit(session: SessionState) -> None:
-    """While somebody is there the hot state stays."""
+    """While a user holds a seat the hot state stays."""
     await session.open()
     await session.join(ANA)
     await session.publish()
@@ -173,7 +173,7 @@ async def _publish(session: SessionState, count: int) -> None:
 
 
 async def test_an_awaited_message_is_watched(session: SessionState) -> None:
-    """While somebody waits for a commit, the session remembers up to which seq."""
+    """While a publisher waits for a commit, the session remembers up to which seq."""
     await session.open()
     await session.publish()
     assert "watch" not in await session.hash()

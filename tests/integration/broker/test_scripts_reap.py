@@ -32,7 +32,7 @@ async def leases(session: SessionState) -> set[bytes]:
 
 
 async def test_reaping_without_seats_makes_nothing(session: SessionState) -> None:
-    """Nothing is seen and nothing made where nobody is."""
+    """Reaping a partition without seats looks at none and stores nothing."""
     assert await session.reap() == 0
     assert await session.keys() == set()
 
@@ -133,7 +133,7 @@ async def test_an_entry_of_a_kept_seat_frees_nothing_within_the_grace(session: S
 
 
 async def test_an_entry_without_a_seat_frees_nothing(session: SessionState) -> None:
-    """An entry of a seat that nobody has any more frees nothing."""
+    """An entry whose seat is gone frees nothing."""
     await session.open()
     await session.redis("SADD", "seance:{3}:gateway:dead", session.member(ANA))
     await lease(session, "dead", 1)

@@ -82,7 +82,7 @@ async def test_entries_of_one_millisecond_are_told_apart(redis: Redis, stream: P
 
 
 async def test_without_a_group_or_a_stream_no_entry_is_trimmed(redis: Redis, stream: PartitionStreams) -> None:
-    """What no group has asked for yet is kept for the one that will."""
+    """Entries without a group are kept for the group that will read them."""
     await redis.delete(keys.events(0), keys.events(1))
     await redis.xadd(keys.events(1), {"d": "x"})
     assert await stream.trim([0, 1]) == 0
@@ -115,7 +115,7 @@ async def test_before_the_first_worker_every_entry_is_lag(redis: Redis, stream_l
 async def test_when_redis_can_not_tell_the_lag_every_entry_counts(
     redis: Redis, stream_link: Link, stream: PartitionStreams
 ) -> None:
-    """After a deletion in the middle the lag is what is there, at most too much."""
+    """After a deletion in the middle every entry in the stream counts, which is at most too much."""
     await fill(redis, 10)
     await stream.read([HOME], 2, 1)
     entries: Any = await redis.xrange(keys.events(HOME))
@@ -136,7 +136,7 @@ async def test_the_lag_of_a_key_that_is_no_stream_is_an_error(redis: Redis, stre
 async def test_a_dead_entry_keeps_its_fields_and_can_be_retried(
     redis: Redis, stream_link: Link, stream: PartitionStreams
 ) -> None:
-    """Buried, an entry is acknowledged and listed with its reason; put back, it is read as it was."""
+    """A dead entry is acknowledged and listed with its reason; put back, it is read as it was."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)
     await stream.dead_letter(first, "bad", 0)

@@ -1,4 +1,4 @@
-"""The contiguity audit: what passes through a worker, against the marks in a real Postgres."""
+"""The contiguity audit: the entries that pass through a worker, against the marks in a real Postgres."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ CASES: list[tuple[list[list[Event]], int, int]] = [
 async def test_missing_and_repeated_seqs_are_counted_apart(
     engine: AsyncEngine, session_id: str, batches: list[list[Event]], missing: int, duplicates: int
 ) -> None:
-    """Only a seq that never came counts as missing, at the start of an epoch too; what came again is counted apart."""
+    """Only a seq that never came counts as missing, at the start of an epoch too; a repeated seq is counted apart."""
     audit = Audit(Marks(engine))
     for events in batches:
         await batch(audit, session_id, *events)
@@ -83,7 +83,7 @@ async def test_an_unknown_session_goes_on_from_its_mark(
 
 
 async def test_seqs_that_another_worker_wrote_are_not_missing(engine: AsyncEngine, session_id: str) -> None:
-    """What another worker wrote in between is no hole."""
+    """Seqs that another worker wrote in between are not missing."""
     audit = Audit(Marks(engine))
     await batch(audit, session_id, *run("a", 1, 3))
     await Writer(engine).write([Record(session_id, message(session_id, 20), "a")])
@@ -106,7 +106,7 @@ async def test_old_sessions_are_forgotten_and_found_by_their_marks(engine: Async
 
 
 async def test_an_entry_with_no_real_session_id_is_audited(engine: AsyncEngine) -> None:
-    """An entry of what can't be a session is looked at like any other."""
+    """An entry whose session id is no UUID is audited like any other."""
     audit = Audit(Marks(engine))
     await batch(audit, "no uuid", ("a", 1))
     assert audit.missing_total == 0

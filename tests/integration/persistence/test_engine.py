@@ -1,4 +1,4 @@
-"""What every connection of an engine is set up with."""
+"""The settings of every connection of an engine."""
 
 import pytest
 from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""How far each session has come, in Postgres: written with the batch, asked by whoever checks Redis."""
+"""How far each session has come, in Postgres: written with the batch, read when Redis is checked."""
 
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ async def write(engine: AsyncEngine, session_id: str, *events: Stored, epoch: st
 
 
 async def test_a_mark_is_the_highest_seq_of_a_batch(engine: AsyncEngine) -> None:
-    """Whatever has a seq counts, in any order; what has none leaves no mark."""
+    """Every event with a seq counts, in any order; an event without seq leaves no mark."""
     one, two, three = await add_sessions(engine, 3)
     await write(engine, one, message(one, 5), joined(ANA, "Ana", seq=7), message(one, 6), left(ANA, "Ana"))
     await write(engine, two, SessionClosed(instant(), Empty(), 9))

@@ -105,7 +105,7 @@ def test_the_url_may_come_from_the_environment(empty_url: str, monkeypatch: pyte
 
 
 def test_without_a_url_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No URL anywhere ends the command with what to do."""
+    """Without a URL anywhere the command ends and says what to do."""
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(SystemExit, match="DATABASE_URL"):
         command.upgrade(_unaddressed(), "head")

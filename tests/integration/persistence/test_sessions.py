@@ -1,4 +1,4 @@
-"""Sessions in a real Postgres: create, get, close, resume point, and what happens when it is away."""
+"""Sessions in a real Postgres: create, get, close, resume point, and an outage."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -182,7 +182,7 @@ async def test_the_models_are_related(engine: AsyncEngine) -> None:
     ],
 )
 async def test_the_tables_refuse_wrong_values(engine: AsyncEngine, statement: str) -> None:
-    """Lengths, ranges, keys and references hold in the database too, whoever writes."""
+    """Lengths, ranges, keys and references hold in the database too, for every writer."""
     (session_id,) = await add_sessions(engine, 1)
     await Writer(engine).write(
         [Record(session_id, message(session_id, 1)), Record(session_id, joined(str(uuid4()), "A"))]
@@ -234,7 +234,7 @@ async def test_a_query_that_takes_too_long_is_given_up(database_url: str) -> Non
 
 
 async def test_an_exhausted_pool_is_unavailable(database_url: str) -> None:
-    """Who gets no connection in time is told so."""
+    """A query that gets no connection in time says that the database is unavailable."""
     engine = create_engine(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.2)
     async with engine.connect():
         with pytest.raises(DatabaseUnavailableError):

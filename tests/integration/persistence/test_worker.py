@@ -1,4 +1,4 @@
-"""The worker on real servers: what is published becomes rows, once, whoever works and whatever was left behind."""
+"""The worker on real servers: every published event becomes rows once, with any workers and after any predecessor."""
 
 import asyncio
 from uuid import uuid4
@@ -76,14 +76,14 @@ async def _is_trimmed(redis: Redis) -> bool:
 async def test_pending_entries_are_written_first(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
-    """What a predecessor read under any name and never acknowledged is written, before what is newer."""
+    """Entries that a predecessor read under any name and never acknowledged are written before newer ones."""
     (session_id,) = await add_sessions(engine, 1)
     key = keys.events(keys.partition_of(session_id, PARTITIONS))
     await redis.xgroup_create(key, keys.GROUP, id="0", mkstream=True)
     await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 3001)))
     for consumer in (CONSUMER, "worker-of-old", CONSUMER):
         await redis.xreadgroup(keys.GROUP, consumer, {key: ">"}, count=700)
-    # The last one to come says the opposite of an older one: order shows in which of them stays.
+    # The last entry contradicts an older one: the one that stays shows the order.
     await publish(redis, PARTITIONS, session_id, message(session_id, 1, text="newer"))
     async with working(settings):
         await drained(stream_link)
@@ -153,7 +153,7 @@ async def test_the_partitions_of_a_dead_worker_are_taken_over(
 async def test_a_lease_that_was_lost_is_taken_again(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig
 ) -> None:
-    """When its leases vanish, a worker stops, takes them anew and looks at what is pending first."""
+    """When its leases vanish, a worker stops, takes them again and writes pending entries first."""
     (session_id,) = await add_sessions(engine, 1)
     core = keys.partition_of(session_id, PARTITIONS)
     async with working(settings, "a"):
@@ -244,7 +244,7 @@ async def test_lost_data_of_redis_does_not_stop_the_worker(
 
 @pytest.mark.parametrize("key", [keys.WORKERS, keys.owner(1), keys.events(2)])
 async def test_the_death_of_one_task_ends_the_worker(redis: Redis, settings: WorkerConfig, key: str) -> None:
-    """What waiting can't mend (here a key of the wrong kind) kills the leases or a lane, and with it the worker."""
+    """An error that waiting can't mend (a key of the wrong kind) ends the leases or a lane, and so the worker."""
     await redis.hset(key, "mine", "yes")
     worker = Working(settings, "worker-1")
     with pytest.raises(ExceptionGroup) as caught:

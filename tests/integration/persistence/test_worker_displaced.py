@@ -1,4 +1,4 @@
-"""Messages whose seq was given twice, because Redis lost data: they get another one, and nothing is lost."""
+"""Messages whose seq was given twice, because Redis lost data: they get another seq, and no message is lost."""
 
 from typing import Any
 

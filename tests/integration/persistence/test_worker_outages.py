@@ -91,7 +91,7 @@ async def unacknowledged(url: str) -> int:
 async def test_sigterm_finishes_the_batch_and_tidies_up(
     redis: Redis, engine: AsyncEngine, stream_url: str, database_url: str, tmp_path: Path
 ) -> None:
-    """Asked to end in the middle, a worker exits with 0; what is written is acknowledged, the rest stays."""
+    """Asked to end in the middle, a worker exits with 0; every written entry is acknowledged, the rest stays."""
     (session_id,) = await add_sessions(engine, 1)
     await publish(redis, 16, session_id, *(message(session_id, seq) for seq in range(1, 20_001)))
     with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=5) as (worker,):
@@ -175,7 +175,7 @@ async def _has_come(moment: float) -> bool:
 async def test_a_worker_can_be_stopped_while_postgres_is_away(
     redis: Redis, stream_link: Link, stream_url: str, own_postgres: Server
 ) -> None:
-    """Nobody has to wait for Postgres to stop a worker; its entries stay pending, its leases are given up."""
+    """A worker stops without Postgres; its entries stay pending, its leases are given up."""
     async with engine_on(own_postgres.url) as engine:
         (session_id,) = await add_sessions(engine, 1)
     await asyncio.to_thread(own_postgres.stop)

@@ -167,7 +167,7 @@ async def test_closing_an_unknown_session_changes_nothing(engine: AsyncEngine, s
 
 
 async def test_closing_a_session_empties_it(engine: AsyncEngine, session_id: str) -> None:
-    """Whoever was still there left when the session was closed; who had left before keeps that time."""
+    """Users who were still there left when the session was closed; users who had left before keep their time."""
     closed = SessionClosed("2026-11-22T22:00:00.000Z", Empty())
     batch: list[Stored] = [joined(ANA, "Ana", START), joined(BEN, "Ben", START), left(BEN, "Ben", START), closed]
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What travels: instants, the bytes of events, and reading back what was stored."""
+"""Instants, the bytes of events, and decoding of stored events."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -48,7 +48,7 @@ def test_an_instant_without_a_moment_is_now() -> None:
 
 
 def test_the_tail_is_the_rest_of_an_event() -> None:
-    """What comes after the seq is the rest of the event."""
+    """The tail is the rest of an event after its seq."""
     assert b'{"type":"session_closed","seq":7' + tail(TS, Empty()) == (
         b'{"type":"session_closed","seq":7,"ts":"2026-11-22T21:05:00.123Z","data":{}}'
     )
@@ -62,7 +62,7 @@ def test_an_ephemeral_event_is_whole_without_seq() -> None:
 
 @given(text=st.text(), name=st.text(), user_id=st.none() | st.uuids().map(str), seq=st.integers(1, 2**53))
 def test_a_message_reads_back(text: str, name: str, user_id: str | None, seq: int) -> None:
-    """Whatever a message holds, the event that the script puts together is one line of JSON, and reads back."""
+    """The event that the script puts together is one line of JSON and reads back, for any message."""
     message = Message("m1", "s1", user_id, name, text, TS, is_spirit=False)
     body = b'{"type":"message_received","seq":' + str(seq).encode() + tail(TS, message)
     assert b"\n" not in body
@@ -99,6 +99,6 @@ def test_every_stored_type_reads_back(seq: int) -> None:
     ],
 )
 def test_an_event_that_is_never_stored_is_refused(body: str) -> None:
-    """What is no stored event, or a wrong one, is not taken for one."""
+    """JSON that is no stored event, or a wrong one, is refused."""
     with pytest.raises(msgspec.DecodeError):
         decode_stored(body)

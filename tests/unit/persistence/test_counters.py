@@ -1,4 +1,4 @@
-"""What a worker counts."""
+"""The counts of a worker."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -18,7 +18,7 @@ def record(age_seconds: float) -> Record:
 
 
 def test_one_of_sixteen_records_is_timed() -> None:
-    """The age of every sixteenth event, the first included, is counted; one from a clock ahead of ours is 0 old."""
+    """The age of every sixteenth event, the first included, is counted; the age of an event from a fast clock is 0."""
     counters = Counters()
     counters.committed([record(-5), *[record(100)] * 16, record(100)])
     assert counters.persist_seconds.count == 2

@@ -20,7 +20,7 @@ def test_sslmode_becomes_what_asyncpg_calls_it() -> None:
 
 @pytest.mark.parametrize("url", ["mysql://db/seance", "postgresql+psycopg2://db/seance", "not a url"])
 def test_other_urls_are_refused(url: str) -> None:
-    """What is no URL of Postgres is refused at once, not at the first query."""
+    """A URL that is none of Postgres is refused at once, not at the first query."""
     with pytest.raises(InvalidFieldError, match="database_url"):
         driver_url(url)
 

@@ -62,7 +62,7 @@ def test_an_error_of_the_server_is_unavailable(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", [asyncpg.UndefinedTableError("no table"), asyncpg.InsufficientPrivilegeError("no")])
 def test_any_other_error_is_neither_data_nor_outage(error: Exception) -> None:
-    """A missing table is nobody's data and no outage; it is said as it is."""
+    """A missing table is neither wrong data nor an outage, and the error names it."""
     with pytest.raises(PersistenceError, match="no") as caught, mapped():
         raise error
     assert not isinstance(caught.value, DataError | DatabaseUnavailableError)

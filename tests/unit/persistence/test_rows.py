@@ -72,6 +72,6 @@ def test_a_message_without_a_real_instant_is_bad_data(timestamp: str, reason: st
 
 
 def test_a_user_without_an_id_is_bad_data() -> None:
-    """Nobody can be stored who has no id."""
+    """A user without an id can't be stored."""
     with pytest.raises(DataError, match="user without id"):
         rows_of([Record(SESSION, joined(None, "Ana", at(1)))])

@@ -15,7 +15,7 @@ def test_every_partition_is_in_one_lane(partitions: int) -> None:
 
 
 def test_a_wrong_configuration_ends_the_process_with_1() -> None:
-    """What can't be mended by waiting ends the worker, and the log says why."""
+    """An error that waiting can't mend ends the worker, and the log says why."""
     config = WorkerConfig(database_url="mysql://db/seance", redis_url="redis://127.0.0.1:1", partitions=4)
     with capture_logs() as lines:
         assert run(config, "worker-1") == 1

@@ -1,4 +1,4 @@
-"""Who drains what: the plan of fair shares, pure."""
+"""The plan of fair shares, pure."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,14 +10,14 @@ WORKERS = st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=20)
 
 @given(partitions=st.integers(1, 1024), workers=WORKERS)
 def test_every_partition_belongs_to_exactly_one_worker(partitions: int, workers: set[str]) -> None:
-    """Whoever plans, with the same workers alive the shares are disjoint and together everything."""
+    """With the same workers alive, the shares are disjoint and together every partition."""
     shares = [partition for worker in workers for partition in plan(partitions, workers, worker)]
     assert sorted(shares) == list(range(partitions))
 
 
 @given(partitions=st.integers(1, 1024), workers=WORKERS)
 def test_shares_differ_by_one_partition_at_most(partitions: int, workers: set[str]) -> None:
-    """No worker has more than one partition more than another."""
+    """The largest share has at most one partition more than the smallest."""
     sizes = [len(plan(partitions, workers, worker)) for worker in workers]
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) == -(-partitions // len(workers))
