@@ -62,7 +62,7 @@ class Scripts:
         self._is_shut = False
 
     def load(self) -> None:
-        """Send all scripts to a new connection, so that calls by digest find them; a failure shows at the first call."""
+        """Send all scripts to a new connection, so calls by digest find them. A failure shows at the first call."""
         for script in self._scripts.values():
             self._link.call("SCRIPT", "LOAD", script.source).add_done_callback(ignore_result)
 

@@ -25,7 +25,7 @@ def test_a_script_tells_keys_arguments_and_returns(name: str) -> None:
 
 async def test_a_new_connection_loads_every_script(link: Link, redis_url: str) -> None:
     """A new connection loads every script, since the server behind it may be another one."""
-    Scripts(link)
+    link.on_up = (Scripts(link).load,)
     assert await loaded(link) == [0] * len(GATEWAY_SCRIPTS)
     await redial(redis_url, link.keeper)
     assert await loaded(link) == [1] * len(GATEWAY_SCRIPTS)
