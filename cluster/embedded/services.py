@@ -70,7 +70,6 @@ def prepare_postgres(folder: Path, *, port: int | None = None, is_durable: bool 
 
 async def problem_with(probe: Callable[[], Awaitable[None]]) -> str | None:
     """The reason why the server does not answer, None when it answers."""
-    problem = None
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             await probe()
