@@ -6,8 +6,11 @@ VENV := .venv
 SEANCE := $(VENV)/bin/seance
 # A part of the tests: `make test TESTS=tests/unit`.
 TESTS ?= tests
-PYTEST_FLAGS ?= -n 2 --dist loadfile
+# Twice as many as cores, because tests mostly wait; tests/conftest.py orders the files.
+PYTEST_FLAGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 
+# The tests start hundreds of processes; without compiled files each would compile the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: up down status scale restart migrate check test bench chaos conformance fuzz clean-data help

@@ -1,6 +1,7 @@
 """Fixtures that every test may use: real servers, clean for each test."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -10,9 +11,19 @@ from tests.gateways import Gateway, running_gateways, running_workers
 from tests.services import Services, run_apart, running_services, truncate
 
 
+# In the order in which they start: files that take minutes first, so that no long one is left alone at the end.
+_FOLDERS = ("system", "contract", "browser", "clients", "integration", "unit")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the browser tests out where there is no browser."""
+    """Leave the browser tests out where there is no browser, and start the folders with long tests first."""
     chromium.leave_out(config, items)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return _FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -174,11 +174,12 @@ def environment_of(services: Services, settings: Mapping[str, object]) -> dict[s
     }
 
 
-def inherited() -> dict[str, str]:
-    """What a process needs of ours, none of our settings among it; coverage measures it when it measures us."""
+def inherited(*, is_measured: bool = True) -> dict[str, str]:
+    """The variables that a process needs of this one, without settings of a gateway.
+
+    Coverage measures the process when it measures this one, unless `is_measured` is false: a tool that runs no code of
+    this project would only be slower.
+    """
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in kept or name.startswith(("COVERAGE", "COV_", "PYTHON"))
-    }
+    prefixes = ("COVERAGE", "COV_", "PYTHON") if is_measured else ("PYTHON",)
+    return {name: value for name, value in os.environ.items() if name in kept or name.startswith(prefixes)}

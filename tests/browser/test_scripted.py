@@ -13,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.clients.scripted.scripts import SCRIPTS
+from tests.gateways import inherited
 
 Json = dict[str, Any]
 
@@ -26,7 +27,7 @@ DEADLINE_MS = 30_000
 def scripted_url() -> Iterator[str]:
     """Where the scripted gateway answers."""
     command = (sys.executable, "-m", "tests.clients.scripted")
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=inherited(is_measured=False), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["url"]
         process.terminate()

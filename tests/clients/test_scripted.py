@@ -41,6 +41,7 @@ from seance_client import (
 
 from tests.clients.following import DEADLINE_SECONDS
 from tests.clients.scripted.scripts import SCRIPTS
+from tests.gateways import inherited
 
 Json = dict[str, Any]
 
@@ -60,7 +61,7 @@ _ERRORS: dict[type[SeanceError], str] = {
 def scripted_url() -> Iterator[str]:
     """Where the scripted gateway answers: a process, as it is for clients in other languages."""
     command = (sys.executable, "-m", "tests.clients.scripted")
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=inherited(is_measured=False), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["url"]
         process.terminate()

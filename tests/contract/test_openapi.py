@@ -67,7 +67,7 @@ def test_is_true(gateway: Gateway, tmp_path: Path) -> None:
         [command, "--config-file", configuration, "--no-color", "run", document, "--checks", "all"],
         check=False,
         cwd=tmp_path,
-        env={**inherited(), "COLUMNS": "120"},
+        env={**inherited(is_measured=False), "COLUMNS": "120"},
         capture_output=True,
         text=True,
         timeout=DEADLINE_SECONDS,

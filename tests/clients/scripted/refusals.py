@@ -37,7 +37,7 @@ def _refused() -> list[Json]:
     patient = script(
         "refused-with-a-time",
         [{"refuse": 503, "retry_after": 1}],
-        [{"came_after_ms": 1000}, JOIN, WELCOME],
+        [{"told_to_wait_ms": 1000}, JOIN, WELCOME],
         events=[lost(503), CONNECTED],
     )
     later = script(
@@ -108,7 +108,7 @@ def _told() -> list[Json]:
         script(
             f"reconnect-then-{name}",
             [JOIN, WELCOME, hint, step],
-            [{"came_after_ms": 300}, resume(1), back(1)],
+            [{"told_to_wait_ms": 300}, resume(1), back(1)],
             events=[CONNECTED, lost(code), *recovered()],
         )
         for name, step, code in (
