@@ -10,7 +10,6 @@ from tests.browser import chromium
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.services import Services, run_apart, running_services, truncate
 
-
 # In the order in which they start: files that take minutes first, so that no long one is left alone at the end.
 _FOLDERS = ("system", "contract", "browser", "clients", "integration", "unit")
 

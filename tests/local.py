@@ -93,7 +93,7 @@ class LocalCluster:
 
     def wait_ready(self) -> dict[str, Any]:
         """The status once every gateway and worker is ready and every service runs."""
-        return until(self._ready_status, timeout_seconds=60, what="a cluster whose processes are all ready")
+        return until(self._ready_status, what="a cluster whose processes are all ready")
 
     def _ready_status(self) -> dict[str, Any] | None:
         status = self.status()

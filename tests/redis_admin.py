@@ -12,9 +12,9 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.event_log import EventLog
 from tests.gateways import Process
-from tests.rest import eventually
 from tests.services import Services
 from tests.session_state import kept
+from tests.waiting import eventually
 
 PARTITIONS = 16
 AT_ONCE = 500
@@ -52,7 +52,7 @@ class RedisAdmin:
             positions.append(int(seq))
             return bool(seq == persisted)
 
-        await eventually(is_committed, 60)
+        await eventually(is_committed)
         return positions[-1]
 
     async def trim(self) -> int:

@@ -13,7 +13,7 @@ from redis import Redis
 from broker.redis.reconnect import Reconnector
 from cluster.embedded.services import prepare_redis, wait_until_answering
 from cluster.process.launch import start
-from tests.session_state import eventually
+from tests.waiting import eventually
 
 
 def cut(url: str, kind: Literal["normal", "pubsub"] = "normal") -> int:

@@ -1,13 +1,10 @@
 """Sessions over REST, for tests."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 
 Json = dict[str, Any]
-DEADLINE_SECONDS = 20.0
 
 
 async def create_session(url: str, **fields: object) -> Json:
@@ -30,10 +27,3 @@ async def users(url: str, session_id: str) -> list[str]:
     """The names of who is present."""
     answer = await call(url, "GET", f"/api/sessions/{session_id}/users")
     return [user["name"] for user in answer.json()["data"]["users"]]
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_SECONDS) -> None:
-    """Return once the check holds; fail when it does not within the time."""
-    async with asyncio.timeout(seconds):
-        while not await check():  # noqa: ASYNC110 - what is checked lies in another process
-            await asyncio.sleep(0.02)  # between two looks

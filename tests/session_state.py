@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.redis.reconnect import Reconnector
 from broker.redis.scripts import Scripts
+from tests.waiting import eventually as eventually  # noqa: PLC0414 - for the gateway's tests
 
 PARTITION = 3
 PART = keys.prefix(PARTITION)
@@ -28,18 +29,6 @@ EPOCH = "k3v9"
 GRACE = 15_000
 KEPT: Any = pytest.approx(GRACE, abs=10_000)  # how long a seat is kept, when the grace has just begun
 IDLE_SECONDS = 600
-
-Result = TypeVar("Result")
-
-
-async def eventually(look: Callable[[], Result | None], *, seconds: float = 10, what: str = "the condition") -> Result:
-    """The first result of `look` that is true. Raises AssertionError when the time is over."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not (found := look()):
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"{what} did not come true within {seconds:g} s; last seen: {found!r}")
-        await asyncio.sleep(0.002)  # between two looks
-    return found
 
 
 def now_ms() -> int:

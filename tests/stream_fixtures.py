@@ -1,7 +1,6 @@
 """The events that the partition streams hold, for tests: made, put into Redis, and counted in Postgres."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -123,13 +122,3 @@ async def rows(engine: AsyncEngine, query: str, **parameters: Any) -> list[tuple
     """What the database answers."""
     async with engine.connect() as connection:
         return [tuple(row) for row in await connection.execute(text(query), parameters)]
-
-
-async def until(look: Callable[[], Awaitable[Result]], *, seconds: float = 20, what: str = "the condition") -> Result:
-    """The first result of `look` that is true. Raises AssertionError when the time is over."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not (found := await look()):
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"{what} did not come true within {seconds:g} s; last seen: {found!r}")
-        await asyncio.sleep(0.01)  # between two looks
-    return found

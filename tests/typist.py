@@ -9,8 +9,8 @@ from enum import StrEnum
 import pyte
 
 from tests.gateways import inherited
-from tests.rest import eventually
 from tests.terminal import Terminal
+from tests.waiting import eventually
 
 _EXIT_SECONDS = 60
 

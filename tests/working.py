@@ -11,7 +11,7 @@ from broker import keys
 from broker.redis.link import Link
 from broker.streams.lag import lag
 from persistence.worker import WorkerConfig, work
-from tests.stream_fixtures import until
+from tests.waiting import eventually
 
 PARTITIONS = 4
 LEASE_MS = 1000
@@ -61,7 +61,7 @@ async def drained(link: Link) -> None:
     async def is_drained() -> bool:
         return not any((await lag(link, PARTITIONS)).values())
 
-    await until(is_drained, what="streams without lag")
+    await eventually(is_drained, what="streams without lag")
 
 
 async def owners(redis: Redis) -> list[str | None]:
@@ -76,4 +76,4 @@ async def owned_by(redis: Redis, *worker_ids: str | None) -> None:
     async def is_so() -> bool:
         return await owners(redis) == list(worker_ids)
 
-    await until(is_so, what=f"partitions of {worker_ids}")
+    await eventually(is_so, what=f"partitions of {worker_ids}")

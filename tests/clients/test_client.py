@@ -26,7 +26,8 @@ from seance_client.rest import Rest, RestError, Session
 
 from tests.clients.following import DEADLINE_SECONDS, QUICK, messages, next_of
 from tests.gateways import Gateway
-from tests.rest import eventually, users
+from tests.rest import users
+from tests.waiting import eventually
 
 SOON = 0.2
 

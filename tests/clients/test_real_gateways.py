@@ -28,8 +28,9 @@ from seance_client.rest import Rest, RestError, Session
 from tests.clients.following import DEADLINE_SECONDS, QUICK, messages, next_of, until_end
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.redis_server import redis_server
-from tests.rest import call, eventually
+from tests.rest import call
 from tests.services import Services
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.raw_client import RawClient, connected
 from tests.redis_admin import RedisAdmin, redis_admin, resident_bytes
-from tests.rest import call, create_session, eventually
+from tests.rest import call, create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 # One of these takes 2 KB; a few thousand are more than the sockets themselves hold.

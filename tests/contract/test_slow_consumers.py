@@ -13,8 +13,9 @@ from tests.gateways import Gateway, running_gateways, running_workers
 from tests.metrics import Scrape
 from tests.raw_client import RawClient, connected
 from tests.redis_admin import RedisAdmin, redis_admin
-from tests.rest import create_session, eventually
+from tests.rest import create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 GHOSTS = "\N{GHOST}" * 500
@@ -41,7 +42,7 @@ async def flood(behind: RedisAdmin, gateway: Gateway, metric: str) -> None:
         await behind.publish(100, GHOSTS)
         return Scrape(gateway.url)[metric] == 1
 
-    await eventually(is_counted, 60)
+    await eventually(is_counted)
 
 
 async def read_to_the_end(client: RawClient) -> tuple[list[int], Json]:

@@ -1,6 +1,5 @@
 """The WebSocket contract against real gateways: what members of a session see, and how connections end."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +11,8 @@ import pytest
 from gateway.access.tokens import Claims, Tokens
 from tests.gateways import SECRET, Gateway
 from tests.raw_client import ClosedByServerError, RawClient, connected
-from tests.rest import call, create_session, eventually, users
+from tests.rest import call, create_session, users
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 
@@ -372,4 +372,4 @@ async def test_the_gateway_forgets_who_is_gone(gateways: list[Gateway]) -> None:
     async def is_forgotten() -> bool:
         return await held() == before
 
-    await asyncio.wait_for(eventually(is_forgotten), 10)
+    await eventually(is_forgotten)

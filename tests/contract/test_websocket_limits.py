@@ -14,8 +14,9 @@ import pytest
 from tests.frames import close, text
 from tests.gateways import Gateway, running_gateways
 from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected, request
-from tests.rest import call, create_session, eventually
+from tests.rest import call, create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytest
 
 from tests.gateways import Gateway
 from tests.raw_client import ClosedByServerError, RawClient, connected
-from tests.rest import call, create_session, eventually, users
+from tests.rest import call, create_session, users
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 

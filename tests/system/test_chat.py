@@ -14,9 +14,10 @@ from seance_client import Client, MessageReceived, UserLeft
 
 from tests.clients.following import messages, next_of
 from tests.gateways import Gateway, inherited
-from tests.rest import call, create_session, eventually, users
+from tests.rest import call, create_session, users
 from tests.terminal import Terminal
 from tests.typist import Key, Typist, at_a_terminal
+from tests.waiting import eventually
 
 _DEADLINE_SECONDS = 60
 

@@ -25,7 +25,7 @@ def test_a_terminal_shows_the_live_status(local: LocalCluster) -> None:
     """`up` on a terminal shows a table of all processes; Ctrl-C drains and stops them in order."""
     terminal = Terminal(local.environ, "up", "--gateways", "2", "--workers", "1")
     try:
-        until(lambda: terminal.shows("events/s"), timeout_seconds=60, what="the live table")
+        until(lambda: terminal.shows("events/s"), what="the live table")
         words = ("gw-1", "gw-2", "worker-1", "redis", "postgres", "balancer", "sockets", "lag", "Ctrl-C")
         until(lambda: all(terminal.shows(word) for word in words), what="a table of all processes")
         pids = local.pids()
@@ -44,7 +44,7 @@ def test_a_terminal_that_closes_stops_the_cluster(local: LocalCluster) -> None:
     """When the terminal goes away, everything is stopped as with Ctrl-C."""
     terminal = Terminal(local.environ, "up", "--gateways", "1", "--workers", "1")
     try:
-        until(lambda: terminal.shows("events/s"), timeout_seconds=60, what="the live table")
+        until(lambda: terminal.shows("events/s"), what="the live table")
         pids = local.pids()
     finally:
         os.close(terminal.master)

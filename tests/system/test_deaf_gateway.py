@@ -13,9 +13,10 @@ from tests.gateways import Gateway, running_gateways
 from tests.proxy import proxy
 from tests.raw_client import RawClient, connected
 from tests.redis_server import redis_server
-from tests.rest import call, create_session, eventually
+from tests.rest import call, create_session
 from tests.services import Services
 from tests.session_state import kept
+from tests.waiting import eventually
 
 PATIENT_SECONDS = 60  # so that only the canary can find out
 PARTITIONS = 16

@@ -13,8 +13,9 @@ from tests.gateways import Gateway, running_gateways
 from tests.local import LocalCluster
 from tests.raw_client import HEADERS, RawClient, connected, request
 from tests.reconnecting_clients import ReconnectingClient, all_in, staying
-from tests.rest import call, create_session, eventually
+from tests.rest import call, create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 WINDOW_SECONDS = 3
 GUESTS = 300

@@ -15,8 +15,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from cluster.embedded.services import Service, prepare_redis, wait_until_answering
 from cluster.process.launch import start
 from tests.gateways import running_gateways
-from tests.rest import call, create_session, eventually
+from tests.rest import call, create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 

@@ -10,8 +10,9 @@ from broker import keys
 from tests.gateways import running_gateways, running_workers
 from tests.raw_client import RawClient, connected
 from tests.redis_server import RedisServer, redis_server
-from tests.rest import call, create_session, eventually
+from tests.rest import call, create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 PARTITIONS = 16
 Json = dict[str, Any]

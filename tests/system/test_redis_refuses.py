@@ -10,10 +10,11 @@ from broker import keys
 from tests.gateways import running_gateways
 from tests.raw_client import connected
 from tests.redis_server import cut
-from tests.rest import call, create_session, eventually, users
+from tests.rest import call, create_session, users
 from tests.services import Services
 from tests.session_state import now_ms
 from tests.system.test_redis_away import redis_in
+from tests.waiting import eventually
 
 
 async def test_refusing_redis(services: Services, tmp_path: Path) -> None:

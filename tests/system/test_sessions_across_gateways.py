@@ -15,8 +15,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.gateways import Gateway, running_gateways, running_workers
-from tests.rest import call, create_session, eventually, users
+from tests.rest import call, create_session, users
 from tests.services import Services
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 
@@ -127,7 +128,7 @@ async def stored(services: Services, session_id: str, count: int) -> dict[int, s
         async def is_complete() -> bool:
             return bool(await connection.fetchval(query, session_id) >= count)
 
-        await eventually(is_complete, 60)
+        await eventually(is_complete)
         rows = await connection.fetch("SELECT seq, id FROM messages WHERE session_id = $1", session_id)
     finally:
         await connection.close()
@@ -227,7 +228,7 @@ async def test_the_paused_gateway_comes_back(services: Services, tmp_path: Path)
         async def is_reaped() -> bool:
             return await users(second.url, session["id"]) == ["Witness"]
 
-        await eventually(is_reaped, 20)
+        await eventually(is_reaped)
         first.signal(signal.SIGCONT)
         events = [json.loads(frame) async for frame in frames(paused)]
         assert paused.close_code == 4003

@@ -6,7 +6,7 @@ from broker.redis.connection import Connection
 from broker.redis.dial import dial
 from broker.redis.link import Link
 from tests.redis_receiver import RecordingReceiver
-from tests.session_state import eventually
+from tests.waiting import eventually
 
 
 async def test_no_command_is_sent_after_the_end(link: Link) -> None:

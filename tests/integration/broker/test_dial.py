@@ -17,7 +17,7 @@ from broker.redis.dial import dial
 from cluster.process.ports import free_port
 from tests.certificates import self_signed
 from tests.redis_receiver import RecordingReceiver
-from tests.session_state import eventually
+from tests.waiting import eventually
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[object, object, None]]
 

@@ -12,7 +12,8 @@ from broker.redis.scripts import Scripts
 from broker.sessions import gateway_leases as leases_module
 from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases
 from broker.sessions.live_sessions import LiveSessions, SessionInfo
-from tests.session_state import eventually, now_ms, take_lease
+from tests.session_state import now_ms, take_lease
+from tests.waiting import eventually
 
 PARTITIONS = 4
 

@@ -13,7 +13,8 @@ from broker.errors import BrokerError, BrokerUnavailableError
 from broker.redis.backoff import Backoff
 from broker.redis.link import Link, connected
 from tests.redis_server import RedisServer, cut, redial
-from tests.session_state import eventually, kept
+from tests.session_state import kept
+from tests.waiting import eventually
 
 
 async def test_replies_of_one_tick_come_in_the_order_sent(link: Link) -> None:

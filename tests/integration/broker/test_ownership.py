@@ -6,7 +6,7 @@ from broker import keys
 from broker.redis.link import Link
 from broker.redis.scripts import WORKER_SCRIPTS, Scripts
 from broker.streams.ownership import LEASE_MS, Ownership
-from tests.stream_fixtures import until
+from tests.waiting import eventually
 
 P = 4
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
@@ -68,7 +68,7 @@ async def test_without_renewal_no_partition_is_held(stream_link: Link) -> None:
     assert owner.held == frozenset()
     await owner.renew()
     assert owner.held == {0}
-    await until(lambda: _lapsed(owner), what="a lease that has passed")
+    await eventually(lambda: _lapsed(owner), what="a lease that has passed")
     assert owner.held == frozenset()
 
 

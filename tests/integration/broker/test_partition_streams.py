@@ -16,7 +16,8 @@ from broker.streams.ownership import Ownership
 from broker.streams.partition_streams import CONSUMER, Entry, PartitionStreams, Persisted
 from cluster.process.ports import free_port
 from tests.session_state import kept
-from tests.stream_fixtures import EPOCH, message, publish, streams_over, until
+from tests.stream_fixtures import EPOCH, message, publish, streams_over
+from tests.waiting import eventually
 
 P = 4
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
@@ -72,7 +73,7 @@ async def test_an_idle_read_is_no_outage(stream_url: str) -> None:
 async def test_a_read_ends_with_the_first_entry(redis: Redis, stream: PartitionStreams) -> None:
     """A waiting read comes back as soon as something is published."""
     reading = asyncio.create_task(stream.read(range(P), 10, 10_000))
-    await until(lambda: _is_blocked(redis), what="a blocked reader")
+    await eventually(lambda: _is_blocked(redis), what="a blocked reader")
     await fill(redis, 1)
     async with asyncio.timeout(5):
         assert len(await reading) == 1

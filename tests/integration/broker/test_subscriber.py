@@ -13,7 +13,8 @@ from broker.pubsub.subscriber import Subscriber
 from broker.redis import reconnect
 from broker.redis.link import Link
 from tests.redis_server import RedisServer, cut
-from tests.session_state import ChannelRecorder, eventually, kept, subscriber_on
+from tests.session_state import ChannelRecorder, kept, subscriber_on
+from tests.waiting import eventually
 
 
 async def channels(link: Link) -> set[bytes]:

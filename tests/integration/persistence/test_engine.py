@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from persistence.engine import create_engine
 from persistence.errors import DatabaseUnavailableError, mapped
-from tests.rest import eventually
+from tests.waiting import eventually
 
 
 async def test_a_forgotten_transaction_is_ended(database_url: str) -> None:

@@ -17,7 +17,8 @@ from broker.streams.lag import lag
 from broker.streams.partition_streams import CONSUMER
 from persistence.sessions import StoredSessions
 from persistence.worker import WorkerConfig
-from tests.stream_fixtures import EPOCH, add_sessions, joined, left, message, publish, put, rows, until
+from tests.stream_fixtures import EPOCH, add_sessions, joined, left, message, publish, put, rows
+from tests.waiting import eventually
 from tests.working import PARTITIONS, Working, config, drained, owned_by, working
 
 
@@ -56,7 +57,7 @@ async def test_published_events_become_rows(
     await publish(redis, PARTITIONS, other, joined(ana, "Ana"), left(ana, "Ana"), joined(bob, "Bob"))
     async with working(settings):
         await drained(stream_link)
-        await until(lambda: _is_trimmed(redis), what="empty streams")
+        await eventually(lambda: _is_trimmed(redis), what="empty streams")
         assert await redis.hget(session, "persisted") == b"5"
     assert await rows(engine, "SELECT seq, user_id::text, text FROM messages") == [(3, ana, "hi")]
     users = await rows(engine, "SELECT session_id::text, id::text, left_at IS NULL, is_removed FROM users")
@@ -174,7 +175,7 @@ async def test_a_worker_without_a_share_waits_and_stops(
     narrow = msgspec.structs.replace(settings, partitions=1)
     async with working(narrow, "a"), working(narrow, "b"), working(narrow, "c"):
         await publish(redis, 1, session_id, message(session_id, 1))
-        await until(lambda: stored(engine), what="the message")
+        await eventually(lambda: stored(engine), what="the message")
         assert len(await redis.zrange(keys.WORKERS, 0, -1)) == 3
     assert await redis.zrange(keys.WORKERS, 0, -1) == []
 
@@ -218,11 +219,11 @@ async def test_a_mended_entry_can_be_retried(
     unknown = str(uuid4())
     await publish(redis, PARTITIONS, unknown, message(unknown, 7))
     async with working(settings):
-        await until(lambda: dead_letters.listed(stream_link, PARTITIONS), what="a dead entry")
+        await eventually(lambda: dead_letters.listed(stream_link, PARTITIONS), what="a dead entry")
         assert not any((await lag(stream_link, PARTITIONS)).values())
         await StoredSessions(engine).create(name="Tuesday", id=unknown)
         assert await dead_letters.retry(stream_link, PARTITIONS) == 1
-        await until(lambda: stored(engine), what="the message")
+        await eventually(lambda: stored(engine), what="the message")
     assert await stored(engine) == {unknown: [7]}
     assert await dead_letters.listed(stream_link, PARTITIONS) == []
 
@@ -237,7 +238,7 @@ async def test_lost_data_of_redis_does_not_stop_the_worker(
             await owned_by(redis, *["worker-1"] * 4)
             await redis.flushdb()
             await publish(redis, PARTITIONS, session_id, message(session_id, 1))
-            await until(lambda: stored(engine), what="the message")
+            await eventually(lambda: stored(engine), what="the message")
             await owned_by(redis, *["worker-1"] * 4)
     assert {"worker.redis_away", "worker.redis_back"} <= {line["event"] for line in lines}
 

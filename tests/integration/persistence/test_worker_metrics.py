@@ -14,7 +14,8 @@ from persistence.worker import run
 from tests.gateways import running_workers
 from tests.metrics import Scrape
 from tests.services import Services
-from tests.stream_fixtures import add_sessions, message, publish, put, until
+from tests.stream_fixtures import add_sessions, message, publish, put
+from tests.waiting import eventually
 from tests.working import config
 
 PARTITIONS = 16
@@ -38,7 +39,7 @@ async def test_the_metrics_count_the_work(
             is_all = scrape["seance_worker_events_total"] == 100 and scrape["seance_worker_dead_letters_total"] == 1
             return scrape if is_all else None
 
-        now = await until(is_done, what="the metrics of all the work")
+        now = await eventually(is_done, what="the metrics of all the work")
     assert now is not None
     assert now["seance_worker_batches_total"] >= 1
     assert now["seance_worker_batch_seconds_count"] == now["seance_worker_batches_total"]

@@ -23,7 +23,8 @@ from cluster.embedded.services import prepare_postgres, prepare_redis
 from tests.gateways import running_workers
 from tests.servers import Server, running_server
 from tests.services import Services
-from tests.stream_fixtures import add_sessions, engine_on, message, publish, redis_on, rows, until
+from tests.stream_fixtures import add_sessions, engine_on, message, publish, redis_on, rows
+from tests.waiting import eventually
 from tests.working import LEASE_MS, PARTITIONS, config, drained, owned_by, working
 
 
@@ -58,12 +59,12 @@ async def test_a_worker_killed_in_the_middle_loses_and_repeats_nothing(
         await publish(redis, 16, session_id, *(message(session_id, seq) for seq in range(1, 501)))
     with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=200) as (worker,):
         for share in (1_000, 6_000, 12_000):
-            await until(partial(_has_written, engine, share), what=f"{share} messages")
+            await eventually(partial(_has_written, engine, share), what=f"{share} messages")
             worker.signal(signal.SIGKILL)
             await asyncio.to_thread(worker.wait)
             assert (await count(engine))[0] < 20_000
             worker.start()
-        await until(lambda: _is_settled(stream_url), what="no lag")
+        await eventually(lambda: _is_settled(stream_url), what="no lag")
         assert await asyncio.to_thread(worker.stop) == 0
     assert await count(engine) == (20_000, 20_000)
     assert await rows(engine, "SELECT DISTINCT min(seq), max(seq), count(*) FROM messages GROUP BY session_id") == [
@@ -95,7 +96,7 @@ async def test_sigterm_finishes_the_batch_and_tidies_up(
     (session_id,) = await add_sessions(engine, 1)
     await publish(redis, 16, session_id, *(message(session_id, seq) for seq in range(1, 20_001)))
     with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=5) as (worker,):
-        await until(lambda: _has_written(engine, 1), what="a message")
+        await eventually(lambda: _has_written(engine, 1), what="a message")
         worker.signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.wait) == 0
     written = (await count(engine))[0]
@@ -118,7 +119,7 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
         await owned_by(redis, "a", "a", "a", "a")
         for session_id in sessions:
             await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 501)))
-        await until(lambda: _has_written(engine, 100), what="100 messages")
+        await eventually(lambda: _has_written(engine, 100), what="100 messages")
         os.kill(process.pid, signal.SIGSTOP)
         async with working(settings, "b"):
             await owned_by(redis, "b", "b", "b", "b")
@@ -150,9 +151,9 @@ async def test_after_an_outage_of_postgres_every_entry_is_written_once(
             await asyncio.to_thread(own_postgres.stop)
             for session_id in sessions:
                 await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
-            await until(lambda: _logged(lines, "worker.database_away"), what="a line that says so")
+            await eventually(lambda: _logged(lines, "worker.database_away"), what="a line that says so")
             lease_over_at = asyncio.get_running_loop().time() + 1.5 * LEASE_MS / 1000
-            await until(lambda: _has_come(lease_over_at), what="the end of a lease that nobody renews")
+            await eventually(lambda: _has_come(lease_over_at), what="the end of a lease that nobody renews")
             await owned_by(redis, "a", "a", "a", "a")
             assert sum((await lag(stream_link, PARTITIONS)).values()) == 400
             await own_postgres.start()
@@ -183,7 +184,7 @@ async def test_a_worker_can_be_stopped_while_postgres_is_away(
         await publish(redis, PARTITIONS, session_id, message(session_id, 1))
         with capture_logs() as lines:
             async with working(config(stream_url, own_postgres.url), "a") as worker:
-                await until(lambda: _logged(lines, "worker.database_away"), what="a line that says so")
+                await eventually(lambda: _logged(lines, "worker.database_away"), what="a line that says so")
                 await worker.end()
     finally:
         await own_postgres.start()
@@ -209,7 +210,7 @@ async def test_after_an_outage_of_redis_the_worker_goes_on(
             await drained(link)
             await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(11, 2001)))
             await asyncio.to_thread(own_redis.stop)
-            await until(lambda: _logged(lines, "worker.redis_away"), what="a line that says so")
+            await eventually(lambda: _logged(lines, "worker.redis_away"), what="a line that says so")
             await own_redis.start()
             async with (
                 redis_on(own_redis.url) as again,
@@ -217,7 +218,7 @@ async def test_after_an_outage_of_redis_the_worker_goes_on(
             ):
                 await publish(again, PARTITIONS, session_id, message(session_id, 2001))
                 await drained(link_again)
-            await until(lambda: _logged(lines, "worker.redis_back"), what="a line that says so")
+            await eventually(lambda: _logged(lines, "worker.redis_back"), what="a line that says so")
     assert await count(engine) == (2001, 2001)
 
 

@@ -15,7 +15,8 @@ from broker.events import Empty, MessageReceived, SessionClosed, Stored, instant
 from persistence.errors import DatabaseUnavailableError, DataError
 from persistence.rows import Record
 from persistence.writer import Writer
-from tests.stream_fixtures import add_sessions, joined, left, message, rows, until
+from tests.stream_fixtures import add_sessions, joined, left, message, rows
+from tests.waiting import eventually
 
 ANA = "7c0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a03"
 BEN = "8d1c2e4f-1a66-4a5f-8e8d-1b8a4b4b7b14"
@@ -185,7 +186,7 @@ async def test_a_cut_in_the_middle_leaves_nothing_half_written(engine: AsyncEngi
         await holder.execute(text("LOCK TABLE users IN ACCESS EXCLUSIVE MODE"))
         writing = asyncio.create_task(Writer(engine).write(batch))
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        await until(lambda: rows(engine, cut), what="a batch that waits for the lock")
+        await eventually(lambda: rows(engine, cut), what="a batch that waits for the lock")
         with pytest.raises(DatabaseUnavailableError):
             await writing
     assert await stored_seqs(engine) == []
