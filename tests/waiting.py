@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 Result = TypeVar("Result")
 
@@ -14,18 +14,23 @@ _FIRST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
 
 
+@overload
 async def eventually(
-    look: Callable[[], Awaitable[Result | None] | Result | None],
-    *,
-    seconds: float = DEADLINE_SECONDS,
-    what: str = "the condition",
-) -> Result:
+    look: Callable[[], Awaitable[Result | None]], *, seconds: float = ..., what: str = ...
+) -> Result: ...
+
+
+@overload
+async def eventually(look: Callable[[], Result | None], *, seconds: float = ..., what: str = ...) -> Result: ...
+
+
+async def eventually(look: Callable[[], Any], *, seconds: float = DEADLINE_SECONDS, what: str = "the condition") -> Any:
     """Return the first true result of `look`, which may be a coroutine function.
 
     Raises:
         AssertionError: No result was true within the time.
     """
-    found: Result | None = None
+    found: Any = None
     pause = _FIRST_PAUSE_SECONDS
     try:
         async with asyncio.timeout(seconds) as deadline:

@@ -93,7 +93,8 @@ async def test_latency(between: Proxy) -> None:
     between.latency_seconds = 0.1
     start = asyncio.get_running_loop().time()
     await exchange(one, b"x" * 100_000)
-    assert asyncio.get_running_loop().time() - start >= 0.2
+    # One direction alone would take half of 0.2 s.
+    assert asyncio.get_running_loop().time() - start > 0.15
     one[1].close()
 
 

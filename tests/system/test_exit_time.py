@@ -41,7 +41,7 @@ def send(processes: list[psutil.Process], number: signal.Signals) -> None:
             process.send_signal(number)
 
 
-async def test_postgres_hangs(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_a_gateway_ends_while_postgres_hangs(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     """SIGTERM while Postgres answers nothing: the gateway's many connections to it do not hold up its end."""
     own = Services(redis_url=redis_url, database_url=postgres_url)
     with running_gateways(own, tmp_path) as [gateway]:

@@ -35,7 +35,7 @@ async def relay_probe(core: GatewayCore) -> AsyncIterator[RelayProbe]:
     core.link.on_up = (*core.link.on_up, relay_probe.linked)
     assert relay_probe.problem is not None
     task = asyncio.create_task(relay_probe.run())
-    await eventually(lambda: relay_probe.problem is None or task.done(), what="the first probe")
+    await eventually(lambda: task.done() or relay_probe.problem is None, what="the first probe")
     yield relay_probe
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -121,6 +121,25 @@ def test_resync_is_followed_at_once_but_not_again_and_again() -> None:
     assert wait(it.lost(4003, "", 1)) == 1
 
 
+@pytest.mark.parametrize("code", [1006, 1012, 4003])
+def test_a_reconnect_names_the_time_of_the_next_attempt(code: int) -> None:
+    """The client dials at the time that `reconnect` named, neither sooner nor later, whatever the close code."""
+    it = joined()
+    hint = {"type": "reconnect", "data": {"reason": "restart", "after_ms": 300}}
+    it.heard(json.dumps(hint).encode(), 10)
+    assert wait(it.lost(code, "", 10.25)) == pytest.approx(0.05)
+    assert it.deadline == pytest.approx(10.3)
+    assert it.tick(10.29) == []
+    assert it.tick(10.31) == [Dial(URLS[1])]
+
+
+def test_a_refusal_names_the_least_wait() -> None:
+    """The client waits for the time of `Retry-After` and its own backoff on top."""
+    it = machine()
+    it.start()
+    assert wait(it.refused(503, 1, "", 0)) == 1 + POLICY.backoff_base
+
+
 def test_silence_is_asked_then_given_up() -> None:
     """After one heartbeat of silence it pings, after two and a half it reconnects at once; pauses do not count."""
     it = joined()
