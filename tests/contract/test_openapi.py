@@ -56,7 +56,7 @@ def gateway(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield gateway
 
 
-def test_is_true(gateway: Gateway, tmp_path: Path) -> None:
+def test_the_gateway_does_what_its_openapi_document_says(gateway: Gateway, tmp_path: Path) -> None:
     """No server error, statuses, headers and bodies as described, what is forbidden is refused and the rest taken."""
     opened, closed = asyncio.run(_sessions(gateway.url))
     configuration = tmp_path / "schemathesis.toml"

@@ -73,7 +73,7 @@ def resume(welcome: Json, seq: int | None = None) -> Json:
     }
 
 
-async def test_log(gateways: list[Gateway], services: Services) -> None:
+async def test_everything_missed_comes_from_the_log(gateways: list[Gateway], services: Services) -> None:
     """While the log reaches back, every event comes from it, however many pages it takes, and then the live ones."""
     session = await create_session(gateways[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
@@ -86,7 +86,7 @@ async def test_log(gateways: list[Gateway], services: Services) -> None:
         assert seqs(await until_seq(ana, live)) == list(range(before["seq"] + 1, live + 1))
 
 
-async def test_nothing_missed(gateways: list[Gateway]) -> None:
+async def test_a_client_that_missed_nothing_is_told(gateways: list[Gateway]) -> None:
     """Whoever has everything is told so, and goes on."""
     session = await create_session(gateways[0].url)
     async with AsyncExitStack() as stack:
@@ -98,7 +98,7 @@ async def test_nothing_missed(gateways: list[Gateway]) -> None:
         assert (await ana.event_of("message_received"))["seq"] == before["seq"] + 1
 
 
-async def test_history(short: list[Gateway], services: Services) -> None:
+async def test_messages_below_the_log_come_from_postgres(short: list[Gateway], services: Services) -> None:
     """Below the log come the messages as everyone got them live, then every event of the log, then the live ones."""
     session = await create_session(short[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
@@ -144,7 +144,9 @@ async def test_the_edge_of_the_log(short: list[Gateway], services: Services, off
 
 
 @pytest.mark.parametrize("presence", ["full", "summary"])
-async def test_live_traffic_meanwhile(short: list[Gateway], services: Services, presence: str) -> None:
+async def test_live_traffic_during_a_resume_comes_once_in_order(
+    short: list[Gateway], services: Services, presence: str
+) -> None:
     """While messages are published all the time, also by the one who comes back, each comes once and in order.
 
     In a `full` session the log may be trimmed faster than it is read: then the close is 4003, and the next resume goes
@@ -179,7 +181,7 @@ async def test_live_traffic_meanwhile(short: list[Gateway], services: Services, 
             assert (closes, [ack["type"] for ack in acks]) == (0, ["ack"])
 
 
-async def test_fifty_thousand(services: Services, tmp_path: Path) -> None:
+async def test_fifty_thousand_missed_messages_come_in_order(services: Services, tmp_path: Path) -> None:
     """50 000 missed messages come in order, however slowly they are read; the gateway needs no memory for them."""
     # The seat is kept for as long as publishing may take: a leave in the middle would be an event that is no message.
     with (
@@ -224,7 +226,9 @@ async def held_up(stack: AsyncExitStack, gateway: Gateway, session: Json, behind
     return ana, before
 
 
-async def test_closed_meanwhile(short: list[Gateway], services: Services) -> None:
+async def test_a_session_closed_during_a_resume_is_delivered_to_its_end(
+    short: list[Gateway], services: Services
+) -> None:
     """Whoever resumes while the session is closed gets everything up to `session_closed` before it ends with 4504."""
     session = await create_session(short[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
@@ -239,7 +243,9 @@ async def test_closed_meanwhile(short: list[Gateway], services: Services) -> Non
 
 
 @pytest.mark.parametrize("what", ["removed", "replaced"])
-async def test_gone_meanwhile(short: list[Gateway], services: Services, what: str) -> None:
+async def test_a_user_who_goes_during_a_resume_ends_at_once(
+    short: list[Gateway], services: Services, what: str
+) -> None:
     """Whoever is removed or connects elsewhere while resuming ends at once, with what was sent before in order."""
     session = await create_session(short[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
@@ -260,7 +266,7 @@ async def test_gone_meanwhile(short: list[Gateway], services: Services, what: st
         assert len(events) < last - before["seq"]
 
 
-async def test_never_read(services: Services, tmp_path: Path) -> None:
+async def test_a_resume_that_is_never_read_is_closed(services: Services, tmp_path: Path) -> None:
     """A client that resumes and reads nothing is closed with 4000 after SLOW_CONSUMER_SECONDS."""
     with (
         running_gateways(services, tmp_path, log_events=16, max_buffer_bytes=16_384, slow_consumer_seconds=1) as [
@@ -278,7 +284,9 @@ async def test_never_read(services: Services, tmp_path: Path) -> None:
             assert await ana.closed() == (4000, "slow_consumer")
 
 
-async def test_postgres_away(short: list[Gateway], services: Services, tmp_path: Path) -> None:
+async def test_a_resume_without_postgres_is_closed_for_now(
+    short: list[Gateway], services: Services, tmp_path: Path
+) -> None:
     """While Postgres can't be asked for what the log lacks, the close is 4002; what the log holds can be had."""
     lonely = Services(services.redis_url, "postgresql://postgres@127.0.0.1:1/nothing")
     session = await create_session(short[0].url)
@@ -301,7 +309,7 @@ async def test_postgres_away(short: list[Gateway], services: Services, tmp_path:
         assert welcome["you"] == before["you"]
 
 
-async def test_not_committed(gateways: list[Gateway], services: Services) -> None:
+async def test_a_resume_waits_for_events_that_are_not_committed(gateways: list[Gateway], services: Services) -> None:
     """When the log was lost with events that Postgres has not got yet, the close is 4002 until it has."""
     session = await create_session(gateways[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:

@@ -64,7 +64,7 @@ async def say(rest: Rest, session: Json, **fields: object) -> Json:
 # Sessions
 
 
-async def test_create_with_defaults(client: httpx.AsyncClient) -> None:
+async def test_a_session_needs_only_a_name(client: httpx.AsyncClient) -> None:
     """A session needs no more than a name; the answer has everything about it and says where it is."""
     before = datetime.now(UTC)
     response = await client.post("/api/sessions", json={"name": "  Table \u2003"})
@@ -89,7 +89,7 @@ async def test_create_with_defaults(client: httpx.AsyncClient) -> None:
     }
 
 
-async def test_create_with_everything(rest: Rest, elsewhere: Rest) -> None:
+async def test_every_option_of_a_new_session_is_kept(rest: Rest, elsewhere: Rest) -> None:
     """Everything that was asked for is kept, and any gateway shows it; neither password nor hash nor token is shown."""
     created = await rest.create(
         name="🔮" * 100,
@@ -108,7 +108,7 @@ async def test_create_with_everything(rest: Rest, elsewhere: Rest) -> None:
 
 
 @pytest.mark.parametrize(("max_users", "presence"), [(1, "full"), (100, "full"), (101, "summary"), (10_000, "summary")])
-async def test_default_presence(rest: Rest, max_users: int, presence: str) -> None:
+async def test_presence_depends_on_the_number_of_seats(rest: Rest, max_users: int, presence: str) -> None:
     """Presence is full up to 100 seats, else summary; null asks for the default."""
     assert (await rest.create(max_users=max_users, presence=None, password=None))["presence"] == presence
 
@@ -119,7 +119,7 @@ async def test_id_in_upper_case(rest: Rest) -> None:
     assert (await rest.ask("GET", f"/api/sessions/{created['id'].upper()}", 200))["id"] == created["id"]
 
 
-async def test_cold_session(rest: Rest, services: Services) -> None:
+async def test_a_session_that_redis_forgot_is_served(rest: Rest, services: Services) -> None:
     """A session that Redis does not hold any more is answered, published to and closed as before."""
     created = await rest.create(password="open sesame", slow_consumers="disconnect", multiple_connections=True)
     token = created.pop("host_token")
@@ -202,7 +202,7 @@ async def test_redis_holds_no_secret(client: httpx.AsyncClient, services: Servic
 # Messages
 
 
-async def test_publish(rest: Rest, elsewhere: Rest, gateways: list[Gateway]) -> None:
+async def test_a_published_message_is_delivered_and_kept(rest: Rest, elsewhere: Rest, gateways: list[Gateway]) -> None:
     """A published message reaches the people on another gateway and the history, with the same id and seq."""
     session = await rest.create(spirit=False)
     async with connected(gateways[1].url, session["id"]) as ana:
@@ -222,7 +222,7 @@ async def test_publish(rest: Rest, elsewhere: Rest, gateways: list[Gateway]) -> 
     assert await stored(elsewhere, session["id"], 1) == [{**event["data"], "seq": published["seq"]}]
 
 
-async def test_default_speakers(rest: Rest) -> None:
+async def test_a_message_without_a_name_is_the_servers_or_the_spirits(rest: Rest) -> None:
     """A message without a name is the server's, or the spirit's when the spirit speaks."""
     session = await rest.create()
     await say(rest, session, text="one")
@@ -231,7 +231,7 @@ async def test_default_speakers(rest: Rest) -> None:
     assert spoken == [("Server", False), ("Spirit", True)]
 
 
-async def test_longest_message(rest: Rest) -> None:
+async def test_the_longest_message_is_kept_whole(rest: Rest) -> None:
     """A message of 500 characters outside the basic plane is kept whole."""
     session = await rest.create()
     await say(rest, session, text="🔮" * 500, user_name="é" * 50, id="x" * 64)
@@ -239,7 +239,7 @@ async def test_longest_message(rest: Rest) -> None:
     assert (item["text"], item["user_name"]) == ("🔮" * 500, "é" * 50)
 
 
-async def test_repeated_message(rest: Rest, elsewhere: Rest) -> None:
+async def test_a_repeated_message_id_is_published_once(rest: Rest, elsewhere: Rest) -> None:
     """A message repeated with its id, on any gateway, is the first one again."""
     session = await rest.create()
     first = await say(rest, session, text="one", id="k1")
@@ -247,14 +247,14 @@ async def test_repeated_message(rest: Rest, elsewhere: Rest) -> None:
     assert (await say(rest, session, text="two", id="k2"))["seq"] == first["seq"] + 1
 
 
-async def test_ack_accepted(rest: Rest) -> None:
+async def test_the_ack_level_accepted_may_be_asked_for(rest: Rest) -> None:
     """The acknowledgement that there is may be asked for."""
     session = await rest.create()
     path = f"/api/sessions/{session['id']}/messages?ack=accepted"
     await rest.ask("POST", path, 202, {"text": "hi"}, token=session["host_token"])
 
 
-async def test_history_pages(rest: Rest) -> None:
+async def test_history_pages_lead_through_every_message(rest: Rest) -> None:
     """Pages lead through the whole history in both directions, each message once, seq rising."""
     session = await rest.create()
     path = f"/api/sessions/{session['id']}/messages"
@@ -278,7 +278,7 @@ async def test_history_pages(rest: Rest) -> None:
 # Users
 
 
-async def test_users(rest: Rest, gateways: list[Gateway]) -> None:
+async def test_every_user_on_every_gateway_is_listed(rest: Rest, gateways: list[Gateway]) -> None:
     """Everyone present is listed, on whatever gateway they are, and counted in the session."""
     session = await rest.create()
     async with contextlib.AsyncExitStack() as stack:
@@ -292,7 +292,7 @@ async def test_users(rest: Rest, gateways: list[Gateway]) -> None:
         assert (await rest.ask("GET", f"/api/sessions/{session['id']}", 200))["user_count"] == 3
 
 
-async def test_remove_user(rest: Rest, gateways: list[Gateway]) -> None:
+async def test_a_removed_user_is_told_and_disconnected(rest: Rest, gateways: list[Gateway]) -> None:
     """A removed user is closed with 4507 on whatever gateway they are, the others are told, no token admits again."""
     session = await rest.create(spirit=False)
     async with connected(gateways[0].url, session["id"]) as zoe, connected(gateways[1].url, session["id"]) as ana:
@@ -316,7 +316,7 @@ async def test_remove_user(rest: Rest, gateways: list[Gateway]) -> None:
 # Ephemeral events
 
 
-async def test_events(rest: Rest, gateways: list[Gateway]) -> None:
+async def test_ephemeral_events_are_delivered_and_not_kept(rest: Rest, gateways: list[Gateway]) -> None:
     """Ephemeral events reach the people in the session without a seq, and are not kept."""
     session = await rest.create(spirit=False)
     path, token = f"/api/sessions/{session['id']}/events", session["host_token"]
@@ -337,7 +337,9 @@ async def test_events(rest: Rest, gateways: list[Gateway]) -> None:
 # Closing
 
 
-async def test_close(rest: Rest, elsewhere: Rest, gateways: list[Gateway]) -> None:
+async def test_a_closed_session_disconnects_everyone_and_stays_closed(
+    rest: Rest, elsewhere: Rest, gateways: list[Gateway]
+) -> None:
     """Closing tells and disconnects everyone; closing again says the same, and nothing can be published any more."""
     session = await rest.create(spirit=False)
     path, token = f"/api/sessions/{session['id']}", session["host_token"]
@@ -361,7 +363,7 @@ async def test_close(rest: Rest, elsewhere: Rest, gateways: list[Gateway]) -> No
 # The rest of the surface
 
 
-async def test_health(client: httpx.AsyncClient) -> None:
+async def test_health_counts_what_is_delivered(client: httpx.AsyncClient) -> None:
     """A healthy gateway says so, and its totals rise with what it delivers."""
     body = (await client.get("/health")).json()
     assert (body["status"], body["database"], body["redis"], body["gateway_id"]) == ("ok", "up", "up", "gw-1")
@@ -379,7 +381,7 @@ async def test_health(client: httpx.AsyncClient) -> None:
     assert now["uptime_seconds"] >= body["uptime_seconds"]
 
 
-async def test_documentation(client: httpx.AsyncClient) -> None:
+async def test_the_root_leads_to_a_complete_document(client: httpx.AsyncClient) -> None:
     """The root leads to the documentation, and the document names every operation."""
     response = await client.get("/", follow_redirects=True)
     assert response.url.path == "/docs"

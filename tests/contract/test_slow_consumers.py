@@ -53,7 +53,7 @@ async def read_to_the_end(client: RawClient) -> tuple[list[int], Json]:
     return seqs, event["data"]
 
 
-async def test_resync(services: Services, tmp_path: Path) -> None:
+async def test_a_client_that_reads_on_gets_everything_from_the_log(services: Services, tmp_path: Path) -> None:
     """A client that falls behind gets everything from the log when it reads on, and is live again, without a close."""
     with running_gateways(
         services, tmp_path, max_buffer_bytes=16_384, log_events=100_000, slow_consumer_seconds=60
@@ -112,7 +112,7 @@ async def test_the_log_no_longer_reaches_back(services: Services, tmp_path: Path
             assert seqs == list(range(welcome["seq"] + 1, last + 1))
 
 
-async def test_never_reads_on(services: Services, tmp_path: Path) -> None:
+async def test_a_client_that_never_reads_on_is_closed(services: Services, tmp_path: Path) -> None:
     """A client that reads nothing is closed with 4000 after SLOW_CONSUMER_SECONDS; nobody waits for it."""
     with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=1) as [gateway]:
         async with slow_client(services, gateway) as (slow, welcome, behind):
@@ -128,7 +128,7 @@ async def test_never_reads_on(services: Services, tmp_path: Path) -> None:
             assert await slow.closed() == (4000, "slow_consumer")
 
 
-async def test_disconnect(services: Services, tmp_path: Path) -> None:
+async def test_a_full_buffer_closes_the_client_where_the_session_wants_it(services: Services, tmp_path: Path) -> None:
     """In a session that wants it so, a client is closed with 4000 as soon as its buffer is full."""
     with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=300) as [gateway]:
         async with slow_client(services, gateway, slow_consumers="disconnect") as (slow, welcome, behind):
@@ -142,7 +142,7 @@ async def test_disconnect(services: Services, tmp_path: Path) -> None:
             assert await slow.closed() == (4000, "slow_consumer")
 
 
-async def test_asks_on_without_reading(services: Services, tmp_path: Path) -> None:
+async def test_unread_answers_close_the_client(services: Services, tmp_path: Path) -> None:
     """Answers are not held back from a client that is behind, but it can't have any number of them unread: 4000."""
     with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=300) as [gateway]:
         async with slow_client(services, gateway) as (slow, _, behind):

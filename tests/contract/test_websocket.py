@@ -46,7 +46,7 @@ async def refused(client: RawClient, code: int, name: str) -> Json:
     return data
 
 
-async def test_welcome(urls: list[str]) -> None:
+async def test_the_welcome_carries_everything(urls: list[str]) -> None:
     """The welcome carries the session, the user, the roster, seq, epoch and a token, and echoes the command's id."""
     session = await create_session(urls[0], name="Circle", max_users=3, spirit=True)
     async with connected(urls[0], session["id"]) as client:
@@ -84,7 +84,7 @@ async def test_everyone_sees_the_same(urls: list[str]) -> None:
     assert [event["seq"] for event in seen[0]] == list(range(4, 34))
 
 
-async def test_message_and_ack(urls: list[str]) -> None:
+async def test_a_message_reaches_its_sender_and_is_acknowledged(urls: list[str]) -> None:
     """A message reaches the sender too; the ack names its seq and id."""
     session = await create_session(urls[0])
     async with people(urls, session["id"], "Ana") as [(ana, welcome)]:
@@ -135,7 +135,7 @@ async def test_typing_goes_to_the_others(urls: list[str]) -> None:
         assert {(await ana.event())["type"], (await ana.event())["type"]} == {"ack", "message_received"}
 
 
-async def test_the_spirit_thinks(urls: list[str]) -> None:
+async def test_a_user_message_makes_the_spirit_think(urls: list[str]) -> None:
     """In a session with a spirit every user message is followed by `spirit_thinking`; the spirit's own is not."""
     session = await create_session(urls[0], spirit=True)
     async with people(urls, session["id"], "Ana", "Ben") as [(ana, _), (ben, _)]:
@@ -152,7 +152,7 @@ async def test_the_spirit_thinks(urls: list[str]) -> None:
         assert second["type"] == "user_typing"
 
 
-async def test_ping(urls: list[str]) -> None:
+async def test_a_ping_is_answered_with_its_id(urls: list[str]) -> None:
     """`ping` is answered with `pong` and the same id."""
     session = await create_session(urls[0])
     async with people(urls, session["id"], "Ana") as [(ana, _)]:
@@ -160,7 +160,7 @@ async def test_ping(urls: list[str]) -> None:
         assert await ana.event() == {"type": "pong", "id": "p", "data": {}}
 
 
-async def test_leave(urls: list[str]) -> None:
+async def test_leave_frees_the_seat_at_once(urls: list[str]) -> None:
     """`leave` closes with 1000, frees the seat at once, and the others get `user_left`."""
     session = await create_session(urls[0])
     async with people(urls, session["id"], "Ana", "Ben") as [(ana, _), (ben, welcome)]:
@@ -193,7 +193,7 @@ async def test_a_lost_socket_keeps_its_seat(urls: list[str]) -> None:
 
 
 @pytest.mark.parametrize("resume", [{"epoch": "other", "seq": 1}, {"seq": 999}, {"seq": -1}])
-async def test_what_cannot_be_resumed(urls: list[str], resume: Json) -> None:
+async def test_a_position_that_cannot_be_resumed_is_told(urls: list[str], resume: Json) -> None:
     """A wrong epoch or an impossible seq is told at once, never silently a hole."""
     session = await create_session(urls[0])
     async with people(urls, session["id"], "Ana") as [(_, before)], connected(urls[1], session["id"]) as again:
@@ -203,7 +203,7 @@ async def test_what_cannot_be_resumed(urls: list[str], resume: Json) -> None:
         assert welcome["seq"] == before["seq"]
 
 
-async def test_replaced(urls: list[str]) -> None:
+async def test_a_second_connection_replaces_the_first(urls: list[str]) -> None:
     """When the same user connects again, the older connection is closed with 4508 and the seat stays one."""
     session = await create_session(urls[0])
     async with (
@@ -216,7 +216,7 @@ async def test_replaced(urls: list[str]) -> None:
         assert (await ben.event())["type"] == "message_received"
 
 
-async def test_passwords(urls: list[str]) -> None:
+async def test_a_password_admits_and_a_wrong_one_does_not(urls: list[str]) -> None:
     """A password admits; a wrong or missing one is 4501; the host token and a user's own token need none."""
     session = await create_session(urls[0], password="open sesame")
     for password in (None, "wrong password"):
@@ -248,7 +248,7 @@ async def test_tokens_that_do_not_admit(urls: list[str], kind: str) -> None:
         await refused(client, code, name)
 
 
-async def test_full_and_taken(urls: list[str]) -> None:
+async def test_a_full_session_and_a_taken_name_are_refused(urls: list[str]) -> None:
     """A name in use is 4506 without regard to case, and a full session 4505; those inside notice nothing."""
     session = await create_session(urls[0], max_users=2)
     async with people(urls, session["id"], "Ana", "Ben") as [(ana, _), (ben, _)]:
@@ -262,7 +262,7 @@ async def test_full_and_taken(urls: list[str]) -> None:
         assert (await ben.event())["type"] == "message_received"
 
 
-async def test_close_by_the_host(urls: list[str]) -> None:
+async def test_the_host_closes_a_session_for_everyone(urls: list[str]) -> None:
     """Closing a session sends `session_closed` to everyone on every gateway and ends them with 4504, newcomers too."""
     session = await create_session(urls[0])
     async with people(urls, session["id"], "Ana", "Ben", "Cyd") as joined:
@@ -277,7 +277,7 @@ async def test_close_by_the_host(urls: list[str]) -> None:
         await refused(late, 4504, "session_closed")
 
 
-async def test_remove_by_the_host(urls: list[str]) -> None:
+async def test_a_removed_user_is_told_and_disconnected(urls: list[str]) -> None:
     """A removed user is closed with 4507 wherever they are, the others are told why, and the token admits no more."""
     session = await create_session(urls[0])
     async with people(urls, session["id"], "Ana", "Ben") as [(ana, _), (ben, welcome)]:
@@ -291,7 +291,7 @@ async def test_remove_by_the_host(urls: list[str]) -> None:
             await refused(again, 4501, "unauthorized")
 
 
-async def test_summary_presence(urls: list[str]) -> None:
+async def test_summary_presence_tells_only_the_number_of_users(urls: list[str]) -> None:
     """In a `summary` session only the number of users is told, unsequenced; messages are sequenced as ever."""
     session = await create_session(urls[0], max_users=200)
     assert session["presence"] == "summary"

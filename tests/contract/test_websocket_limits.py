@@ -41,14 +41,14 @@ async def error_then_close(client: RawClient, code: int, name: str) -> None:
     assert await client.closed() == (code, name)
 
 
-async def test_late_join(strict: Gateway) -> None:
+async def test_a_late_join_is_closed(strict: Gateway) -> None:
     """Whoever does not join in time is closed with 4500."""
     session = await create_session(strict.url)
     async with connected(strict.url, session["id"]) as client:
         await error_then_close(client, 4500, "bad_join")
 
 
-async def test_heartbeat_lost(strict: Gateway) -> None:
+async def test_unanswered_pings_close_the_connection(strict: Gateway) -> None:
     """Whoever leaves two pings unanswered is closed with 4001; the raw client of these tests never answers one."""
     session = await create_session(strict.url)
     async with connected(strict.url, session["id"]) as client:
@@ -70,7 +70,7 @@ async def test_traffic_is_a_sign_of_life(strict: Gateway) -> None:
             assert (await client.event())["id"] == number
 
 
-async def test_slow_consumers_of_typing(services: Services, tmp_path: Path) -> None:
+async def test_buffers_full_of_typing_close_only_their_clients(services: Services, tmp_path: Path) -> None:
     """Clients whose buffers `typing` alone has filled are closed; the gateway goes on hearing Redis for the others."""
     with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=1) as [gateway]:
         session = await create_session(gateway.url)
@@ -89,7 +89,7 @@ async def test_slow_consumers_of_typing(services: Services, tmp_path: Path) -> N
         assert "redis.disconnected" not in log
 
 
-async def test_deaf_client_that_closes(services: Services, tmp_path: Path) -> None:
+async def test_a_client_that_closes_without_reading_is_gone(services: Services, tmp_path: Path) -> None:
     """A client that sends a close frame while it reads nothing is gone after a few seconds."""
     with running_gateways(services, tmp_path, max_buffer_bytes=16_777_216) as [gateway]:
         session = await create_session(gateway.url)
@@ -109,7 +109,7 @@ async def test_deaf_client_that_closes(services: Services, tmp_path: Path) -> No
             await eventually(is_gone)
 
 
-async def test_forbidden_origin(strict: Gateway) -> None:
+async def test_a_foreign_origin_is_refused(strict: Gateway) -> None:
     """A foreign Origin gets 403 before the upgrade; a good one, the gateway's own, and none at all are let in."""
     session = await create_session(strict.url)
     path = f"/ws/{session['id']}"
@@ -127,7 +127,7 @@ async def test_forbidden_origin(strict: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["/ws/5e6f5b0e-0c5c-4b3c-9d4f-0a1b2c3d4e5f", "/ws/no-uuid"])
-async def test_unknown_session(strict: Gateway, path: str) -> None:
+async def test_an_unknown_session_is_refused_before_the_upgrade(strict: Gateway, path: str) -> None:
     """An unknown session gets 404 with the envelope before the upgrade."""
     status, headers, reader, writer = await request(strict.url, path, HEADERS)
     body = await reader.read()
@@ -136,14 +136,14 @@ async def test_unknown_session(strict: Gateway, path: str) -> None:
     assert b'"code":"session_not_found"' in body
 
 
-async def test_plain_http(strict: Gateway) -> None:
+async def test_plain_http_on_the_websocket_path_is_refused(strict: Gateway) -> None:
     """The WebSocket path without an upgrade answers 426."""
     session = await create_session(strict.url)
     answer = await call(strict.url, "GET", f"/ws/{session['id']}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (426, "upgrade_required")
 
 
-async def test_too_many_from_one_address(strict: Gateway) -> None:
+async def test_too_many_connections_from_one_address_are_refused(strict: Gateway) -> None:
     """Past the limit of connections from one address: 429 with Retry-After, until one of them ends."""
     session = await create_session(strict.url)
 
@@ -162,7 +162,7 @@ async def test_too_many_from_one_address(strict: Gateway) -> None:
     assert status == 101
 
 
-async def test_full_gateway(services: Services, tmp_path: Path) -> None:
+async def test_a_full_gateway_refuses_upgrades(services: Services, tmp_path: Path) -> None:
     """Past MAX_CONNECTIONS the request gets 503 with Retry-After."""
     with running_gateways(services, tmp_path, max_connections=1) as [gateway]:
         session = await create_session(gateway.url)
@@ -173,7 +173,7 @@ async def test_full_gateway(services: Services, tmp_path: Path) -> None:
             assert "retry-after" in headers
 
 
-async def test_drain(services: Services, tmp_path: Path) -> None:
+async def test_a_drain_keeps_the_seats_for_another_gateway(services: Services, tmp_path: Path) -> None:
     """SIGTERM: clients get `reconnect` and 1012, their seats are kept, and another gateway takes them back unseen."""
     with running_gateways(services, tmp_path, 2) as [first, second]:
         session = await create_session(first.url)
@@ -196,7 +196,7 @@ async def test_drain(services: Services, tmp_path: Path) -> None:
                 assert (await witness.event())["type"] == "message_received"
 
 
-async def test_grace_over(services: Services, tmp_path: Path) -> None:
+async def test_a_user_whose_grace_is_over_leaves_once(services: Services, tmp_path: Path) -> None:
     """A lost socket that does not come back within the grace time leaves with reason `lost`, once."""
     with running_gateways(services, tmp_path, 1, resume_grace_seconds=1) as [gateway]:
         session = await create_session(gateway.url)
@@ -210,7 +210,7 @@ async def test_grace_over(services: Services, tmp_path: Path) -> None:
             assert left["data"] == {"user": welcome["you"], "user_count": 1, "reason": "lost"}
 
 
-async def test_redis_away(services: Services, tmp_path: Path) -> None:
+async def test_a_gateway_without_redis_is_unready_and_refuses_upgrades(services: Services, tmp_path: Path) -> None:
     """Without Redis a gateway is live but not ready, and refuses upgrades with 503."""
     unreachable = Services(redis_url="redis://127.0.0.1:1/0", database_url=services.database_url)
     with running_gateways(unreachable, tmp_path, wait=False) as [gateway]:
@@ -234,7 +234,7 @@ async def test_redis_away(services: Services, tmp_path: Path) -> None:
         assert status == 503
 
 
-async def test_other_partitions(services: Services, tmp_path: Path) -> None:
+async def test_another_number_of_partitions_ends_the_gateway(services: Services, tmp_path: Path) -> None:
     """A gateway configured for another number of partitions than the data has ends with exit code 2 and says why."""
     with (
         running_gateways(services, tmp_path, wait=True),
@@ -244,7 +244,7 @@ async def test_other_partitions(services: Services, tmp_path: Path) -> None:
         assert "set PARTITIONS=16" in other.log.read_text()
 
 
-async def test_port_taken(services: Services, tmp_path: Path) -> None:
+async def test_a_taken_port_ends_the_gateway(services: Services, tmp_path: Path) -> None:
     """A gateway whose port is taken ends with exit code 1 and says which."""
     with running_gateways(services, tmp_path) as [gateway]:
         other = replace(gateway, name="other", log=tmp_path / "other.log")
@@ -253,7 +253,7 @@ async def test_port_taken(services: Services, tmp_path: Path) -> None:
         assert str(gateway.port) in other.log.read_text()
 
 
-async def test_second_ctrl_c(services: Services, tmp_path: Path) -> None:
+async def test_ctrl_c_drains_and_a_silent_client_does_not_hold_it_up(services: Services, tmp_path: Path) -> None:
     """SIGINT drains like SIGTERM; a client that does not answer the close delays the end no more than 5 s."""
     with running_gateways(services, tmp_path) as [gateway]:
         session = await create_session(gateway.url)

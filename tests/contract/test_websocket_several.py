@@ -55,7 +55,7 @@ async def test_one_user_several_connections(urls: list[str]) -> None:
             assert (await cyd.event())["data"]["code"] == "session_full"
 
 
-async def test_typing(urls: list[str]) -> None:
+async def test_typing_comes_to_other_users_only(urls: list[str]) -> None:
     """Typing comes to the others, and to no connection of the user who types."""
     async with several(urls, 3) as (_, ben, own, welcome):
         await own[1].say({"type": "typing"})
@@ -93,7 +93,7 @@ async def test_losing_all_and_coming_back(urls: list[str]) -> None:
             assert (await ben.event())["type"] == "message_received"
 
 
-async def test_removed(urls: list[str]) -> None:
+async def test_a_removed_user_loses_every_connection(urls: list[str]) -> None:
     """The host removes a user from every connection."""
     async with several(urls, 3) as (session, _ben, own, welcome):
         path = f"/api/sessions/{session['id']}/users/{welcome['you']['id']}"
@@ -103,7 +103,7 @@ async def test_removed(urls: list[str]) -> None:
             assert (await client.closed())[0] == 4507
 
 
-async def test_closed(urls: list[str]) -> None:
+async def test_closing_a_session_closes_every_connection(urls: list[str]) -> None:
     """Closing the session closes every connection."""
     async with several(urls, 3) as (session, _ben, own, _welcome):
         path = f"/api/sessions/{session['id']}"
