@@ -1,1 +1,1 @@
-"""The sessions that have users on this gateway: hub, room, sequencer, outbox, members."""
+"""The sessions that have members on this gateway: hub, room, sequencer, outbox, members."""

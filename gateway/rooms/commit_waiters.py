@@ -1,4 +1,4 @@
-"""Who waits for which event of a session to be committed in Postgres. Pure; a room owns one."""
+"""The callbacks that wait until events of a session are committed in Postgres. Pure; each room owns one object."""
 
 import heapq
 from collections import deque
@@ -7,14 +7,15 @@ from itertools import count
 from broker.sessions.epochs import SEQ_LEAP
 from gateway.rooms.effects import CommitCallback, CommitOutcome, Tell
 
-# Refusals are told once; a publisher whose own answer is still under way looks here.
+# The worker announces a refusal once. A publisher that asks only later finds the refusal among the last ones kept.
 REFUSED_KEPT = 256
 
 
 class CommitWaiters:
-    """The persisted watermark of one session, as far as it was told here, and who waits.
+    """The persisted watermark of one session, as last announced to this gateway, and the callbacks that wait for it.
 
-    A watermark that lies a million above a seq is of a later epoch, and says nothing about an event that Redis lost.
+    A watermark that is SEQ_LEAP (a million) or more above a seq belongs to a later epoch: it does not show whether
+    Postgres has that event, because Redis may have lost the event before.
     """
 
     __slots__ = ("_order", "_refused", "_waiting", "persisted")
@@ -27,11 +28,11 @@ class CommitWaiters:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether anybody waits."""
+        """Whether any callback waits."""
         return bool(self._waiting)
 
     def wait(self, seq: int, callback: CommitCallback) -> list[Tell]:
-        """Call back once it is known whether `seq` is committed: at once, when it is known already."""
+        """Call `callback` once the outcome of event `seq` is known; at once, when the outcome is known already."""
         if seq in self._refused:
             return [Tell(callback, CommitOutcome.REFUSED)]
         if seq <= self.persisted:
@@ -40,7 +41,7 @@ class CommitWaiters:
         return []
 
     def committed(self, seq: int) -> list[Tell]:
-        """Everything up to `seq` is committed, but for what was refused."""
+        """Every event up to `seq` is committed, except the refused ones."""
         self.persisted = max(self.persisted, seq)
         told = []
         while self._waiting and self._waiting[0][0] <= self.persisted:
@@ -49,7 +50,7 @@ class CommitWaiters:
         return told
 
     def refused(self, seq: int) -> list[Tell]:
-        """The event can't be written."""
+        """Postgres refused event `seq` for good."""
         self._refused.append(seq)
         told = [Tell(callback, CommitOutcome.REFUSED) for waiting, _, callback in self._waiting if waiting == seq]
         self._waiting = [entry for entry in self._waiting if entry[0] != seq]
@@ -57,5 +58,5 @@ class CommitWaiters:
         return told
 
     def _outcome(self, seq: int) -> CommitOutcome:
-        """What a watermark that has reached `seq` says about it."""
+        """The outcome of event `seq`, which the watermark has reached."""
         return CommitOutcome.COMMITTED if seq > self.persisted - SEQ_LEAP else CommitOutcome.UNKNOWN

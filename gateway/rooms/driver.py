@@ -1,4 +1,4 @@
-"""Carries out what rooms decide: writes to members, asks Redis, waits, calls back."""
+"""Carries out the effects that rooms return: writes to members, requests to Redis, timers, callbacks."""
 
 import asyncio
 from collections.abc import Callable
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 
 class RoomDriver:
-    """One for all rooms. `retry_seconds` is how soon Redis is asked again, `presence_seconds` the presence interval."""
+    """One driver for all rooms. `retry_seconds` is the delay before Redis is asked again after a failure."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class RoomDriver:
         self._loop = asyncio.get_running_loop()
 
     def perform(self, room: Room, effects: Effects) -> None:  # noqa: C901, PLR0912 - one branch for each effect
-        """Carry out what the room decided, in order."""
+        """Carry out the effects of the room, in order."""
         for effect in effects:
             match effect:
                 case ScheduleFlush():
@@ -98,35 +98,35 @@ class RoomDriver:
                     log.warning("room.gap", session_id=room.info.id, first=first, last=last)
                     self._counters.gap_events += last - first + 1
 
-    # What memberships ask for
+    # Requests of memberships
 
     def seat(self, member: Membership, seq: int, epoch: str) -> None:
-        """The member has a seat as of event `seq`; the member may be gone afterwards."""
+        """Take the member into its room, with a seat as of event `seq`; the room may end the member at once."""
         self.perform(member.room, member.room.seat(member, seq, epoch))
 
     def attach(self, member: Membership, seq: int) -> bool:
-        """Let the member have every event after `seq`; False when some of these are no longer known here."""
+        """Send the member every event after `seq`; False when the room no longer has some of these events."""
         self.perform(member.room, member.room.attach(member, seq))
         return member.standing is not Standing.BEHIND
 
     def suspend(self, member: Membership) -> int:
-        """The member gets nothing until it is attached again; returns the last event that it has."""
+        """Send the member nothing until it is attached again; returns the seq of the last event that the member has."""
         self.perform(member.room, member.room.suspend(member))
         return member.position
 
     def answer(self, member: Membership, frame: bytes) -> None:
-        """Answer a member: together with the events of the read that is under way, else at once."""
+        """Send a member an answer: during a read from Redis together with the events of that read, else at once."""
         if self._scheduler.is_reading:
             self.perform(member.room, member.room.answer(member, frame))
         else:
             member.carrier.answer(frame)
 
     def await_commit(self, room: Room, seq: int, callback: CommitCallback) -> None:
-        """Call back once it is known whether event `seq` is committed in Postgres."""
+        """Call `callback` once it is known whether event `seq` is committed in Postgres."""
         self.perform(room, room.await_commit(seq, callback))
 
     async def commit_outcome(self, room: Room, seq: int) -> CommitOutcome:
-        """Return once it is known whether event `seq` is committed in Postgres."""
+        """Wait until it is known whether event `seq` is committed in Postgres."""
         outcome: asyncio.Future[CommitOutcome] = self._loop.create_future()
 
         def settle(result: CommitOutcome) -> None:
@@ -157,7 +157,7 @@ class RoomDriver:
     def _log_read(
         self, room: Room, events: "asyncio.Future[list[Event]]", position: "asyncio.Future[Position | None]"
     ) -> None:
-        # The answers come in the order of the questions, so `events` is settled too.
+        # Redis answers in the order of the requests, so `events` is done too.
         if isinstance(events.exception() or position.exception(), BrokerError):
             self.perform(room, room.failed(Step.LOG))
         else:

@@ -1,4 +1,4 @@
-"""What a room decides, for the room driver to carry out in order. Pure data."""
+"""Effects: what a room returns, for the room driver to carry out in order. Pure data."""
 
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
@@ -10,7 +10,7 @@ from gateway.rooms.member import Member
 
 
 class Step(Enum):
-    """What could not be asked of Redis, and is to be asked again."""
+    """The kind of request to Redis that failed and has to be repeated."""
 
     LOG = "log"
     COMMITS = "commits"
@@ -18,20 +18,20 @@ class Step(Enum):
 
 
 class CommitOutcome(Enum):
-    """What became of a message that somebody waits for."""
+    """Whether a message is committed in Postgres."""
 
     COMMITTED = "committed"
     REFUSED = "refused"
     """Postgres refused the message for good."""
     UNKNOWN = "unknown"
-    """Redis lost its newest data, and with it the watermark of that time: nobody can tell."""
+    """Redis lost its newest data, the watermark included: the outcome can't be known."""
 
 
 CommitCallback = Callable[[CommitOutcome], None]
 
 
 class ScheduleFlush(msgspec.Struct, frozen=True, gc=False):
-    """Something is queued: flush the room at the end of this read, or soon."""
+    """The outbox is no longer empty: flush at the end of this read, else in the next turn of the event loop."""
 
 
 class Write(msgspec.Struct, frozen=True, gc=False):
@@ -42,14 +42,14 @@ class Write(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """Send the frames of an answer to a member that lacks events."""
+    """Send the frames of an answer to a member that gets no live events now."""
 
     member: Member
     data: bytes
 
 
 class Count(msgspec.Struct, frozen=True, gc=False):
-    """So much was delivered by the writes before this effect."""
+    """Count what the writes before this effect delivered."""
 
     events: int
     deliveries: int
@@ -57,20 +57,20 @@ class Count(msgspec.Struct, frozen=True, gc=False):
 
 
 class End(msgspec.Struct, frozen=True, gc=False):
-    """These members are gone: end each."""
+    """End each of these members, which the room has removed already."""
 
     members: tuple[Member, ...]
     ending: Ending
 
 
 class ReadLog(msgspec.Struct, frozen=True, gc=False):
-    """Read the log from event `first` on, and then the position; answer with `log_read` or `failed(Step.LOG)`."""
+    """Read the log from event `first` on, then the position; call `log_read` or `failed(Step.LOG)`."""
 
     first: int
 
 
 class Fence(msgspec.Struct, frozen=True, gc=False):
-    """Give the session another epoch; answer with `fenced` or `failed(Step.LOG)`."""
+    """Fence the session into a new epoch; call `fenced` or `failed(Step.LOG)`."""
 
     epoch: str
     seen: int
@@ -78,11 +78,11 @@ class Fence(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadPosition(msgspec.Struct, frozen=True, gc=False):
-    """Read the position for those who wait for commits; answer with `position_read` or `failed(Step.COMMITS)`."""
+    """Read the position for the commit waiters; call `position_read` or `failed(Step.COMMITS)`."""
 
 
 class ReadSeats(msgspec.Struct, frozen=True, gc=False):
-    """Read who holds the seats of these members; answer with `seats_read` or `failed(Step.SEATS)`."""
+    """Read which connections hold the seats of these members; call `seats_read` or `failed(Step.SEATS)`."""
 
     members: tuple[Member, ...]
 
@@ -98,14 +98,14 @@ class AnnouncePresence(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReportGap(msgspec.Struct, frozen=True, gc=False):
-    """Events `first` to `last` can't be had here: count and log them."""
+    """The log no longer holds the events `first` to `last`: count and log them."""
 
     first: int
     last: int
 
 
 class Tell(msgspec.Struct, frozen=True, gc=False):
-    """Call back who waited for a commit."""
+    """Call a commit waiter with the outcome."""
 
     callback: CommitCallback
     outcome: CommitOutcome

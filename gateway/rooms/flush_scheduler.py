@@ -1,4 +1,4 @@
-"""When rooms send what is queued: at the end of a read from Redis, else in the next turn of the event loop."""
+"""When rooms send their queued events: at the end of a read from Redis, else in the next turn of the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ Act = Callable[[], None]
 
 
 class FlushScheduler:
-    """The link tells when it reads; rooms have flushes scheduled; what must not happen inside a flush is deferred."""
+    """The Redis link reports the start and end of each read. At the end the flushes run, then the deferred calls."""
 
     def __init__(self) -> None:
         self.is_reading = False
@@ -16,22 +16,22 @@ class FlushScheduler:
         self._deferred: list[Act] = []
 
     def start_of_read(self) -> None:
-        """Something arrived from Redis: replies and events follow."""
+        """The link received bytes from Redis, and hands out their replies and events next."""
         self.is_reading = True
 
     def end_of_read(self) -> None:
-        """Everything that arrived at once was handed out: it leaves now."""
+        """The link has handed out every reply and event of this read: run the flushes now."""
         self.is_reading = False
         if self._flushes or self._deferred:
             self._run()
 
     def schedule(self, flush: Act) -> None:
-        """Call `flush` once everything that came along is there."""
+        """Call `flush` at the end of this read, else in the next turn of the event loop."""
         self._wake()
         self._flushes.append(flush)
 
     def defer(self, act: Act) -> None:
-        """Call `act` after the flush that is running, or soon: a loop over members must not change them."""
+        """Call `act` after the flushes of this read or turn: a loop over members must not change the members."""
         self._wake()
         self._deferred.append(act)
 

@@ -1,4 +1,4 @@
-"""Session → room: a room is made for the first user that comes to this gateway, and dropped after the last one."""
+"""Session → room. The first join of a session on this gateway makes the room; the last leave drops it."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +14,7 @@ from gateway.rooms.room import Room
 
 
 class Hub:
-    """All rooms of one gateway; the link hands it what the channels bring."""
+    """All rooms of one gateway. The subscriber calls `heard` with every message of the subscribed channels."""
 
     def __init__(self, subscriber: Subscriber, sessions: LiveSessions, driver: RoomDriver, counters: Counters) -> None:
         self._subscriber = subscriber
@@ -26,21 +26,21 @@ class Hub:
 
     @property
     def room_count(self) -> int:
-        """How many sessions have somebody here."""
+        """How many sessions have a room on this gateway."""
         return len(self._rooms)
 
     def rooms(self) -> list[Room]:
-        """Every room here."""
+        """Every room of this gateway."""
         return list(self._rooms.values())
 
     def info(self, session_id: str) -> SessionInfo | None:
-        """What never changes about a session, when somebody of it is here."""
+        """The settings of a session, which never change; None when the session has no room on this gateway."""
         room = self._rooms.get(self._channel(session_id))
         return room.info if room is not None else None
 
     @contextlib.asynccontextmanager
     async def joining(self, info: SessionInfo) -> AsyncIterator[Room]:
-        """The session's room, subscribed to its channel, while a join is under way. Raises BrokerUnavailableError."""
+        """Hold the session's room, subscribed to its channel, during a join. Raises BrokerUnavailableError."""
         channel = self._channel(info.id)
         room = self._rooms.get(channel)
         if room is None:
@@ -51,7 +51,7 @@ class Hub:
 
     @contextlib.contextmanager
     def kept(self, room: Room) -> Iterator[None]:
-        """While a join is under way in the room: the room stays, and keeps recent events."""
+        """During a join: keep the room even when it has no members, and keep its recent events in the join buffer."""
         room.expect_join()
         try:
             yield
@@ -60,7 +60,7 @@ class Hub:
             self._drop_if_empty(room)
 
     def leave(self, member: Membership) -> None:
-        """The member gets nothing more; its room goes when it was the last one."""
+        """Remove the member from its room, and drop the room when it was the last member."""
         if member.recovery is not None:
             member.recovery.stop()
             member.recovery = None
@@ -68,17 +68,17 @@ class Hub:
         self._drop_if_empty(member.room)
 
     def end(self, rooms: Callable[[Room], bool], ending: Ending) -> None:
-        """End every member of the rooms that are chosen."""
+        """End every member of each room for which `rooms` returns True."""
         decided = [(room, room.end_all(ending)) for room in self._rooms.values() if rooms(room)]
         for room, effects in decided:
             self._driver.perform(room, effects)
 
     def listen(self, channel: bytes, heard: Callable[[bytes], None]) -> None:
-        """Pass on what a channel brings that is no session's; the caller subscribes."""
+        """Call `heard` with every message of a channel that is no session's. The caller subscribes to the channel."""
         self._others[channel] = heard
 
     def _drop_if_empty(self, room: Room) -> None:
-        """Hear no more of a session that nobody here is in."""
+        """Drop an empty room, and unsubscribe from its channel."""
         channel = self._channel(room.info.id)
         if room.is_empty and self._rooms.get(channel) is room:
             del self._rooms[channel]
@@ -87,7 +87,7 @@ class Hub:
     def _channel(self, session_id: str) -> bytes:
         return self._sessions.key(session_id).encode()
 
-    # What the channels bring
+    # Messages of the channels
 
     def heard(self, channel: bytes, payload: bytes) -> None:
         """A message arrived on a channel."""
@@ -102,7 +102,7 @@ class Hub:
             self._others[channel](payload)
 
     def resubscribed(self, channel: bytes) -> None:
-        """The channel was not heard for a while."""
+        """The subscription to the channel is back after an interruption, in which messages may have been missed."""
         room = self._rooms.get(channel)
         if room is not None:
             self._driver.perform(room, room.catch_up())

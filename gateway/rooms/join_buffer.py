@@ -1,4 +1,4 @@
-"""What happens in a room while joins are under way, kept so that a new member misses none of it. Pure."""
+"""The events of a room during joins, kept so that a new member misses none of them. Pure."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ RECENT_EVENTS = 4096
 
 
 class JoinBuffer:
-    """The last events (`recent`), and who has to go (`gone`, by connection id or user id)."""
+    """The last events (`recent`), and the members that have to end (`gone`, by connection id or user id)."""
 
     __slots__ = ("gone", "recent")
 
@@ -21,7 +21,7 @@ class JoinBuffer:
         self.gone: dict[str, Ending] = {}
 
     def since(self, seq: int) -> list[Event]:
-        """The recent events after `seq`, in order; fewer when there were too many to keep."""
+        """The recent events after `seq`, in order; the first are missing when there were more than `max_events`."""
         late: list[Event] = []
         for event in reversed(self.recent):
             if event.seq <= seq:
@@ -31,12 +31,12 @@ class JoinBuffer:
         return late
 
     def ending_of(self, member: Member) -> Ending | None:
-        """How the new member has to end; None when it may stay."""
+        """The ending of a new member that was replaced or removed during its join; None when the member stays."""
         return self.gone.get(member.id) or self.gone.get(member.user_id)
 
 
 def ended_by(events: Iterable[Event], user_id: str) -> Ending | None:
-    """How the connection of this user ends once it has got these events; None when it goes on."""
+    """The ending of this user's connection after these events; None when the connection goes on."""
     for event in events:
         if event.kind is EventKind.SESSION_CLOSED:
             return close_codes.SESSION_CLOSED

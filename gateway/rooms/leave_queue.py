@@ -1,4 +1,4 @@
-"""Seats that were given up here: each is told to Redis, again and again while Redis is away."""
+"""Leaves of this gateway's connections: each is sent to Redis, and sent again after an outage of Redis."""
 
 import asyncio
 from functools import partial
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class PendingLeave(msgspec.Struct, frozen=True):
-    """A seat that its connection gives up; `is_lost` keeps it for the grace time."""
+    """A connection that gives up its seat. With `is_lost` Redis keeps the seat for the resume grace time."""
 
     session_id: str
     user_id: str
@@ -23,7 +23,7 @@ class PendingLeave(msgspec.Struct, frozen=True):
 
 
 class LeaveQueue:
-    """Seats that were given up, as far as Redis has not confirmed it yet."""
+    """The leaves that Redis has not confirmed yet."""
 
     def __init__(self, sessions: LiveSessions) -> None:
         self._sessions = sessions
@@ -32,18 +32,18 @@ class LeaveQueue:
         self._settled = asyncio.Event()
 
     def leave(self, session_id: str, user: User, connection_id: str, *, is_lost: bool) -> None:
-        """Give the seat up."""
+        """Give up the connection's seat: now, or when Redis is back."""
         assert user.id is not None
         self._send(PendingLeave(session_id, user.id, connection_id, is_lost))
 
     def retry(self) -> None:
-        """Redis may be back: tell it again."""
+        """Send the failed leaves again; call this when Redis is back."""
         failed, self._failed = self._failed, set()
         for leave in failed:
             self._send(leave)
 
     async def settle(self) -> None:
-        """Return once Redis has confirmed everything that it can be told now."""
+        """Wait until no leave is under way: Redis has confirmed each, or each has failed and waits for `retry`."""
         while self._under_way:
             self._settled.clear()
             await self._settled.wait()

@@ -1,4 +1,4 @@
-"""A member as its room sees it: who it is, where it stands, and what carries its events to the client."""
+"""A member of a room: its user, its standing, and the carrier that brings its events to the client."""
 
 from enum import Enum
 from typing import Protocol
@@ -11,23 +11,23 @@ class Standing(Enum):
     """Where a member stands in its room. Only the room changes this."""
 
     JOINING = "joining"
-    """It has no seat in the room yet."""
+    """The member has no seat in the room yet."""
     BEHIND = "behind"
-    """It has a seat, and lacks events that a recovery reads."""
+    """The member has a seat, and lacks events that a recovery reads."""
     AHEAD = "ahead"
-    """It has events that the room has not heard yet; the room admits it when it reaches `position`."""
+    """The member is ahead of the room: it gets events again once the room has reached the member's `position`."""
     LIVE = "live"
-    """It gets every event."""
+    """The member gets every event."""
     GONE = "gone"
-    """It gets nothing more."""
+    """The member has left the room."""
 
 
 class Carrier(Protocol):
-    """What carries a member's events to its client, and the client's commands back."""
+    """Carries a member's events to its client, and the client's commands back: a WebSocket connection."""
 
     @property
     def unsent_bytes(self) -> int:
-        """How many bytes wait until the client reads."""
+        """How many bytes wait in the buffer until the client reads."""
 
     def write(self, data: bytes) -> None:
         """Send frames now, without waiting. Never ends the member before it returns."""
@@ -39,16 +39,16 @@ class Carrier(Protocol):
         """End the member, and tell the client why."""
 
     def pause_reading(self) -> None:
-        """Read no more commands for now."""
+        """Stop reading commands."""
 
     def resume_reading(self) -> None:
         """Read commands again."""
 
 
 class Member:
-    """One connection of a user in a session. `id` names the connection in Redis; `position` is the last seq it has.
+    """One connection of a user in a session. `id` is the connection's id in Redis.
 
-    `position` holds while the member is behind or ahead.
+    `position` is the seq of the member's last event; valid only while the member is behind or ahead.
     """
 
     __slots__ = ("carrier", "id", "position", "standing", "user", "wants_batches", "wants_persisted")
@@ -64,11 +64,11 @@ class Member:
 
     @property
     def user_id(self) -> str:
-        """Whose connection it is."""
+        """The id of the member's user."""
         assert self.user.id is not None
         return self.user.id
 
     @property
     def is_gone(self) -> bool:
-        """Whether the member gets nothing more."""
+        """Whether the member has left the room."""
         return self.standing is Standing.GONE

@@ -6,7 +6,7 @@ from gateway.rooms.member import Member
 
 
 class Members:
-    """User → members. Nearly every user has one member, which costs no more than an entry."""
+    """User → members. Nearly every user has one member, which is stored without a tuple to save memory."""
 
     __slots__ = ("_by_user",)
 
@@ -27,11 +27,11 @@ class Members:
         return found if isinstance(found, tuple) else (found,)
 
     def add(self, member: Member) -> None:
-        """A member came."""
+        """Add a member, as the newest one of its user."""
         self._put(member.user_id, (*self.of(member.user_id), member))
 
     def discard(self, member: Member) -> None:
-        """A member went, if it was here."""
+        """Remove a member, if it is here."""
         members = self.of(member.user_id)
         if member in members:
             self._put(member.user_id, tuple(other for other in members if other is not member))

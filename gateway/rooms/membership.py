@@ -1,4 +1,4 @@
-"""A user's place in a room, apart from what carries it: today a WebSocket of its own."""
+"""A user's place in a room, apart from the carrier: today each membership has a WebSocket of its own."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from gateway.rooms.room import Room
 
 
 class Recovery(Protocol):
-    """What brings a member up to the live events."""
+    """Sends a member the events that it lacks, until it gets the live ones."""
 
     def pause(self) -> None:
         """The carrier's buffer is full."""
@@ -17,17 +17,17 @@ class Recovery(Protocol):
         """The carrier's buffer is nearly empty again."""
 
     def stop(self) -> None:
-        """The member is gone."""
+        """The member has left the room."""
 
     def answered(self) -> None:
         """The client was sent an answer."""
 
 
 class Membership(Member):
-    """A member with its room, and what it is in the middle of.
+    """A member with its room, its recovery and its unanswered messages.
 
-    `recovery` is there while the member is behind. `in_flight` counts its messages that Redis has not answered,
-    `uncommitted` those that wait for Postgres.
+    `recovery` is set while the member is behind. `in_flight` counts the member's messages that Redis has not answered,
+    `uncommitted` those whose `ack` waits for the commit in Postgres.
     """
 
     __slots__ = ("in_flight", "recovery", "room", "uncommitted")

@@ -1,4 +1,4 @@
-"""What a room sends next: events and answers are queued, and become one write for each member. Pure."""
+"""The events and answers that a room sends next, joined to one write for each member. Pure."""
 
 from collections.abc import Collection, Iterable
 
@@ -8,7 +8,7 @@ from gateway.rooms.member import Member
 
 
 class Outbox:
-    """The events and answers that go to the `live` members of one room next."""
+    """The queued events and answers of one room, and its `live` members, which get the events."""
 
     __slots__ = ("_answers", "_bodies", "live")
 
@@ -23,23 +23,23 @@ class Outbox:
         return not self._bodies and not self._answers
 
     def queue(self, body: bytes) -> None:
-        """Send an event to every live member."""
+        """Queue an event for every live member."""
         self._bodies.append(body)
 
     def answer(self, member: Member, frame: bytes) -> None:
-        """Send an answer to one member, in one write with the events that are queued.
+        """Queue an answer for one member, for one write with the queued events.
 
         Redis' reply to a publish and the event itself come together: one write for both saves the publisher 5 µs.
         """
         self._answers[member] = self._answers.get(member, b"") + frame
 
     def discard(self, member: Member) -> None:
-        """The member gets nothing more."""
+        """Drop a member, and the answers queued for it."""
         self.live.discard(member)
         self._answers.pop(member, None)
 
     def take(self) -> list[Effect]:
-        """The writes for what is queued: every frame is built once, and each member gets one write."""
+        """Empty the queue; returns its writes. Every frame is built once, and each member gets one write."""
         bodies, answers = self._bodies, self._answers
         if not bodies and not answers:
             return []
@@ -56,7 +56,7 @@ class Outbox:
         for member, ahead in answers.items():
             if member in self.live:
                 effects.append(Write((member,), ahead + (batch if member.wants_batches else frames)))
-            else:  # the member will join the live ones only after these events
+            else:  # the member is not live, and must not get these events
                 effects.append(Answer(member, ahead))
         effects.append(_count(len(bodies), effects))
         return effects

@@ -1,4 +1,4 @@
-"""Publishes what members say: each message is sent to Redis, answered, and committed when that was asked for."""
+"""Publishes the messages of members: sends each to Redis, and answers once it is accepted, or once it is committed."""
 
 from functools import partial
 
@@ -14,13 +14,13 @@ from gateway.rooms.driver import RoomDriver
 from gateway.rooms.effects import CommitOutcome
 from gateway.rooms.membership import Membership
 
-# From so many unanswered messages on, no more is read until one is answered.
+# With so many unanswered messages the gateway stops reading the member's socket, until Redis has answered one.
 MAX_IN_FLIGHT = 64
 MAX_UNCOMMITTED = 1024
 
 
 class Publishing:
-    """Publishes for every membership of a gateway."""
+    """Publishes the messages of all members of a gateway."""
 
     def __init__(self, publisher: Publisher, driver: RoomDriver, counters: Counters) -> None:
         self._publisher = publisher
@@ -28,7 +28,7 @@ class Publishing:
         self._counters = counters
 
     def publish(self, member: Membership, command: Publish) -> None:
-        """Publish the message; the answer follows."""
+        """Send the message to Redis; the member gets the `ack` or `error` later."""
         if command.is_awaited:
             if member.uncommitted >= MAX_UNCOMMITTED:
                 waiting = f"{MAX_UNCOMMITTED} of your messages wait to be committed; nothing was stored"
@@ -85,7 +85,7 @@ class Publishing:
         match outcome:
             case CommitOutcome.COMMITTED:
                 self._say(member, server_events.ack(command_id, done.seq, done.message_id, "persisted"))
-            case CommitOutcome.UNKNOWN:  # no answer would be true: let the client see that the epoch is another
+            case CommitOutcome.UNKNOWN:  # neither `ack` nor `error` would be true: a resume shows the new epoch
                 member.carrier.end(close_codes.RESYNC)
             case CommitOutcome.REFUSED:
                 what = f"the message was delivered with seq {done.seq}, but can't be stored"

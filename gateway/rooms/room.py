@@ -1,7 +1,7 @@
-"""One session on this gateway: its members, and what each of them gets. Pure: no future, no timer, no loop.
+"""One session on this gateway: its members, and the events that each of them gets. Pure: no future, no timer, no loop.
 
-Every method takes something that happened and returns what is to be done, for the room driver, in order. A member that
-has to go is taken out of the room before its end is carried out, so no loop over members ever changes them.
+Every method takes one occurrence and returns the effects, which the room driver carries out in order. The room removes
+a member before the driver ends the member, so that no loop over the members changes them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +37,7 @@ from gateway.rooms.sequencer import Lost, Missing, Results, Sequencer
 
 
 class Room:
-    """The members of one session. `joins` counts joins under way: for these, recent events are kept."""
+    """The members of one session. `joins` counts the joins under way, for which the join buffer keeps recent events."""
 
     __slots__ = (
         "_ahead",
@@ -60,7 +60,7 @@ class Room:
         self.sequencer = Sequencer() if sequencer is None else sequencer
         self._now = now
         self._outbox = Outbox()
-        # Made when they are needed: empty, they would cost each socket of a small room 300 bytes.
+        # Both are made when they are needed: in a small room, empty ones would cost 300 bytes for each socket.
         self._commit_waiters: CommitWaiters | None = None
         self._join_buffer: JoinBuffer | None = None
         self._ahead: list[Member] = []
@@ -69,25 +69,25 @@ class Room:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is here or about to come."""
+        """Whether the room has no members and no joins under way."""
         return not self.members and not self.joins
 
     # Members come and go
 
     def expect_join(self, buffer: JoinBuffer | None = None) -> None:
-        """One more join is under way; call `join_is_over` at its end."""
+        """A join has begun; call `join_is_over` at its end."""
         self.joins += 1
         if self._join_buffer is None:
             self._join_buffer = JoinBuffer() if buffer is None else buffer
 
     def join_is_over(self) -> None:
-        """A join under way has ended, well or not."""
+        """A join has ended, with success or without."""
         self.joins -= 1
         if not self.joins:
             self._join_buffer = None
 
     def seat(self, member: Member, seq: int, epoch: str) -> Effects:
-        """The member has a seat as of event `seq`; the member gets nothing before `attach`."""
+        """Take in a member that has a seat as of event `seq`; the member gets no events before `attach`."""
         effects = self._follow(self.sequencer.begin(seq, epoch))
         if self._join_buffer is not None and (ending := self._join_buffer.ending_of(member)) is not None:
             self._end((member,), ending, effects)
@@ -100,9 +100,9 @@ class Room:
         return effects
 
     def attach(self, member: Member, seq: int) -> Effects:
-        """From now on the member gets every event after `seq`: it is live, or ahead of the room.
+        """Send the member every event after `seq` from now on: the member becomes live, or is ahead of the room.
 
-        The member stays behind when some of these events are no longer known here.
+        The member stays behind when the join buffer no longer has all events from `seq` to the room's last one.
         """
         last_seq = self.sequencer.last_seq
         if member.is_gone or last_seq is None:
@@ -125,7 +125,7 @@ class Room:
         return effects
 
     def suspend(self, member: Member) -> Effects:
-        """The member gets nothing until it is attached again; `member.position` is the last event that it has."""
+        """Send the member no events until it is attached again; sets `member.position` to the seq of its last event."""
         effects: list[Effect] = []
         if member.standing is Standing.LIVE:
             effects = self._outbox.take()
@@ -139,7 +139,7 @@ class Room:
         return effects
 
     def leave(self, member: Member) -> None:
-        """The member gets nothing more."""
+        """Remove the member from the room."""
         if member.standing is Standing.AHEAD:
             self._ahead.remove(member)
         member.standing = Standing.GONE
@@ -147,12 +147,12 @@ class Room:
         self.members.discard(member)
 
     def end_all(self, ending: Ending) -> Effects:
-        """Every member has to go, with what was queued before."""
+        """End every member, after a flush of the queued events."""
         effects = self._outbox.take()
         self._end(self.members, ending, effects)
         return effects
 
-    # What comes from the channel
+    # Events from the channel
 
     def heard(self, event: Event) -> Effects:
         """An event arrived from the channel."""
@@ -161,10 +161,10 @@ class Room:
         return self._heard_unsequenced(event)
 
     def catch_up(self) -> Effects:
-        """The channel was not heard for a while."""
+        """The subscription was interrupted: read from Redis everything that the room may have missed."""
         return [*self._read_position(), *self._read_seats(), *self._follow(self.sequencer.catch_up())]
 
-    # What Redis answers
+    # Answers of Redis
 
     def log_read(self, events: Sequence[Event], position: Position | None) -> Effects:
         """The answer to `ReadLog`."""
@@ -181,7 +181,7 @@ class Room:
         return self._commit_waiters.committed(position.persisted)
 
     def seats_read(self, members: Iterable[Member], holders: Iterable[tuple[str, ...]]) -> Effects:
-        """The answer to `ReadSeats`: for each member the connections that hold its user's seat."""
+        """The answer to `ReadSeats`: for each member the ids of the connections that hold its user's seat."""
         effects: list[Effect] = []
         for member, ending in endings(self.info, members, holders):
             if not member.is_gone:
@@ -189,40 +189,40 @@ class Room:
         return effects
 
     def failed(self, step: Step) -> Effects:
-        """Redis could not be asked."""
+        """A request to Redis failed: `Step.LOG` stands for `ReadLog` and `Fence`."""
         return self._follow(self.sequencer.failed()) if step is Step.LOG else (RetryLater(step),)
 
     def tick(self, step: Step) -> Effects:
-        """The retry delay of this step is over."""
+        """The retry delay of this step is over: ask Redis again."""
         if step is Step.LOG:
             return self._follow(self.sequencer.tick())
         return self._read_position() if step is Step.COMMITS else self._read_seats()
 
-    # What goes out
+    # Answers, flushes, commits, presence
 
     def answer(self, member: Member, frame: bytes) -> Effects:
-        """Send an answer to one member, in one write with the events that are queued."""
+        """Queue an answer for one member, for one write with the queued events."""
         is_first = self._outbox.is_empty
         self._outbox.answer(member, frame)
         return (SCHEDULE_FLUSH,) if is_first else ()
 
     def flush(self) -> Effects:
-        """Send what is queued."""
+        """Send the queued events and answers."""
         return self._outbox.take()
 
     def await_commit(self, seq: int, callback: CommitCallback) -> Effects:
-        """Call back once it is known whether event `seq` is committed in Postgres."""
+        """Call `callback` once it is known whether event `seq` is committed in Postgres."""
         return self._waiters().wait(seq, callback)
 
     def presence_due(self) -> Effects:
-        """The presence interval is over: tell the number of users."""
+        """The presence interval is over: send the members the number of users."""
         self._is_presence_due = False
         effects: list[Effect] = []
         if self.members:
             self._queue(server_events.presence_changed(self._now(), self._user_count), effects)
         return effects
 
-    # What the sequencer hands out
+    # Results of the sequencer
 
     def _follow(self, results: Results) -> list[Effect]:
         effects: list[Effect] = []
@@ -241,7 +241,7 @@ class Room:
         return effects
 
     def _deliver(self, event: Event, effects: list[Effect]) -> None:
-        """The next event, to everyone."""
+        """Send the next event to every live member."""
         kind = event.kind
         if kind is EventKind.USER_REMOVED:
             self._remove(event.user_id, effects)
@@ -253,18 +253,18 @@ class Room:
         if self._ahead:
             self._admit(event.seq, effects)
         if kind is EventKind.SESSION_CLOSED:
-            # A member that still lacks earlier events reads on up to this one, and ends then.
+            # A member that lacks earlier events is not ended here: its recovery ends the member at this event.
             effects += self._outbox.take()
             self._end(self._outbox.live, close_codes.SESSION_CLOSED, effects)
 
     def _admit(self, last_seq: int, effects: list[Effect]) -> None:
-        """The room has reached `last_seq`: members that were ahead of it go on with the next event."""
+        """The room has reached `last_seq`: members that were ahead of the room get events from the next one on."""
         effects += self._outbox.take()
         for member in [member for member in self._ahead if member.position <= last_seq]:
             if member.position == last_seq:
                 self._ahead.remove(member)
                 self._enliven(member)
-            else:  # the log lacks what the member should get first
+            else:  # events between are missing, so that the member can't get its next event
                 self._end((member,), close_codes.RESYNC, effects)
 
     def _enliven(self, member: Member) -> None:
@@ -308,7 +308,7 @@ class Room:
             effects.append(Write(asked, text_frame(server_events.persisted(seq))))
 
     def _replace(self, user_id: str, connection_id: str, effects: list[Effect]) -> None:
-        # The event names the connection that goes, not the one that came: a late event ends nobody who came after.
+        # The event names the replaced connection, not the new one, so that a late event can't end a newer connection.
         if self._join_buffer is not None:
             self._join_buffer.gone[connection_id] = close_codes.REPLACED
         replaced = tuple(member for member in self.members.of(user_id) if member.id == connection_id)
@@ -321,7 +321,7 @@ class Room:
             self._end(members, close_codes.REMOVED, effects)
 
     def _presence(self, user_count: int, effects: list[Effect]) -> None:
-        # At most one a second: a change waits, and later changes go with it.
+        # At most one `presence_changed` a second: later changes within the second go out with the first one.
         self._user_count = user_count
         if not self._is_presence_due:
             self._is_presence_due = True

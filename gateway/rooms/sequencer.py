@@ -1,8 +1,9 @@
-"""The order of one session's events on a gateway, whatever the subscription does. Pure: no future, no timer, no loop.
+"""Puts one session's events in order, also when the subscription breaks. Pure: no future, no timer, no loop.
 
-Events come from the channel in order, unless the subscription broke. `last_seq` is the last event handed out; a
-repeated event is dropped, a gap is first filled from the log while newer events are held back. Whenever Redis is asked,
-Redis must hold what was handed out, or it has lost data: then the session gets another epoch, and everyone starts anew.
+The channel brings events in order, unless the subscription broke. `last_seq` is the seq of the last event handed out.
+The sequencer drops a repeated event; it fills a gap from the log first, and holds newer events back meanwhile. When the
+answer of Redis lacks events that were handed out, Redis has lost data: the session is fenced into a new epoch, and
+every member has to resume.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,17 @@ ATTEMPTS = 20
 
 
 class Missing(msgspec.Struct, frozen=True, gc=False):
-    """Events `first` to `last` are in no log any more; the next event comes after them."""
+    """The log no longer holds the events `first` to `last`; the next result is the event after them."""
 
     first: int
     last: int
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
-    """What was handed out so far does not fit what comes: everyone must come back and resume."""
+    """Later events do not continue the events handed out so far: every member has to reconnect and resume."""
 
 
-# An event is the next one to hand out; the rest as in effects.py.
+# An `Event` is the next one for the members; `ReadLog`, `Fence` and `RetryLater` are effects for the driver.
 Result = Event | Missing | Lost | ReadLog | Fence | RetryLater
 Results = Sequence[Result]
 
@@ -36,7 +37,7 @@ _RETRY = RetryLater(Step.LOG)
 
 
 class Sequencer:
-    """`epoch` and `last_seq` are None until somebody is there. At most one `ReadLog` or `Fence` is unanswered."""
+    """`epoch` and `last_seq` are None until the first `begin`. At most one `ReadLog` or `Fence` is unanswered."""
 
     __slots__ = ("_attempts", "_held", "_is_behind", "_is_filling", "_last_body", "_max_attempts", "epoch", "last_seq")
 
@@ -45,21 +46,21 @@ class Sequencer:
         self.last_seq: int | None = None
         self._max_attempts = max_attempts
         self._held: list[Event] = []
-        # The event at `last_seq`, when it was handed out here: what the log must hold.
+        # The body of the event at `last_seq`, when this sequencer handed it out: the log must hold the same body.
         self._last_body: bytes | None = None
         self._is_filling = False
         self._is_behind = False
         self._attempts = 0
 
     def begin(self, seq: int, epoch: str) -> Results:
-        """Somebody is there who has everything up to `seq`."""
+        """A member came that has every event up to `seq` in this epoch."""
         results: list[Result] = []
         if self.epoch not in (None, epoch):
-            # Redis lost the session's state and it was made anew: what older members have no longer fits.
+            # The session's hot state was lost and rebuilt: the events of older members do not continue in this epoch.
             results.append(_LOST)
             self.last_seq = None
             self._is_behind = True
-        self.epoch = epoch  # what was heard since the subscription stays
+        self.epoch = epoch  # the held events stay: they came after the subscription
         if self.last_seq is None:
             self.last_seq = seq
             self._last_body = None
@@ -84,25 +85,25 @@ class Sequencer:
         return ()
 
     def catch_up(self) -> Results:
-        """Events may have been missed: read from the log whatever came after the last one."""
+        """Events may have been missed: read from the log every event after `last_seq`."""
         if self.last_seq is None or self._is_filling:
-            # The next member asks; or the log is being read, and is read again afterwards.
+            # The next `begin` reads the log; or the log is being read, and will be read again afterwards.
             self._is_behind = True
             return ()
         self._is_behind = False
         return self._fill(self.last_seq)
 
     def log_read(self, events: Sequence[Event], position: Position | None) -> Results:
-        """The answer to `ReadLog`. The position was read after the log.
+        """The answer to `ReadLog`.
 
-        An epoch that is still the same then was the same when the log was read.
+        The position was read after the log: an epoch that is the same in the position was the same in the log.
         """
-        if self.last_seq is None or position is None:  # Redis does not hold the session: whoever comes first loads it
+        if self.last_seq is None or position is None:  # Redis does not hold the session: the next join loads it
             return self._give_up()
         is_same = position.epoch == self.epoch
         is_rewritten = is_same and self._is_rewritten(events)
         if position.seq < self.last_seq or is_rewritten:
-            # Members who were told before the fence could find the old epoch again and go on in it.
+            # Fence first, then end the members: a member that resumes before the fence would go on in the old epoch.
             return (Fence(position.epoch, self.last_seq, is_rewritten),)
         if not is_same:
             return self._give_up()
@@ -110,25 +111,25 @@ class Sequencer:
         return self._hand_out(events, self.last_seq)
 
     def failed(self) -> Results:
-        """Redis could not be asked for what `ReadLog` or `Fence` say: ask again soon, and not for ever."""
+        """`ReadLog` or `Fence` failed: retry, and give up after `max_attempts` failures in a row."""
         self._attempts += 1
         return (_RETRY,) if self._attempts < self._max_attempts else self._give_up()
 
     def tick(self) -> Results:
-        """The retry delay is over."""
+        """The retry delay is over: read the log again."""
         return self._give_up() if self.last_seq is None else self._fill(self.last_seq)
 
     def fenced(self) -> Results:
-        """The answer to `Fence`: the session has another epoch."""
+        """The answer to `Fence`: the session has a new epoch."""
         return self._give_up()
 
     def _fill(self, last_seq: int) -> Results:
         self._is_filling = True
-        # From the last event on, to see whether it is the one that was handed out.
+        # The read starts with the last event itself, to compare it with the event that was handed out.
         return (ReadLog(last_seq),)
 
     def _is_rewritten(self, events: Sequence[Event]) -> bool:
-        """Whether the log has another event where the last one was handed out."""
+        """Whether the log holds another event at `last_seq` than the one handed out."""
         if self._last_body is None or not events or events[0].seq != self.last_seq:
             return False
         return events[0].body != self._last_body
@@ -141,7 +142,7 @@ class Sequencer:
             return [*results, *self._fill(last_seq)]
         self._is_filling = False
         held, self._held = self._held, []
-        # What the log lacks can't be had here any more; say so rather than ask again.
+        # The log was read to its end: events that are missing between the held ones are announced as a gap.
         for event in held:
             last_seq = self._append(results, event, last_seq)
         return [*results, *self.catch_up()] if self._is_behind else results
@@ -158,7 +159,7 @@ class Sequencer:
         return event.seq
 
     def _give_up(self) -> Results:
-        """Let everyone come back and resume."""
+        """Make every member reconnect and resume."""
         self._is_filling = False
         self._is_behind = True
         self._attempts = 0
