@@ -1,1 +1,1 @@
-"""Brings clients that lack events up to the live ones."""
+"""Sends clients the events that they lack, until they get the live ones."""

@@ -1,46 +1,47 @@
-"""How far one client has read, and which store has what comes next: the log in Redis, or Postgres the messages. Pure.
+"""How far one client has read, and which store has its next events: the log in Redis, or Postgres. Pure.
 
-The log is trimmed only below what is committed, so every message is in one of the two. Joins and leaves are in the log
-alone: the messages will do only as far as the roster of the client's welcome is newer, or where no such events are.
+Only committed events are trimmed from the log, so every message is in one of the two stores. Joins and leaves are only
+in the log. So messages alone are enough only up to the seq of the roster in the client's welcome, or in a session
+without such events.
 """
 
 from collections.abc import Sequence
 
 from broker.sessions.event_log import Event
 
-# Messages will do however far the log is ahead.
+# Messages alone are enough for any seq.
 UNBOUNDED = 2**63 - 1
 
 
 class OutrunError(Exception):
-    """The log no longer holds the client's next event, and messages will not do: resume with a new welcome."""
+    """The log no longer holds the client's next event, and messages alone are not enough. The client has to resume."""
 
 
 class Cursor:
-    """The client has everything up to `seq`; `messages_until` is the last seq up to which messages will do."""
+    """The client has every event up to `seq`; up to `messages_until` messages alone are enough."""
 
     __slots__ = ("_log_first", "_messages_until", "has_more", "seq")
 
     def __init__(self, seq: int, *, messages_until: int = 0) -> None:
         self.seq = seq
-        self.has_more = True  # as far as is known
+        self.has_more = True  # unknown before the first page
         self._messages_until = messages_until
         self._log_first = 0
 
     @property
     def history(self) -> tuple[int, int] | None:
-        """The bounds, both exclusive, between which Postgres is to be read next; None when it is the log's turn."""
+        """The exclusive bounds (after, before) to read from Postgres next; None when the log is read next."""
         return (self.seq, self._log_first) if self.seq + 1 < self._log_first else None
 
     def took_history(self, seqs: Sequence[int], limit: int) -> None:
-        """Postgres gave these, `limit` at most: with fewer of them, nothing is left below the log."""
+        """Move past the messages read from Postgres; fewer than `limit` means that none is left below the log."""
         self.seq = seqs[-1] if len(seqs) == limit else self._log_first - 1
         self.has_more = True
 
     def took_log(self, page: Sequence[Event], limit: int, *, known_seq: int = 0) -> Sequence[Event]:
-        """The log gave this page of events after `seq`, `limit` at most; returns those to send now.
+        """Move past a page of the log, of at most `limit` events after `seq`; returns the events to send now.
 
-        `known_seq` was given to an event before the log was read. Raises OutrunError.
+        `known_seq` is the highest seq known to exist before the log was read. Raises OutrunError.
         """
         events = _unbroken(page, self.seq)
         self.has_more = len(page) == limit or len(events) < len(page)

@@ -1,4 +1,4 @@
-"""Reads what clients missed, page by page: from the session's log, or from Postgres when that reaches back no more."""
+"""Reads the events that clients missed, page by page: from the session's log, or from Postgres below the log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from gateway.recovery.cursor import UNBOUNDED, Cursor
 from persistence.messages import MessageRecord, Messages
 
 PAGE_EVENTS = 256
-# However many come back at once, so many of them are read for at a time: this bounds what their pages take in memory,
-# and leaves most of the database's connections to others. A Postgres that hangs does not hold up the log's readers.
+# How many pages are read at the same time, however many clients resume: the limits bound the memory of the pages, and
+# leave most database connections to other queries. With two limits a hanging Postgres does not delay reads of the log.
 LOG_READS = 16
 HISTORY_READS = 4
 
 
 class NotCommittedError(Exception):
-    """Events that the log lacks are not in Postgres yet; they will be when the worker has caught up."""
+    """The log lacks events that are not in Postgres yet. The client may retry after the worker has caught up."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a client that joins is told about what it missed, the first of these events, and where to read on."""
+    """How a joining client recovers: `resumed` for its welcome, the first missed events, the cursor after these."""
 
     resumed: Resumed
     cursor: Cursor
@@ -33,18 +33,18 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def is_read(self) -> bool:
-        """Whether a store had to be asked."""
+        """Whether the plan needed a read from a store."""
         return bool(self.events) or self.resumed.source == "history"
 
 
 def cursor_after(info: SessionInfo, seq: int, roster_seq: int = 0) -> Cursor:
-    """Where a client that has everything up to `seq` reads on, and whose roster is as of `roster_seq`."""
-    # Under `summary` presence every sequenced event is a message, but for the close, which is the last one.
+    """Make the cursor of a client that has every event up to `seq`, and a roster as of event `roster_seq`."""
+    # Under `summary` presence all sequenced events are messages, except `session_closed`.
     return Cursor(seq, messages_until=UNBOUNDED if info.presence == "summary" else roster_seq)
 
 
 class RecoveryReader:
-    """Both stores. Every method raises BrokerUnavailableError or DatabaseUnavailableError when it can't be told."""
+    """Reads from both stores. Every method raises BrokerUnavailableError or DatabaseUnavailableError."""
 
     def __init__(self, log: EventLog, sessions: LiveSessions, messages: Messages) -> None:
         self._log = log
@@ -54,7 +54,7 @@ class RecoveryReader:
         self._history_reads = asyncio.Semaphore(HISTORY_READS)
 
     async def plan(self, info: SessionInfo, seat: Seat, resume: Resume | None) -> Plan:
-        """How a client that has this seat now goes on. Raises NotCommittedError."""
+        """Plan the recovery of a client that has just got this seat. Raises NotCommittedError."""
         if resume is None or resume.epoch != seat.epoch or not 0 <= resume.seq <= seat.seq:
             return Plan(Resumed(), cursor_after(info, seat.seq))
         if resume.seq == seat.seq:
@@ -69,7 +69,7 @@ class RecoveryReader:
         return Plan(Resumed(recovered=True, source="history", missed=missed), cursor)
 
     async def next(self, session_id: str, cursor: Cursor, known_seq: int) -> Sequence[Event]:
-        """The next page, and the cursor moved past it; it may be empty. Raises OutrunError."""
+        """Read the next page (PAGE_EVENTS events at most), and move the cursor past the page. Raises OutrunError."""
         if cursor.history is None:
             page = await self._read_log(session_id, cursor.seq)
             return cursor.took_log(page, PAGE_EVENTS, known_seq=known_seq)
@@ -84,11 +84,11 @@ class RecoveryReader:
             return await self._log.range(session_id, after + 1, last, limit=PAGE_EVENTS)
 
     async def _count(self, session_id: str, cursor: Cursor, last: int) -> int:
-        """How many events up to `last` the cursor will find."""
+        """Count the events up to `last` that the cursor will find. Raises NotCommittedError."""
         assert cursor.history is not None
         after, before = cursor.history
         position = await self._sessions.position(session_id)
-        # The log is never trimmed further than that; but it may have been lost.
+        # The log is trimmed only up to the watermark; a lower watermark shows that Redis lost the log.
         if position is None or position.persisted < before - 1:
             raise NotCommittedError
         async with self._history_reads:

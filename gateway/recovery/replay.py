@@ -1,4 +1,4 @@
-"""Brings members that lack events up to the live ones, as fast as they read: after a resume, or slow reading."""
+"""Sends members the events that they lack, as fast as the client reads: after a resume, or after a full buffer."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -21,11 +21,11 @@ from persistence.errors import DatabaseUnavailableError
 
 
 class StoppedError(Exception):
-    """The member is gone."""
+    """The member has left the room."""
 
 
 class TooSlowError(Exception):
-    """The client has not read what waits for it in the time it had."""
+    """The client has not read its buffer within `patience_seconds`."""
 
 
 _ENDINGS: dict[type[Exception], Ending] = {
@@ -38,9 +38,9 @@ _ENDINGS: dict[type[Exception], Ending] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replays:
-    """What the replays of one gateway share.
+    """The parts and limits that all replays of one gateway share.
 
-    `patience_seconds` is how long a client may take to read what fills its buffer.
+    `patience_seconds` is how long a client may take to read a full buffer.
     """
 
     reader: RecoveryReader
@@ -54,9 +54,9 @@ class Replays:
 
 
 class Replay:
-    """One member that lacks events, from its welcome (or the overflow of its buffer) until it gets the live ones.
+    """The recovery of one member, from its welcome (or from the overflow of its buffer) until it gets live events.
 
-    The membership has it as its `recovery` meanwhile.
+    During that time the membership's `recovery` is this replay.
     """
 
     __slots__ = ("_cursor", "_is_resync", "_limit_bytes", "_member", "_replays", "_writable")
@@ -74,7 +74,7 @@ class Replay:
     # How it begins
 
     def begin(self, plan: Plan, until: int) -> None:
-        """The welcome was written, with the plan's events: go on, at least to `until`; now, if nothing lies between."""
+        """Start, after the welcome and the plan's events; attach at once when the cursor has reached `until`."""
         self._cursor = plan.cursor
         self._allow_answers()
         self._replays.counters.replays += plan.resumed.missed > 0
@@ -83,11 +83,11 @@ class Replay:
             self._spawn()
 
     def fall_behind(self) -> None:
-        """The client is sent no live events until it has read what waits for it."""
+        """Stop the member's live events until the client has read its buffer."""
         self._is_resync = True
         self._writable.clear()
         self._replays.counters.slow_consumers += 1
-        # Not in the middle of a delivery: what the client has got can be told only between two deliveries.
+        # Deferred: the seq of the member's last event is exact only between two deliveries.
         self._replays.scheduler.defer(self._suspend)
 
     def _suspend(self) -> None:
@@ -100,22 +100,22 @@ class Replay:
     def _spawn(self) -> None:
         self._replays.tasks.spawn(self._run(), f"replay {self._member.id}")
 
-    # What the connection tells
+    # Calls of the carrier
 
     def pause(self) -> None:
-        """The buffer is full."""
+        """The carrier's buffer is full."""
         self._writable.clear()
 
     def resume(self) -> None:
-        """The buffer is nearly empty again."""
+        """The carrier's buffer is nearly empty again."""
         self._writable.set()
 
     def stop(self) -> None:
-        """The member is gone."""
+        """The member has left the room: wake the task, which then stops."""
         self._writable.set()
 
     def answered(self) -> None:
-        """The client was sent an answer, which is not held back: a client that asks on and on must read, too."""
+        """Limit the answers, which are not held back: end a client that sends commands and does not read answers."""
         if self._limit_bytes and self._member.carrier.unsent_bytes > self._limit_bytes:
             self._member.carrier.end(close_codes.SLOW_CONSUMER)
 
@@ -138,7 +138,7 @@ class Replay:
     async def _catch_up(self) -> None:
         while self._cursor.has_more:
             await self._send_page()
-        # What comes from here on is kept by the room, so that it can be joined to the last page.
+        # From here on the room's join buffer keeps new events, so that the live events continue the last page.
         with self._replays.hub.kept(self._member.room):
             while not self._is_attached():
                 await self._send_page()
@@ -170,11 +170,11 @@ class Replay:
             raise StoppedError
 
     def _is_attached(self) -> bool:
-        """Whether the client gets the live events from here on; not while its buffer is full."""
+        """Attach the member to the live events, unless its buffer is full; returns whether that succeeded."""
         self._check_here()
         if not self._writable.is_set() or not self._replays.driver.attach(self._member, self._cursor.seq):
             return False
-        if not self._writable.is_set():  # the events that came meanwhile have filled it
+        if not self._writable.is_set():  # the events of the join buffer have filled the carrier's buffer
             self._cursor.seq = self._replays.driver.suspend(self._member)
             return False
         self._replays.counters.resyncs += self._is_resync
@@ -183,7 +183,7 @@ class Replay:
 
 
 def _packed(bodies: Iterable[bytes], limit_bytes: int) -> Iterator[bytes]:
-    """Frames of these events, as many in one piece as `limit_bytes` allows."""
+    """The frames of these events, joined to pieces of at most `limit_bytes`; a larger frame is a piece of its own."""
     frames: list[bytes] = []
     size = 0
     for frame in map(text_frame, bodies):
