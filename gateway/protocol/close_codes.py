@@ -1,14 +1,14 @@
-"""How connections end: the close-code table of the wire contract, as data.
+"""The close codes of the wire contract (docs/protocol.md), as data.
 
-Codes 4000-4499 and 1012 tell the client to reconnect, 4500-4999 not to. Before every 4xxx close goes an `error` event
-with the same name, since a browser may see only 1006.
+Codes 4000-4499 and 1012 tell the client to reconnect, 4500-4999 not to. The gateway sends an `error` event with the
+same name before every 4xxx close, because a browser may see only 1006.
 """
 
 import msgspec
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """A close code, its name, and what to tell the client."""
+    """A close code, its name, and the message for the client."""
 
     code: int
     name: str
@@ -22,10 +22,10 @@ class Ending(msgspec.Struct, frozen=True):
     @property
     def has_error(self) -> bool:
         """Whether an `error` event with the same name comes before the close."""
-        return self.code >= 4000  # noqa: PLR2004 - the same
+        return self.code >= 4000  # noqa: PLR2004 - the ranges of the contract
 
     def saying(self, message: str) -> "Ending":
-        """The same end with a message of its own."""
+        """A copy of this ending with another message."""
         return msgspec.structs.replace(self, message=message)
 
 

@@ -1,4 +1,4 @@
-"""What a client may say: commands as tagged structs, decoded and checked. Unknown extra fields are ignored."""
+"""The client's commands as tagged structs, decoded and checked. Unknown extra fields are ignored."""
 
 import re
 import unicodedata
@@ -10,12 +10,12 @@ from msgspec import Meta
 MAX_NAME = 50
 MAX_TEXT = 500
 MAX_KEY = 64
-# Unicode's explicit directional formatting (UAX #9): in a name it would rearrange what stands around it.
+# Unicode's explicit directional formatting (UAX #9): in a name it would reorder the text around the name.
 DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# JSON numbers beyond 2^53 do not survive every client; 64 bits are what the decoder can bound.
+# Many clients lose precision above 2^53; the decoder can check bounds of 64 bits.
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 CommandId = Integer | Annotated[str, Meta(max_length=64)] | None
-# Lengths count after trimming, which `decode` does; here they are only told.
+# For the schemas only: `decode` trims the text and then checks its length.
 _TEXT = {"minLength": 1, "maxLength": MAX_TEXT}
 _NAME = {"minLength": 1, "maxLength": MAX_NAME}
 
@@ -81,7 +81,7 @@ Command = Join | Message | Typing | Ping | Leave
 
 
 class CommandError(Exception):
-    """A command that can't be carried out as it is; the connection goes on."""
+    """The client's command is invalid. The gateway answers with an `error` event; the connection goes on."""
 
     def __init__(self, code: str, message: str, *, field: str | None = None, command_id: CommandId = None) -> None:
         super().__init__(message)
@@ -97,12 +97,12 @@ class _Answerable(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(Command).decode
 _decode_answerable = msgspec.json.Decoder(_Answerable).decode
-_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)  # it may quote what the client sent
+_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)  # `what` may have line breaks
 _MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
 
 
 def decode(payload: bytes) -> Command:
-    """The command in a text frame, trimmed and within its limits. Raises CommandError."""
+    """Decode a text frame to a command, with text and name trimmed and all limits checked. Raises CommandError."""
     try:
         command: Command = _decode(payload)
     except msgspec.ValidationError as error:
@@ -148,7 +148,7 @@ def _checked_name(name: str, command_id: CommandId) -> str:
 
 
 def _explain(payload: bytes, problem: str) -> CommandError:
-    """What the decoder did not like, in the contract's terms."""
+    """Translate the decoder's error message to an error of the wire contract."""
     try:
         command_id = _decode_answerable(payload).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,8 +1,8 @@
-"""RFC 6455 frames, server side and sans-I/O: a client's bytes in, events out. No socket, no clock, no await.
+"""Decodes RFC 6455 frames on the server side, sans-I/O: a client's bytes in, events out. No socket, no clock, no await.
 
-A decoder holds nothing while no frame is under way. Its fast path, whole unfragmented text frames, is a loop of a few
-comparisons (0.4 µs for 150 bytes); everything else goes through `_Assembly` (3-6 µs), which exists only from a frame's
-first byte to its message's last.
+Between messages a decoder holds no buffer. The fast path, for whole unfragmented text frames, is a loop of a few
+comparisons (0.4 µs for 150 bytes). All other frames go through `_Assembly` (3-6 µs), which exists only from the first
+byte of a frame to the last byte of its message.
 """
 
 from codecs import IncrementalDecoder, getincrementaldecoder
@@ -31,7 +31,7 @@ _FINAL_TEXT: Final = 0x81
 _FINAL: Final = 0x80
 _MASKED: Final = 0x80
 _RESERVED_BITS: Final = 0x70
-_SHORT: Final = 126  # lengths below stand in the second byte; this one announces 16 bits, the next 64
+_SHORT: Final = 126  # the second byte holds lengths below 126; 126 announces 16 bits of length, 127 announces 64
 _LONG: Final = 127
 _MAX_16_BITS: Final = 0xFFFF
 _MAX_63_BITS: Final = 0x7FFF_FFFF_FFFF_FFFF
@@ -40,7 +40,7 @@ _UTF8: Final = getincrementaldecoder("utf-8")
 
 
 class Decoder:
-    """Turns what one client sends into events. `max_message_bytes` bounds a message over all its fragments."""
+    """Turns one client's bytes into events. `max_message_bytes` bounds a message, fragments together."""
 
     __slots__ = ("_assembly", "_has_ended", "_limit")
 
@@ -50,10 +50,10 @@ class Decoder:
         self._has_ended = False
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
-        """The events that these bytes complete, in order; any split of the stream gives the same events.
+        """Decode bytes; returns the events that they complete, in order. Any split of the stream gives the same events.
 
-        Never raises: a broken rule is a `Violation`, the last event, after all that were complete before it. After a
-        `Violation` or a `Close` further bytes are ignored.
+        Never raises: a broken rule gives a `Violation` as the last event, after the events that came before it.
+        After a `Violation` or a `Close` further bytes are ignored.
         """
         events: list[Event] = []
         if self._has_ended:
@@ -68,10 +68,10 @@ class Decoder:
         return events
 
     def _feed_whole(self, data: bytes | bytearray | memoryview, events: list[Event]) -> int:
-        """Take the whole unfragmented text frames that stand first; returns where the first other one begins."""
+        """Decode the whole unfragmented text frames at the start; returns the index of the first byte after them."""
         start, end, limit = 0, len(data), self._limit
         while end - start >= _SHORT_HEAD_BYTES and data[start] == _FINAL_TEXT:
-            length = data[start + 1] - _MASKED  # negative, and left to the slow path to refuse, when not masked
+            length = data[start + 1] - _MASKED  # negative without a mask: the slow path refuses such a frame
             body = start + _SHORT_HEAD_BYTES
             if length >= _SHORT:
                 if length == _LONG or end - start < _MEDIUM_HEAD_BYTES:
@@ -106,7 +106,7 @@ class Decoder:
 
 
 class _ViolationError(Exception):
-    """Carries a violation from where it is found to `Decoder.feed`."""
+    """Carries a violation up to `Decoder.feed`."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -115,7 +115,7 @@ class _ViolationError(Exception):
 
 
 class _Frame:
-    """A frame whose head is complete; `left` bytes of its payload have still to come."""
+    """A frame with a complete head; `left` bytes of its payload are missing."""
 
     __slots__ = ("is_final", "left", "mask", "opcode", "payload")
 
@@ -124,10 +124,10 @@ class _Frame:
         self.is_final = is_final
         self.left = left
         self.mask = mask
-        self.payload = b""  # of a control frame; a data frame's goes to the message
+        self.payload = b""  # only of a control frame: the payload of a data frame goes to the message
 
     def unmask(self, data: memoryview) -> bytes:
-        """The next bytes of the payload, unmasked; turns the mask to where they end."""
+        """Unmask the next bytes of the payload, and rotate the mask for the bytes after them."""
         self.left -= len(data)
         plain = apply_mask(data, self.mask)
         turn = len(data) & 3
@@ -136,7 +136,7 @@ class _Frame:
 
 
 class _Assembly:
-    """The frame and the message that are under way."""
+    """The incomplete frame and the incomplete message."""
 
     __slots__ = ("_frame", "_head", "_kind", "_limit", "_message", "_utf8")
 
@@ -144,17 +144,17 @@ class _Assembly:
         self._limit = limit
         self._head = b""
         self._frame: _Frame | None = None
-        self._kind: int = Opcode.CONTINUATION  # of the message; CONTINUATION: none is under way
+        self._kind: int = Opcode.CONTINUATION  # opcode of the incomplete message; CONTINUATION: there is none
         self._message = bytearray()
         self._utf8: IncrementalDecoder | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether neither a frame nor a message is under way."""
+        """Whether there is neither an incomplete frame nor an incomplete message."""
         return not self._head and self._frame is None and self._kind == Opcode.CONTINUATION
 
     def feed(self, data: memoryview, events: list[Event]) -> None:
-        """Take all bytes, or those up to a close frame; raises _ViolationError."""
+        """Decode all bytes, or the bytes up to the end of a close frame. Raises _ViolationError."""
         while data:
             if self._frame is None:
                 data = self._take_head(data)
@@ -180,7 +180,7 @@ class _Assembly:
         return data[size - held :]
 
     def _head_size(self, head: bytes) -> int:
-        """How many bytes the head has, as far as the first ones tell; they are checked as soon as they are here."""
+        """The size of the head in bytes, as far as its first two bytes show; checks each of the two once it is here."""
         self._check_first(head[0])
         if len(head) == 1:
             return 2
@@ -225,7 +225,7 @@ class _Assembly:
         return data[taken:], self._message_event() if frame.is_final else None
 
     def _extend(self, plain: bytes, *, is_final: bool) -> None:
-        """Append to the message; text is checked at once, so that a bad byte is answered before the rest arrives."""
+        """Append to the message; text is checked at once, so that a bad byte closes before the rest arrives."""
         if self._utf8 is not None:
             try:
                 self._utf8.decode(plain, is_final)

@@ -1,4 +1,4 @@
-"""RFC 6455 frames, server side: what a client's frames mean, as events, and the bytes of the server's own frames."""
+"""RFC 6455 frames on the server side: events for a client's frames, and the bytes of the server's own frames."""
 
 from enum import IntEnum
 from typing import Final
@@ -8,7 +8,7 @@ import msgspec
 MAX_CONTROL_BYTES: Final = 125
 _FINAL_TEXT: Final = 0x81
 _FINAL: Final = 0x80
-_SHORT: Final = 126  # lengths below stand in the second byte; this one announces 16 bits, the next 64
+_SHORT: Final = 126  # the second byte holds lengths below 126; 126 announces 16 bits of length, 127 announces 64
 _MAX_16_BITS: Final = 0xFFFF
 
 
@@ -24,7 +24,7 @@ class Opcode(IntEnum):
 
 
 class CloseCode(IntEnum):
-    """The close codes that the codec itself uses."""
+    """The close codes of the decoder's violations (RFC 6455 section 7.4.1)."""
 
     PROTOCOL_ERROR = 1002
     INVALID_DATA = 1007
@@ -50,7 +50,7 @@ class Ping(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pong(msgspec.Struct, frozen=True, gc=False):
-    """A pong, asked for or not."""
+    """A pong, which may be unsolicited."""
 
     payload: bytes
 
@@ -74,11 +74,11 @@ Event = Text | Binary | Ping | Pong | Close | Violation
 
 def is_close_code(code: int) -> bool:
     """Whether a close frame may carry this code: RFC 6455 section 7.4, with IANA's 1012-1014."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999  # noqa: PLR2004 - the registry's own
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999  # noqa: PLR2004 - the ranges of the registry
 
 
 def text_frame(payload: bytes) -> bytes:
-    """One unmasked, unfragmented text frame; the payload must be UTF-8."""
+    """Encode one unmasked, unfragmented text frame; the payload must be UTF-8."""
     length = len(payload)
     if length < _SHORT:
         return bytes((_FINAL_TEXT, length)) + payload
@@ -88,17 +88,20 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def ping_frame(payload: bytes = b"") -> bytes:
-    """One unmasked ping; raises ValueError for a payload over 125 bytes."""
+    """Encode one unmasked ping. Raises ValueError for a payload over 125 bytes."""
     return _control_frame(Opcode.PING, payload)
 
 
 def pong_frame(payload: bytes = b"") -> bytes:
-    """One unmasked pong; raises ValueError for a payload over 125 bytes."""
+    """Encode one unmasked pong. Raises ValueError for a payload over 125 bytes."""
     return _control_frame(Opcode.PONG, payload)
 
 
 def close_frame(code: int | None = None, reason: str = "") -> bytes:
-    """One unmasked close frame; the reason is cut to 123 bytes between characters. Raises ValueError for a bad code."""
+    """Encode one unmasked close frame.
+
+    The reason is cut to 123 bytes, between characters. Raises ValueError for a code that no close frame may carry.
+    """
     if code is None:
         return _control_frame(Opcode.CLOSE, b"")
     if not is_close_code(code):

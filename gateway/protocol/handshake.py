@@ -1,4 +1,4 @@
-"""The opening handshake of RFC 6455, server side, as pure functions: what is wrong with a request, and the answer."""
+"""The opening handshake of RFC 6455 (section 4.2) on the server side, as pure functions."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ import msgspec
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES: Final = 16
 VERSION: Final = b"13"
-# The subprotocol of those who may get several events in one frame.
+# The subprotocol of clients that accept several events in one frame.
 BATCH_SUBPROTOCOL: Final = "seance.v1.batch"
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -26,7 +26,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def check_request(method: str, http_version: str, headers: Headers) -> Refusal | None:
-    """What is wrong with an opening handshake, or None; header names may come in any case."""
+    """Why an opening handshake must be refused, or None. Header names may be in any case."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value.strip())
@@ -45,12 +45,12 @@ def check_request(method: str, http_version: str, headers: Headers) -> Refusal |
 
 
 def accept_key(key: bytes) -> bytes:
-    """The Sec-WebSocket-Accept value for a Sec-WebSocket-Key."""
+    """The Sec-WebSocket-Accept value for a Sec-WebSocket-Key (RFC 6455 section 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
 def response(key: bytes, subprotocol: bytes | None = None, extra_headers: Headers = ()) -> bytes:
-    """The whole 101 answer; raises ValueError for a header with a line break in it."""
+    """The bytes of the 101 answer. Raises ValueError for a header that has a line break."""
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
         b"upgrade: websocket",

@@ -1,4 +1,4 @@
-"""What a gateway says to one client: the server objects without seq, as JSON."""
+"""The events that a gateway makes itself, which have no seq: structs and their JSON."""
 
 from typing import Annotated, Literal
 
@@ -25,9 +25,9 @@ ERRORS: dict[str, str] = {
 Level = Literal["accepted", "persisted"]
 
 _encode = msgspec.json.Encoder().encode
-# Before a close from 4000 on comes an error with its name.
+# An `error` event with the close's name comes before every close with a code from 4000 on.
 _CODES = {"enum": list(dict.fromkeys((*ERRORS, *(ending.name for ending in close_codes.ALL if ending.has_error))))}
-# Redis holds users as JSON, which goes out as it is.
+# Redis holds users as JSON, which is sent unchanged.
 _USER = {
     "type": "object",
     "required": ["id", "name"],
@@ -166,45 +166,45 @@ class ReconnectEvent(msgspec.Struct, frozen=True, tag="reconnect"):
 
 
 def welcome(command_id: CommandId, data: Welcome) -> bytes:
-    """`welcome`."""
+    """Encode `welcome`."""
     return _encode(WelcomeEvent(id=command_id, data=data))
 
 
 def session_of(info: SessionInfo) -> WelcomeSession:
-    """What a client learns about the session."""
+    """The fields of the session that a client gets."""
     return WelcomeSession(info.id, info.name, info.created_at, info.max_users, info.presence, info.spirit)
 
 
 def ack(command_id: CommandId, seq: int, message_id: str, level: Level = "accepted") -> bytes:
-    """`ack` of a message that is ordered and on its way, or committed."""
+    """Encode `ack` of a message that is in Redis (`accepted`), or committed in Postgres (`persisted`)."""
     return _encode(AckEvent(id=command_id, data=Ack(seq, message_id, level)))
 
 
 def pong(command_id: CommandId) -> bytes:
-    """`pong`."""
+    """Encode `pong`."""
     return _encode(PongEvent(id=command_id, data=Empty()))
 
 
 def error(command_id: CommandId, data: ErrorData) -> bytes:
-    """`error`."""
+    """Encode `error`."""
     return _encode(ErrorEvent(id=command_id, data=data))
 
 
 def gap(first: int, last: int) -> bytes:
-    """`gap`: events `first` to `last` could not be delivered here."""
+    """Encode `gap`: the log no longer holds the events `first` to `last`."""
     return _encode(GapEvent(Gap(first, last)))
 
 
 def persisted(seq: int) -> bytes:
-    """`persisted`: every event up to `seq` is committed in Postgres."""
+    """Encode `persisted`: every event up to `seq` is committed in Postgres."""
     return _encode(PersistedEvent(Persisted(seq)))
 
 
 def presence_changed(ts: str, user_count: int) -> bytes:
-    """`presence_changed`."""
+    """Encode `presence_changed`."""
     return _encode(PresenceChangedEvent(ts, PresenceChanged(user_count)))
 
 
 def reconnect(reason: Literal["restart"], after_ms: int) -> bytes:
-    """`reconnect`: go elsewhere, the connection is about to be closed."""
+    """Encode `reconnect`: the gateway is about to close the connection."""
     return _encode(ReconnectEvent(Reconnect(reason, after_ms)))

@@ -1,6 +1,7 @@
-"""One connection's state machine: bytes and ticks in, what to do out. Pure: no await, no clock, no Redis, no transport.
+"""One connection's state machine: bytes and ticks in, effects out. Pure: no await, no clock, no Redis, no transport.
 
-The rules of the client's commands, of pings and of the closing handshake (RFC 6455, sections 5.5 and 7) stand here.
+This module has the rules of the client's commands, of pings and of the closing handshake (RFC 6455, sections 5.5
+and 7).
 """
 
 from collections.abc import Iterator
@@ -33,14 +34,14 @@ ABNORMAL = 1006
 
 
 class ConnectionState(IntEnum):
-    """Where a connection stands."""
+    """The phases of a connection, in order."""
 
     AWAITING_JOIN = 0
     JOINING = 1
-    """A seat is being taken."""
+    """The client sent `join`; admission is under way."""
     JOINED = 2
     CLOSING = 3
-    """A close frame was sent, or received: nothing is delivered or heard any more."""
+    """A close frame was sent or received: no events are sent and no commands are carried out any more."""
     CLOSED = 4
     """The socket was lost while the connection was open."""
 
@@ -56,7 +57,7 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
 
 
 class Announce(msgspec.Struct, frozen=True, gc=False):
-    """Tell the others that this user is typing."""
+    """Tell the session's other users that this user is typing."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +67,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class End(msgspec.Struct, frozen=True, gc=False):
-    """Close the connection; `command_id` is that of the command that ended it."""
+    """Close the connection; `command_id` and `field` are those of the command that is the cause, if one is."""
 
     ending: Ending
     command_id: CommandId = None
@@ -74,7 +75,7 @@ class End(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
-    """The client broke the protocol: close the connection; nothing can be read any more, no close frame either."""
+    """The client broke the protocol: close the connection, and do not wait for a close frame of the client."""
 
     ending: Ending
 
@@ -104,13 +105,13 @@ class StateMachine:
 
     @property
     def is_open(self) -> bool:
-        """Whether the client is heard and events are delivered."""
+        """Whether commands are carried out and events are sent."""
         return self.state < ConnectionState.CLOSING
 
     # In
 
     def receive(self, data: bytes) -> Iterator[Effect]:
-        """What these bytes of the client ask for; carry each effect out before the next one is taken."""
+        """Decode the client's bytes to effects. The caller carries out each effect before it takes the next one."""
         self._is_alive = True
         self._pings = 0
         for event in self._decoder.feed(data):
@@ -119,7 +120,7 @@ class StateMachine:
                 yield effect
 
     def tick(self) -> Effect | None:
-        """One heartbeat interval is over: ping a silent client; end after two pings without an answer."""
+        """One heartbeat interval is over: ping a silent client; end after PINGS_UNANSWERED pings without an answer."""
         if not self.is_open:
             return None
         if self._is_alive:
@@ -131,24 +132,24 @@ class StateMachine:
         return Answer(ping_frame())
 
     def join_is_late(self, seconds: float) -> End:
-        """The time for the join is over."""
+        """No join was complete within `seconds`: end the connection."""
         if self.state is ConnectionState.JOINING:
             return End(close_codes.UNAVAILABLE.saying(f"the join took longer than {seconds} seconds"))
         return End(close_codes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
 
     def joined(self) -> None:
-        """The seat is taken."""
+        """The client has its seat."""
         self.state = ConnectionState.JOINED
 
     def lost(self) -> None:
-        """The socket is gone, without a closing handshake."""
+        """The socket was lost without a closing handshake."""
         self.close_code = ABNORMAL
         self.state = ConnectionState.CLOSED
 
     # Out
 
     def close(self, ending: Ending, command_id: CommandId = None, field: str | None = None) -> bytes:
-        """The last frames for the client: why the connection ends, and the close frame. Once, while it is open."""
+        """Encode the last frames: an `error` event, if the ending has one, and the close frame. Call once only."""
         self.state = ConnectionState.CLOSING
         self.close_code = ending.code
         farewell = b""
@@ -166,7 +167,7 @@ class StateMachine:
             case PingFrame(payload):
                 return Answer(pong_frame(payload)) if self.is_open else None
             case Pong():
-                self._is_alive = False  # an answer to us is no traffic: an idle connection goes on being pinged
+                self._is_alive = False  # a pong does not count as traffic, so that idle connections are still pinged
                 return None
             case Binary():
                 return self._refused(CommandError("malformed", "frames must be text")) if self.is_open else None
