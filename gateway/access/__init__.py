@@ -1,1 +1,1 @@
-"""Who may come in: admission, tokens and passwords."""
+"""Access to sessions: admission, door, directory, tokens and passwords."""

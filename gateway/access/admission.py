@@ -1,4 +1,4 @@
-"""Who may join: the token or the password, the seat, and what was missed."""
+"""Admission: checks the token or the password of a join, takes the seat, and plans the recovery."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from persistence.errors import DatabaseUnavailableError
 
 
 class RefusedError(Exception):
-    """This join ends the connection."""
+    """The join is refused: end the connection with `ending`."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.message)
@@ -39,7 +39,7 @@ class RefusedError(Exception):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A seat, and how the events that the user missed are made up for."""
+    """A user with a seat, and the plan by which the user gets the missed events."""
 
     user: User
     seat: Seat
@@ -62,7 +62,7 @@ _ENDINGS: dict[type[Exception], Ending] = {
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Whatever a join can fail of leaves as a RefusedError, with how the connection ends."""
+    """Turn each expected failure of a join into a RefusedError with the connection's ending."""
     try:
         yield
     except tuple(_ENDINGS) as error:
@@ -70,7 +70,7 @@ def refusals() -> Iterator[None]:
 
 
 class Admission:
-    """Lets users in."""
+    """Admits users to sessions; `lease` is the name of this gateway's lease, which holds the seats."""
 
     def __init__(
         self,
@@ -94,16 +94,16 @@ class Admission:
         self._lease = lease
 
     async def find(self, session_id: str) -> SessionInfo | None:
-        """The session, when there is one."""
+        """The session, or None when there is no such session."""
         return self._hub.info(session_id) or await self._directory.get(session_id)
 
     def token_for(self, session_id: str, user: User) -> str:
-        """The token by which this user comes back."""
+        """A new token with which this user can join again."""
         assert user.id is not None
         return self._tokens.create_access_token(Claims.user(session_id, user.id, user.name))
 
     async def identify(self, session_id: str, join: Join) -> tuple[SessionInfo, User]:
-        """The session, and the user whom the token or the password proves, or a new user by name.
+        """Check the token or the password; returns the session, and the token's user or a new user with the given name.
 
         Raises RefusedError and what `refusals` maps.
         """
@@ -120,11 +120,14 @@ class Admission:
         return info, User(str(uuid.uuid4()), join.name)
 
     async def admit(self, info: SessionInfo, user: User, join: Join, connection_id: str) -> Admitted:
-        """A seat for the user; the session's channel is heard already. Raises RefusedError and what `refusals` maps."""
+        """Take a seat for the user. The gateway must have subscribed to the session's channel before.
+
+        Raises RefusedError and what `refusals` maps.
+        """
         try:
             seat = await self._join(info, user, connection_id)
         except (BrokerUnavailableError, asyncio.CancelledError):
-            # Redis may have given the seat before the answer was lost.
+            # Redis may have given the seat, although its answer did not arrive.
             self.withdraw(info.id, user, join, connection_id)
             raise
         try:
@@ -144,11 +147,14 @@ class Admission:
             return await self._sessions.join(info.id, user, gateway=self._lease, connection=connection_id)
 
     def withdraw(self, session_id: str, user: User, join: Join, connection_id: str) -> None:
-        """Give up a seat whose welcome did not reach the client: without a token nobody can come back to it."""
+        """Give up a seat whose welcome was not sent.
+
+        Only a client that joined with a token can come back to the seat: only then the grace time applies.
+        """
         self._leave_queue.leave(session_id, user, connection_id, is_lost=join.token is not None)
 
     async def _check_holder(self, session_id: str, user: User, connection_id: str) -> None:
-        """While a store was read, the user may have come back elsewhere, or lost the seat; the room did not see it."""
+        """Raise RefusedError when the connection lost the seat while a store was read, which the room does not see."""
         assert user.id is not None
         holders = await self._sessions.holders(session_id, user.id)
         if connection_id not in holders:

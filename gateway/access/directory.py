@@ -1,4 +1,4 @@
-"""Finds sessions: in Redis while they are hot, else in Postgres, from where they are made hot again."""
+"""Finds sessions: in Redis, which has the hot state, else in Postgres, from which the hot state is rebuilt."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from persistence.sessions import SessionRecord, StoredSessions
 
 
 class Directory:
-    """Looks sessions up; raises BrokerUnavailableError and DatabaseUnavailableError."""
+    """Looks sessions up. Every method raises BrokerUnavailableError and DatabaseUnavailableError."""
 
     def __init__(self, live: LiveSessions, stored: StoredSessions) -> None:
         self._live = live
@@ -16,15 +16,15 @@ class Directory:
         self._opening: dict[str, asyncio.Task[SessionInfo | None]] = {}
 
     async def get(self, session_id: str) -> SessionInfo | None:
-        """The session, with hot state in Redis, or None when there is no such session."""
+        """The session, whose hot state is then in Redis, or None when there is no such session."""
         return await self._live.info(session_id) or await self.open(session_id)
 
     async def created(self, record: SessionRecord) -> None:
-        """Make a brand new session hot: its seq starts at 0."""
+        """Make the hot state of a new session; its last seq is 0."""
         await self._live.open(_info(record))
 
     async def open(self, session_id: str) -> SessionInfo | None:
-        """Make hot what Postgres knows; however many ask at once, Postgres is asked once."""
+        """Rebuild the session's hot state from Postgres; concurrent calls for one session share one read."""
         task = self._opening.get(session_id)
         if task is None:
             task = asyncio.create_task(self._open(session_id), name=f"open {session_id}")

@@ -1,4 +1,4 @@
-"""What is refused before the upgrade: draining, a foreign Origin, too many sockets."""
+"""Checks before the upgrade: the drain, the Origin, the number of sockets."""
 
 import resource
 from collections import Counter
@@ -27,7 +27,7 @@ class Door:
 
     @property
     def is_draining(self) -> bool:
-        """Whether upgrades are refused because this gateway ends."""
+        """Whether upgrades are refused because this gateway drains."""
         return self._is_draining
 
     def begin_draining(self) -> None:
@@ -35,7 +35,7 @@ class Door:
         self._is_draining = True
 
     def check(self, request: HTTPConnection) -> None:
-        """Refuse what must not be upgraded. Raises ApiError."""
+        """Check a request before the upgrade. Raises ApiError: 403, 429 or 503."""
         if self._is_draining:
             raise ApiError(503, "unavailable", "this gateway is draining", headers={"Retry-After": "1"})
         origin = request.headers.get("origin")
@@ -48,12 +48,12 @@ class Door:
             raise ApiError(429, "too_many_connections", message, headers={"Retry-After": "5"})
 
     def entered(self, address: str) -> None:
-        """A socket was opened."""
+        """Count a socket that was opened."""
         self.sockets += 1
         self._addresses[address] += 1
 
     def went(self, address: str) -> None:
-        """A socket was closed."""
+        """Uncount a socket that was closed."""
         self.sockets -= 1
         self._addresses[address] -= 1
         if not self._addresses[address]:
@@ -64,5 +64,5 @@ class Door:
 
 
 def address_of(request: HTTPConnection) -> str:
-    """The client's address, as the trusted proxies tell it."""
+    """The client's address, from the trusted proxies' X-Forwarded-For; empty when it is unknown."""
     return request.client.host if request.client is not None else ""

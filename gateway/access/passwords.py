@@ -1,4 +1,4 @@
-"""Session passwords: kept only as argon2id hashes, computed on a few threads so that the event loop never waits."""
+"""Session passwords: kept only as argon2id hashes, which a few threads compute so that the event loop never waits."""
 
 import asyncio
 import unicodedata
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class PasswordHashError(Exception):
-    """The stored hash is damaged (or memory ran out), so no password can be matched with it."""
+    """The stored hash is damaged (or memory ran out), so that no password can be checked against the hash."""
 
 
 class PasswordsBusyError(Exception):
@@ -63,7 +63,7 @@ class Passwords:
         return await self._run(verify_password, password, password_hash)
 
     def close(self) -> None:
-        """Drops what waits and ends the threads."""
+        """Drop the waiting calls and end the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[P, T], *args: P.args, **_kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Access tokens: who may do what in which session, as JWTs signed with the installation's secret."""
+"""Access tokens: JWTs (RFC 7519), signed with the installation's secret, that grant a scope in a session."""
 
 import time
 from collections.abc import Collection
@@ -10,9 +10,9 @@ from msgspec import Meta
 
 ALGORITHM = "HS256"
 ISSUER = "seance"
-# Clocks of different hosts differ; a token is good this many seconds before `iat` and after `exp`.
+# Clocks of hosts differ: a token is valid from so many seconds before `iat` to so many seconds after `exp`.
 LEEWAY_SECONDS = 5
-# Ours have about 300 characters; whatever is longer is not parsed at all.
+# Séance's tokens have about 300 characters; a token over this limit is refused unparsed.
 MAX_TOKEN_CHARACTERS = 4096
 
 Scope = Literal["user", "host", "publish"]
@@ -20,31 +20,31 @@ Text = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class TokenError(Exception):
-    """The token is no proof of anything: missing, malformed, signed by someone else or expired."""
+    """The token proves nothing or does not allow the request; each subclass names one cause."""
 
 
 class TokenMalformedError(TokenError):
-    """It is no JWT, or its claims are not those of an access token. Use a token as it was issued."""
+    """The token is no JWT, or its claims are not those of an access token. Use the token as it was issued."""
 
 
 class TokenSignatureError(TokenError):
-    """It was signed with another secret or algorithm. Sign with this installation's JWT_SECRET (HS256)."""
+    """The token was signed with another secret or algorithm. Sign with this installation's JWT_SECRET (HS256)."""
 
 
 class TokenExpiredError(TokenError):
-    """Its time is over. Get a new one."""
+    """The token has expired. Get a new token."""
 
 
 class TokenScopeError(TokenError):
-    """It is genuine, but its scope does not allow this."""
+    """The token is genuine, but its scope does not allow the request."""
 
 
 class TokenSessionError(TokenError):
-    """It is genuine, but bound to another session."""
+    """The token is genuine, but bound to another session."""
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, rename={"session_id": "sid", "user_id": "sub"}):
-    """What a token says.
+    """The claims of a token.
 
     Scope `user`: this user (`user_id`, `name`) of the session `session_id`. Scope `host`: the host of `session_id`.
     Scope `publish`: a server that publishes into `session_id`, or into every session when it is None.
@@ -78,14 +78,14 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, rename={"session_id": "s
 
 
 class Tokens:
-    """Mints and verifies access tokens with the secret (at least 32 bytes); they are good for `expires_seconds`."""
+    """Mints and verifies access tokens with the secret (at least 32 bytes); tokens expire after `expires_seconds`."""
 
     def __init__(self, secret: str, expires_seconds: int) -> None:
         self._secret = secret
         self._expires_seconds = expires_seconds
 
     def create_access_token(self, claims: Claims, *, expires_seconds: int | None = None) -> str:
-        """A signed token with these claims, issued now; it expires after `expires_seconds` (default: the setting)."""
+        """Mint a token with these claims, issued now; it expires after `expires_seconds` (default: the setting)."""
         issued_at = int(time.time())
         lifetime = self._expires_seconds if expires_seconds is None else expires_seconds
         stated = {name: value for name, value in msgspec.to_builtins(claims).items() if value is not None}
@@ -95,10 +95,10 @@ class Tokens:
     def verify_token(
         self, token: str, *, scopes: Collection[Scope] | None = None, session_id: str | None = None
     ) -> Claims:
-        """The claims of a genuine token that has one of the scopes and fits the session (each: when given).
+        """Verify a token, and the scopes and the session when they are given; returns the claims.
 
-        Raises TokenMalformedError, TokenSignatureError or TokenExpiredError when the token proves nothing,
-        TokenScopeError or TokenSessionError when it is genuine but does not allow this.
+        Raises TokenMalformedError or TokenSignatureError for a token that is not genuine, TokenExpiredError after its
+        time, TokenScopeError or TokenSessionError for a genuine token with another scope or session.
         """
         claims = _claims(self._payload(token))
         if scopes is not None and claims.scope not in scopes:
@@ -109,7 +109,7 @@ class Tokens:
         return claims
 
     def _payload(self, token: str) -> dict[str, object]:
-        """The payload of a genuine token that is good now."""
+        """The payload of a genuine token that has not expired."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise TokenMalformedError("the token is malformed: too long")
         try:
@@ -138,7 +138,7 @@ class Tokens:
 
 
 def _claims(payload: dict[str, object]) -> Claims:
-    """The claims that matter here; others are of no concern."""
+    """The claims of Séance; other claims are ignored."""
     try:
         return msgspec.convert(payload, Claims)
     except msgspec.ValidationError as exc:
