@@ -1,6 +1,6 @@
-"""One WebSocket after the upgrade: carries bytes between the transport and the state machine, and a membership.
+"""One WebSocket after the upgrade: connects the transport with the state machine and with a membership.
 
-It lives outside ASGI: one slotted protocol on the transport, nothing else. Nothing here awaits; the join does.
+A connection is one asyncio protocol on the transport, outside ASGI. Only the join awaits.
 """
 
 import asyncio
@@ -72,18 +72,18 @@ class Connection(asyncio.Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is delivered or heard any more."""
+        """Whether the connection is closing or closed."""
         return not self._machine.is_open
 
     @property
     def is_joining(self) -> bool:
-        """Whether a seat is being taken."""
+        """Whether the join is under way."""
         return self._machine.state is ConnectionState.JOINING
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The upgrade is done; the first frame must come in time."""
+        """The upgrade is done: start the timer of the join."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._transport.set_write_buffer_limits(high=self._context.max_buffer_bytes)
         self._registry.add(self)
@@ -93,16 +93,16 @@ class Connection(asyncio.Protocol):
         self._closer = asyncio.get_running_loop().call_later(seconds, self._join_is_late)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Carry out what the client's bytes ask for."""
         for effect in self._machine.receive(data):
             self._perform(effect)
 
     def eof_received(self) -> bool:
-        """The client will send no more; nothing can be told to it either."""
+        """The client shut its direction: return False, with which asyncio closes the transport."""
         return False
 
     def pause_writing(self) -> None:
-        """More than `max_buffer_bytes` wait to be sent. May be called in the middle of a write to many members."""
+        """More than `max_buffer_bytes` wait in the buffer. May be called in the middle of a write to many members."""
         membership = self._membership
         if membership is not None and membership.recovery is not None:
             membership.recovery.pause()
@@ -117,8 +117,8 @@ class Connection(asyncio.Protocol):
             self._membership.recovery.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
-        del exc  # how it broke makes no difference
+        """The socket is closed or lost."""
+        del exc  # the cause makes no difference
         if self._closer is not None:
             self._closer.cancel()
         self._registry.discard(self)
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
     # uvicorn's shutdown, the drain and the heartbeat
 
     def shutdown(self, after_ms: int = RETRY_MS) -> None:
-        """This gateway is going down: go elsewhere."""
+        """This gateway is stopping: send `reconnect`, and close with 1012."""
         if self._machine.is_open:
             self._transport.write(text_frame(server_events.reconnect("restart", after_ms)))
             self.end(close_codes.RESTART)
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
             self._membership.recovery.answered()
 
     def end(self, ending: Ending, command_id: CommandId = None, field: str | None = None) -> None:
-        """Close the connection: tell why, then wait a little for the client's own close frame."""
+        """Close the connection: send the last frames, then wait up to `close_seconds` for the client's close frame."""
         if self._machine.is_open:
             self._context.counters.ended(ending.name)
             farewell = self._machine.close(ending, command_id, field)
@@ -176,22 +176,22 @@ class Connection(asyncio.Protocol):
             self._expect_close()
 
     def pause_reading(self) -> None:
-        """Read no more for now, unless the end has come."""
+        """Stop reading from the socket, unless the connection is closing."""
         if self._machine.is_open:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on."""
+        """Read from the socket again."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
     # The join
 
     async def _join(self, command: Join) -> None:
-        """Let the client in, or end its connection."""
+        """Admit the client, or end the connection."""
         try:
             async with joining.admitted(self._context, self.session_id, self.id, command) as (room, admitted):
-                if self.has_ended:  # the client went while its seat was being taken
+                if self.has_ended:  # the connection ended during the admission
                     self._context.admission.withdraw(room.info.id, admitted.user, command, self.id)
                 else:
                     member = Membership(self.id, admitted.user, room, self, wants_batches=self.wants_batches)
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
             self._closer.cancel()
             self._closer = None
         self._membership = membership
-        self.session_id = membership.room.info.id  # one text for all of a room, 85 bytes less for each
+        self.session_id = membership.room.info.id  # one string for all connections of a room saves 85 bytes for each
         self._machine.joined()
 
     # How effects are carried out
@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
                 self.answer(data)
             case Announce():
                 typing = self._context.publisher.send_ephemeral(self.session_id, "user_typing", self._joined().user)
-                typing.add_done_callback(ignore_result)  # typing is not worth an error
+                typing.add_done_callback(ignore_result)  # a lost `typing` is no error
             case Join():
                 self._context.tasks.spawn(self._join(effect), f"join {self.id}")
             case End(ending, command_id, field):
@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
             self._context.counters.closed["client"] += 1
             self._leave(is_lost=True)
             self._transport.write(reply)
-            self._expect_close()  # closing waits for what is unsent, which the client may never read
+            self._expect_close()  # `close` waits until the buffer is sent, and the client may never read
         self._transport.close()
 
     def _joined(self) -> Membership:
@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
             self.end(close_codes.SLOW_CONSUMER)
 
     def _leave(self, *, is_lost: bool) -> None:
-        """The connection is no longer open: nothing is delivered any more, and the seat is given up."""
+        """Leave the room and give up the seat."""
         membership = self._membership
         if membership is not None:
             self._context.hub.leave(membership)
@@ -269,10 +269,11 @@ class Connection(asyncio.Protocol):
 
 
 def hang_up(transport: asyncio.Transport) -> None:
-    """Let the client see the end of the stream, after everything written so far.
+    """Send the end of the stream to the client, after the bytes written so far.
 
-    Where it can, only our direction is shut, and the client's bytes are read on: closing with bytes unread would reset
-    the connection, and take the close frame along. TLS knows no half-closed connections; there it is closed.
+    A transport that can half-close shuts only the server's direction and still reads the client's bytes: closing a TCP
+    socket with unread bytes would reset the connection, and the client might lose the close frame. TLS has no
+    half-close, so a TLS transport is closed.
     """
     if transport.can_write_eof():
         transport.write_eof()

@@ -1,4 +1,4 @@
-"""What every connection of a gateway shares."""
+"""The parts and limits that all connections of a gateway share."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ CLOSE_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """The parts that connections use, composed once by gateway/serve.py, and the limits that they keep.
+    """The parts that connections use, and the limits of connections; gateway/serve.py makes one context.
 
     `close_seconds` is how long a client may take to answer a close frame.
     """

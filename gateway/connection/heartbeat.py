@@ -1,4 +1,4 @@
-"""Pings idle connections in one sweep: each second one slice of them is visited, so pings are spread evenly."""
+"""The heartbeat: visits one slice of the connections each second, so that pings are spread evenly over time."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ class Visited(Protocol):
 
 
 class Heartbeat:
-    """Visits every connection each `interval_seconds`."""
+    """Visits every connection once in each `interval_seconds`."""
 
     def __init__(self, interval_seconds: int) -> None:
         self.interval_seconds = interval_seconds
@@ -26,15 +26,15 @@ class Heartbeat:
         return number
 
     def discard(self, number: int, connection: Visited) -> None:
-        """Visit the connection no more."""
+        """Stop visiting the connection."""
         self._slices[number].discard(connection)
 
     async def run(self) -> None:
-        """Sweep until cancelled."""
+        """Visit connections until cancelled."""
         number = 0
         while True:
             await asyncio.sleep(1)
             number = (number + 1) % self.interval_seconds
-            # A visit may end the connection; it is discarded only when its transport is gone, in a later tick.
+            # A visit may end its connection; `discard` comes only from `connection_lost`, in a later loop turn.
             for connection in self._slices[number]:
                 connection.visit()

@@ -1,4 +1,4 @@
-"""The join of one connection: admission, the welcome, and from there to the live events."""
+"""The join of one connection: admission, the welcome, and the start of the replay."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 async def admitted(
     context: Context, session_id: str, connection_id: str, command: Join
 ) -> AsyncIterator[tuple[Room, Admitted]]:
-    """A seat in a room, which keeps what happens meanwhile. Raises RefusedError."""
+    """Take a seat, and hold the room, whose join buffer keeps the events until the end. Raises RefusedError."""
     with refusals():
         info, user = await context.admission.identify(session_id, command)
         async with context.hub.joining(info) as room:
@@ -30,11 +30,11 @@ async def admitted(
 
 
 def welcome(context: Context, member: Membership, command: Join, admitted: Admitted) -> None:
-    """Take the seat: no await from here to the room, so that no event is missed or repeated."""
+    """Enter the room, write the welcome, start the replay. No await between these, so that no event is missed."""
     info, seat, plan = member.room.info, admitted.seat, admitted.plan
     replay = Replay(context.replays, member)
     context.driver.seat(member, seat.seq, seat.epoch)
-    if member.is_gone:  # the user was removed, or connected again elsewhere, in the meantime
+    if member.is_gone:  # the user was removed, or connected again elsewhere, during the join
         return
     context.counters.joins[plan.resumed.source if command.resume is not None else "new"] += 1
     data = Welcome(

@@ -1,4 +1,4 @@
-"""The WebSocket route: who may not come in is answered over HTTP, everyone else is upgraded and detached."""
+"""The WebSocket route: refuses a request over HTTP, or upgrades the request and detaches the socket."""
 
 import structlog
 from starlette.requests import Request
@@ -25,7 +25,7 @@ async def join_session(websocket: WebSocket) -> None:
     try:
         context.door.check(websocket)
         session_id = await _session_id(context, websocket)
-        context.door.check(websocket)  # others came in meanwhile; from here to the detach nothing waits
+        context.door.check(websocket)  # again: other sockets may have been opened during the lookup
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
         context.counters.upgrades_refused[error.code] += 1
@@ -44,13 +44,13 @@ async def join_session(websocket: WebSocket) -> None:
 
 
 async def upgrade_required(request: Request) -> Response:
-    """The same path without an upgrade: 426."""
+    """Answer 426 to a request for the same path without an upgrade."""
     error = ApiError(426, "upgrade_required", "this address speaks WebSocket", headers={"Upgrade": "websocket"})
     return failure(request, error)
 
 
 async def _session_id(context: Context, websocket: WebSocket) -> str:
-    """The canonical id of a session that exists."""
+    """The id of the path's session, in lower case. Raises ApiError: 404 or 503."""
     not_found = ApiError(404, "session_not_found", "there is no such session")
     try:
         session_id = path_id(websocket, "session_id")

@@ -1,7 +1,8 @@
-"""uvicorn's HTTP protocol, subclassed: upgrades with the scope that its parser made, and lets the socket detach.
+"""A subclass of uvicorn's HTTP protocol that upgrades to WebSocket, and lets the application detach the socket.
 
-The application sees an ordinary ASGI WebSocket until it accepts. Then it calls `scope["extensions"]["seance.detach"]`
-with a factory; the transport changes hands, the ASGI task returns, and scope, headers and parser are freed.
+Until the accept the application has an ordinary ASGI WebSocket. Then the application calls
+`scope["extensions"]["seance.detach"]` with a factory: the transport gets the factory's protocol, the ASGI task returns,
+and scope, headers and parser are freed.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from uvicorn.protocols.utils import get_client_addr
 from gateway.protocol import handshake
 
 HEAD_SECONDS = 10.0
-# A body that somebody waits for is answered with 408 before (gateway/rest/body.py); this ends those nobody reads.
+# Closes requests whose body no handler reads; where a handler reads, gateway/rest/body.py answers 408 after 10 s.
 BODY_SECONDS = 12.0
 MAX_HEAD_BYTES = 65_536
 _WITH_BODY = frozenset((b"content-length", b"transfer-encoding"))
@@ -29,20 +30,20 @@ Detach = Callable[[Callable[[set[Any]], asyncio.Protocol]], None]
 
 
 class UpgradeProtocol(HttpToolsProtocol):
-    """HTTP by uvicorn; WebSocket by `_Opening`. A request's head and time are bounded, which uvicorn's are not."""
+    """HTTP by uvicorn, WebSocket by `_Opening`. Bounds the size of a request's head, and the time for head and body."""
 
     opening: "_Opening | None" = None
-    _head_timer: asyncio.TimerHandle | None = None  # set while a head is awaited, or an upgrade's body
+    _head_timer: asyncio.TimerHandle | None = None  # set until a head, or an upgrade's whole request, has come
     _body_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """A client connected; its first request must come in time."""
+        """A client connected: start the timer of the first head."""
         super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Parse the bytes, and bound the size of the head."""
         super().data_received(data)
         if self._head_timer is not None:
             self._head_bytes += len(data)
@@ -51,12 +52,12 @@ class UpgradeProtocol(HttpToolsProtocol):
                 self._end_with(431, (), b"")
 
     def on_message_begin(self) -> None:
-        """The first byte of a request came."""
+        """A request begins: start the timer of its head."""
         super().on_message_begin()
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The head of a request is here."""
+        """The head of a request is complete: start the timer of its body, if there is one."""
         super().on_headers_complete()
         if not (self.parser.should_upgrade() and self._should_upgrade()):
             self._head_is_here()
@@ -64,7 +65,7 @@ class UpgradeProtocol(HttpToolsProtocol):
                 self._body_timer = self.loop.call_later(BODY_SECONDS, self.transport.close)
 
     def on_message_complete(self) -> None:
-        """The request is here as a whole."""
+        """The request is complete."""
         super().on_message_complete()
         if self._body_timer is not None:
             self._body_timer.cancel()
@@ -86,9 +87,9 @@ class UpgradeProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """The request's head is complete, and asks for a WebSocket."""
         self._head_is_here()
-        ahead: Any = self.cycle  # None before the first request, whatever uvicorn's annotation says
+        ahead: Any = self.cycle  # None before the first request, despite uvicorn's annotation
         if ahead is not None and not ahead.response_complete:
-            # Sent before the answer to the request ahead of it, which must not end up behind a 101.
+            # A pipelined upgrade: the answer to the request before must not come after the 101.
             self.transport.close()
             return
         refusal = handshake.check_request(self.scope["method"], self.scope["http_version"], self.headers)
@@ -102,7 +103,7 @@ class UpgradeProtocol(HttpToolsProtocol):
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             self.answer(400, (), b"Bad Request")
             return
-        # Nothing may be read between the upgrade and the detach: it is for the protocol to come.
+        # Bytes between the upgrade and the detach belong to the factory's protocol: leave them in the socket.
         self.transport.pause_reading()
         self.opening = _Opening(self, scope)
         task = self.loop.create_task(self.opening.run())
@@ -110,14 +111,14 @@ class UpgradeProtocol(HttpToolsProtocol):
         self.tasks.add(task)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client went, before the upgrade was done."""
+        """The client disconnected before the detach."""
         self._head_is_here()
         if self.opening is not None:
             self.opening.gone.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """The server is going down: an upgrade under way is refused, not cut."""
+        """The server is stopping: refuse an upgrade that is under way, with 503."""
         if self.opening is not None:
             self.opening.refuse(503, b"Service Unavailable")
         super().shutdown()
@@ -180,11 +181,11 @@ class _Opening:
         self.gone = asyncio.Event()
 
     async def run(self) -> None:
-        """Call the application; whatever it does, the socket is detached or closed afterwards."""
+        """Call the application; afterwards the socket is detached or closed."""
         try:
             await self._http.config.loaded_app(self.scope, self._receive, self._send)
         except Exception:
-            if self.gone.is_set():  # without its client the application can but fail
+            if self.gone.is_set():  # the application failed because its client is gone
                 log.info("upgrade.abandoned", path=self.scope["path"])
             else:
                 log.exception("upgrade.failed", path=self.scope["path"])
@@ -197,7 +198,7 @@ class _Opening:
                 self._http.transport.close()
 
     def refuse(self, status: int, body: bytes) -> None:
-        """Answer for the application, unless it has; it hears that its client is gone."""
+        """Answer in place of an application that has not answered; the application then gets a disconnect."""
         if not self._is_answered:
             self._is_answered = True
             self._http.answer(status, (), body)
