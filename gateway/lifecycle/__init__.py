@@ -1,1 +1,1 @@
-"""What a gateway does from start to end: server, drain, fencing, gateway lease, relay probe."""
+"""The life of a gateway process: server, drain, fencing, gateway lease, relay probe."""

@@ -1,4 +1,4 @@
-"""The drain: be unready, wait for the balancer, then send the clients elsewhere one by one, in bounded time."""
+"""The drain: become unready, wait for the balancer, then send the clients to other gateways, in bounded time."""
 
 import asyncio
 import contextlib
@@ -11,14 +11,14 @@ import structlog
 from gateway.access.door import Door
 from gateway.settings import Settings
 
-# A few clients go at once: only more than this many a second are worth spreading.
+# The window is shortened so that at least so many clients a second are sent away: a few clients go at once.
 PER_SECOND = 100
-# Clients come back here and there, not all on the same millisecond.
+# Jitter of `after_ms`, so that the clients do not all reconnect in the same millisecond.
 LEAST_MS, MOST_MS = 50, 500
-# What closing and telling Redis may take after the last client was sent away.
+# Time reserved for closing sockets and sending leaves to Redis, after the last client was sent away.
 RESERVE_SECONDS = 5.0
 LEAST_SECONDS = 0.2
-# A join that takes longer is broken off.
+# How long the drain waits for joins under way; after that their connections are closed too.
 JOIN_SECONDS = 2.0
 LOOK_SECONDS = 0.02
 
@@ -30,18 +30,18 @@ class Leaving(Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is delivered or heard any more."""
+        """Whether the connection is closing or closed."""
 
     @property
     def is_joining(self) -> bool:
-        """Whether a seat is being taken."""
+        """Whether the join is under way."""
 
     def shutdown(self, after_ms: int) -> None:
-        """Tell the client to come back after so long, elsewhere, and close; its seat is kept for it."""
+        """Tell the client to reconnect after `after_ms` milliseconds, and close; Redis keeps the client's seat."""
 
 
 class Drain:
-    """Runs once. `drained_total` counts the connections that were sent elsewhere."""
+    """The drain of one gateway; runs once. `drained_total` counts the connections that were sent away."""
 
     def __init__(self, door: Door, settings: Settings) -> None:
         self.drained_total = 0
@@ -56,21 +56,21 @@ class Drain:
         self._hurried = asyncio.Event()
 
     def begin(self) -> None:
-        """Be unready and refuse upgrades from now on. May be called by a signal's handler."""
+        """Become unready, and refuse upgrades from now on. A signal handler may call this."""
         self._door.begin_draining()
 
     def hurry(self) -> None:
-        """Send everyone elsewhere now. May be called by a signal's handler."""
+        """Send every client away now. A signal handler may call this."""
         self._loop.call_soon_threadsafe(self._hurried.set)
 
     def left(self, most_seconds: float, *, but: float = 0.0) -> float:
-        """How long something may still take, when `but` seconds shall remain after it."""
+        """How long a step may take: at most `most_seconds`, and so that `but` seconds remain before the deadline."""
         if self._deadline is None:
             return most_seconds
         return min(most_seconds, max(LEAST_SECONDS, self._deadline - but - self._loop.time()))
 
     async def run(self, connections: Callable[[], Sequence[Leaving]]) -> None:
-        """Send every connection elsewhere; those that are still closing when this returns get a little longer."""
+        """Send every client away; returns before all of their sockets are closed."""
         self.begin()
         started_at = self._loop.time()
         self._deadline = started_at + self._timeout_seconds
@@ -83,7 +83,7 @@ class Drain:
         log.info("gateway.drained", sockets=self.drained_total, seconds=round(self._loop.time() - started_at, 3))
 
     async def _spread(self, order: Sequence[Leaving]) -> None:
-        """Each in its slot; those in the middle of a join when they have joined, so that they get their token."""
+        """Send each client away in its slot; joining clients last, when they have joined and got their token."""
         seconds = min(self._window_seconds, len(order) / PER_SECOND)
         start = self._loop.time()
         late: list[Leaving] = []
@@ -103,12 +103,12 @@ class Drain:
         if connection.has_ended:
             return
         self.drained_total += 1
-        # When all go at once, it is their return that is spread over what is left of the window.
+        # In a hurry all clients are sent away at once: spread their reconnects over the rest of the window instead.
         rest_ms = max(0.0, end - self._loop.time()) * 1000 if self._hurried.is_set() else 0
         connection.shutdown(random.randint(LEAST_MS, MOST_MS + int(rest_ms)))  # noqa: S311 - jitter
 
     async def _pause(self, seconds: float) -> None:
-        """Let others run, and wait, unless there is no time for that any more."""
+        """Let other tasks run, then wait for `seconds`, or until the drain is hurried."""
         await asyncio.sleep(0)
         if seconds > 0 and not self._hurried.is_set():
             with contextlib.suppress(TimeoutError):

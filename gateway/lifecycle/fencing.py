@@ -1,4 +1,4 @@
-"""Before a Redis process that is new may give out seqs: does it hold what was given out? See docs/decisions/0004."""
+"""Checks that a new Redis process holds every seq handed out before it gives new ones. See docs/decisions/0004."""
 
 import asyncio
 import time
@@ -17,14 +17,14 @@ from persistence.marks import Marks
 PAGE_SESSIONS = 500
 POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5
-# A Postgres that is away must not keep live sessions waiting; what is found afterwards is fenced then.
+# Sessions wait no longer than this for an unreachable Postgres; the comparison goes on, and fences sessions later.
 PATIENCE_SECONDS = 5.0
 
 log = structlog.get_logger()
 
 
 class Fencing:
-    """Shuts the scripts whenever the link comes up, until the Redis at its other end is known to hold everything."""
+    """Shuts the scripts when the link comes up, and opens them once the sessions are compared with their marks."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class Fencing:
         return not self._scripts.is_shut
 
     def linked(self) -> None:
-        """There is a new connection to Redis."""
-        # Nothing that gives a seq may leave before the answer, and nothing else may make an empty Redis look used.
+        """The link has a new connection to Redis: shut the scripts until this Redis process is checked."""
+        # Before the answer no script may give a seq, and no command may write keys, which would hide an empty Redis.
         self._shut()
         self._asked = self._fence.ask()
         self._asked.add_done_callback(ignore_result)
@@ -69,7 +69,7 @@ class Fencing:
             try:
                 await self._check()
             except BrokerUnavailableError as error:
-                # Away again, or there and still loading its data.
+                # Redis is unreachable again, or still loads its data.
                 log.info("fencing.interrupted", reason=str(error))
                 await asyncio.sleep(self._retry_seconds)
                 if self._link.is_up:
@@ -88,7 +88,7 @@ class Fencing:
             self._open()
 
     async def _compare(self, found: Standing) -> None:
-        """Compare every session with its mark, unless another gateway does."""
+        """Compare every session in Redis with its mark in Postgres, unless another gateway does that."""
         if found.is_empty:
             await self._fence.checked(found.run_id)
             return

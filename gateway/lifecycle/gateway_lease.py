@@ -1,4 +1,4 @@
-"""Keeps the gateway's leases, frees seats that nobody holds, and repeats leaves that Redis missed."""
+"""Renews the gateway's leases, reaps the seats of expired leases, and repeats leaves that failed."""
 
 import asyncio
 import contextlib
@@ -17,10 +17,10 @@ log = structlog.get_logger()
 
 
 class GatewayLease:
-    """Runs beside the server; before it `has_lease` the gateway gets no seats.
+    """The leases of one gateway, one for each partition. Before `has_lease` is True the gateway gets no seats.
 
-    `renew_seconds` and `reap_seconds` are the intervals of the two; `reap_after_seconds` is how long all gateways get
-    to renew their own leases after an outage, before this gateway frees anybody's seats.
+    `renew_seconds` and `reap_seconds` are intervals. `reap_after_seconds` is how long this gateway waits after an
+    outage before it reaps seats, so that every gateway can renew its leases first.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class GatewayLease:
         while True:
             await self._keeper.wait_up()
             self._is_new.clear()
-            # After an outage, which this gateway may just have been started in, every lease may look expired.
+            # After an outage every lease may look expired; this gateway may have started during one.
             reap_at = loop.time() + self._reap_after_seconds
             renew_at = 0.0
             while self._keeper.is_up and not self._is_new.is_set():
@@ -65,18 +65,18 @@ class GatewayLease:
                         await self._leases.reap()
                 except BrokerError as error:
                     log.warning("lease.not_renewed", reason=str(error))
-                    reap_at = loop.time() + self._reap_after_seconds  # nor could the others renew
+                    reap_at = loop.time() + self._reap_after_seconds  # the other gateways may have failed too
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._reap_seconds):
                         await self._is_new.wait()
 
     def linked(self) -> None:
-        """There is a new connection: the Redis behind it may know no lease of ours."""
+        """The link has a new connection, maybe to a Redis process that does not hold this gateway's leases."""
         self.has_lease = False
         self._is_new.set()
 
     async def give_up(self) -> None:
-        """The gateway ends: its leases too."""
+        """Give up the leases, when the gateway stops."""
         await self._leases.give_up()
 
     async def _renew(self) -> None:

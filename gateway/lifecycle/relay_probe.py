@@ -1,4 +1,4 @@
-"""Finds out whether relayed events arrive here: lost probes make the gateway unready and have Redis dialled again."""
+"""Checks that published events arrive here: lost probes make the gateway unready, and reconnect to Redis."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,16 @@ from metrics.histogram import Histogram
 
 INTERVAL_SECONDS = 2.0
 DEAF_AFTER = 3
-# In probes: a Redis that refuses everything for an hour is not dialled again every six seconds.
+# The longest interval between reconnects, in probes: a Redis that refuses for an hour is not redialled every 6 s.
 LONGEST_REDIAL = 24
 
 log = structlog.get_logger()
 
 
 class RelayProbe:
-    """Publishes a probe at every interval, while there is a connection to send it over; `run` is its task.
+    """Publishes a relay probe at every interval while the link is up; `run` is the task.
 
-    `sent_total`, `lost_total` and `round_trips` (of those that came in time) are for metrics.
+    `sent_total`, `lost_total` and `round_trips` (seconds, of the probes that came in time) are for metrics.
     """
 
     def __init__(self, channel: ProbeChannel, link: Link, *, interval_seconds: float = INTERVAL_SECONDS) -> None:
@@ -40,7 +40,7 @@ class RelayProbe:
 
     @property
     def problem(self) -> str | None:
-        """Why events may not arrive here; None when they do."""
+        """Why events may not arrive at this gateway; None when they arrive."""
         is_up = self._keeper.is_up
         if self._lost_in_a_row >= DEAF_AFTER:
             return self._problem if is_up else f"{self._problem}; dialling again"
@@ -49,7 +49,7 @@ class RelayProbe:
         return None if self._is_proven else "no event has come back from Redis yet"
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send probes until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await self._keeper.wait_up()
@@ -59,8 +59,8 @@ class RelayProbe:
             await self._rest(next_at - loop.time())
 
     def heard(self, payload: bytes) -> None:
-        """A probe came back, late or not: events arrive."""
-        del payload  # an old probe proves as much
+        """A probe came back, in time or late: events arrive."""
+        del payload  # any probe proves that events arrive
         self._channel.heard()
         if self._lost_in_a_row >= DEAF_AFTER:
             log.info("relay_probe.heard", lost=self._lost_in_a_row)
@@ -89,7 +89,7 @@ class RelayProbe:
             self._keeper.redial()
 
     def linked(self) -> None:
-        """There is a new connection: behind it may be another Redis, or one that still loads its data."""
+        """The link has a new connection, maybe to another Redis process, or to one that still loads its data."""
         self._is_proven = False
         self._is_new.set()
 

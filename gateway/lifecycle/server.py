@@ -1,4 +1,4 @@
-"""uvicorn's server, subclassed: drains before it closes, and leaves the exit code to its owner."""
+"""A subclass of uvicorn's server that drains before it closes, and leaves the exit code to its caller."""
 
 import signal
 import socket
@@ -11,12 +11,12 @@ from uvicorn.config import Config
 from gateway.connection.connection import Connection
 from gateway.lifecycle.drain import Drain
 
-# What remains for telling Redis who left, after the last answer.
+# Time reserved for sending leaves to Redis, after the last HTTP answer.
 SETTLE_SECONDS = 3.0
 
 
 class Server(uvicorn.Server):
-    """Listens until the drain is over: meanwhile `/ready` says no, and whoever comes by WebSocket is refused."""
+    """Listens until the drain is over; during the drain `/ready` answers 503, and upgrades are refused."""
 
     def __init__(self, config: Config, drain: Drain) -> None:
         super().__init__(config)
@@ -24,9 +24,9 @@ class Server(uvicorn.Server):
         self._is_asked = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM or SIGINT: drain. A second one: all at once. A SIGINT after that: don't wait for anybody.
+        """SIGTERM or SIGINT: drain. A second one: hurry the drain. A SIGINT after the drain: stop at once.
 
-        uvicorn's own would raise the signal again at the end.
+        Replaces uvicorn's handler, which would raise the signal again at the end.
         """
         del frame
         if not self._is_asked:
@@ -39,12 +39,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Send the clients elsewhere, stop listening, wait for what is under way."""
+        """Drain, stop listening, and wait for the requests under way."""
         await self._drain.run(self._clients)
         left: float = self._drain.left(self.config.timeout_graceful_shutdown or 0, but=SETTLE_SECONDS)
-        self.config.timeout_graceful_shutdown = left  # type: ignore[assignment] # it is only waited for
+        self.config.timeout_graceful_shutdown = left  # type: ignore[assignment] # uvicorn only passes it to a timeout
         await super().shutdown(sockets)
 
     def _clients(self) -> list[Connection]:
-        connections: set[Any] = self.server_state.connections  # uvicorn's own, and what was detached
+        connections: set[Any] = self.server_state.connections  # uvicorn's HTTP connections, and detached ones
         return [one for one in connections if isinstance(one, Connection)]
