@@ -1,4 +1,4 @@
-"""Where each of a gateway's metrics comes from; what they are called and mean stands in metrics/definitions.py."""
+"""Collects the values of a gateway's metrics; metrics/definitions.py has their names and meanings."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from metrics.exposition import Value
 
 @dataclass(frozen=True, kw_only=True)
 class Collector:
-    """Reads the parts of a gateway when somebody asks."""
+    """Reads the values from the gateway's parts at each scrape."""
 
     gateway_id: str
     door: Door
@@ -36,11 +36,11 @@ class Collector:
     started_at: float = field(default_factory=time.monotonic)
 
     def __call__(self) -> Mapping[str, Value]:
-        """Every metric's value now."""
+        """The current value of every metric, by name."""
         return {**self._people(), **self._passing(), **self._servers()}
 
     def health(self) -> HealthCounters:
-        """The few numbers that `/health` shows."""
+        """The numbers of `/health`."""
         return HealthCounters(
             gateway_id=self.gateway_id,
             sockets=self.door.sockets,

@@ -1,4 +1,4 @@
-"""Looks at the servers behind the gateway every few seconds, for the metrics: round trips, and what waits."""
+"""Measures Redis and Postgres every few seconds, for the metrics: round trips, and the backlog."""
 
 import asyncio
 import time
@@ -12,12 +12,12 @@ from metrics.histogram import Histogram
 from persistence.errors import PersistenceError
 
 LOOK_SECONDS = 5.0
-# While a server is away, so that its return shows soon.
+# The interval while a server is down, so that the metrics soon show its return.
 LOOK_AGAIN_SECONDS = 0.5
 
 
 class DependencyProbe:
-    """What the last look found; before the first one nothing is up."""
+    """The results of the last look; before the first look both servers count as down."""
 
     def __init__(
         self,

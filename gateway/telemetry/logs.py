@@ -1,4 +1,4 @@
-"""The log chain: structlog for everything, uvicorn's and the libraries' standard logging included."""
+"""Configures logging: structlog for all lines, those of uvicorn and the libraries included."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from gateway.settings import Settings
 
 
 def configure(settings: Settings, **fixed: str) -> None:
-    """Log to standard error as the settings say; every line carries the `fixed` keys."""
+    """Log to standard error, with the level and format of the settings; every line has the `fixed` keys."""
 
     def add_fixed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         for key, value in fixed.items():
@@ -43,7 +43,7 @@ def configure(settings: Settings, **fixed: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Its lines repeat ours; errors and warnings are worth having.
+    # uvicorn's info lines repeat the gateway's own; keep its warnings and errors.
     logging.getLogger("uvicorn").setLevel(max(level, logging.WARNING))
     logging.getLogger("uvicorn.access").setLevel(logging.INFO if settings.log_level == "debug" else logging.WARNING)
 

@@ -1,4 +1,4 @@
-"""How late the event loop runs: everything a gateway does waits that long."""
+"""Measures the lag of the event loop: how long each step of the gateway has to wait."""
 
 import asyncio
 from collections import deque
@@ -8,16 +8,16 @@ RECENT_SECONDS = 5.0
 
 
 class LoopLag:
-    """Measures by sleeping; `run` is its task. Four wake-ups a second cost nothing that shows."""
+    """Measures how late a sleep ends, four times a second; `run` is the task."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # (when, seconds late), the latest last; none that a later one exceeds, so the first is the greatest.
+        # (time, seconds late), the newest last. A later entry drops smaller ones, so that the first is the greatest.
         self._recent: deque[tuple[float, float]] = deque()
 
     @property
     def seconds(self) -> float:
-        """The greatest lag of the last five seconds."""
+        """The greatest lag of the last RECENT_SECONDS, in seconds."""
         self._forget(self._loop.time())
         return self._recent[0][1] if self._recent else 0.0
 
@@ -30,7 +30,7 @@ class LoopLag:
             self.late(now, now - due)
 
     def late(self, now: float, seconds: float) -> None:
-        """Remember that the loop was so late."""
+        """Record that the loop was `seconds` late at time `now`."""
         self._forget(now)
         while self._recent and self._recent[-1][1] <= seconds:
             self._recent.pop()
