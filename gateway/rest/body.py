@@ -1,4 +1,4 @@
-"""A request's JSON body to a struct; nothing ambiguous is accepted."""
+"""Decodes a request's JSON body to a struct; refuses ambiguous JSON."""
 
 import asyncio
 import json
@@ -11,18 +11,18 @@ from starlette.requests import Request
 from gateway.errors import ApiError
 from gateway.rest.fields import from_object
 
-# For the whole body, however small the pieces it comes in.
+# The time limit for the whole body, from its first chunk to its last.
 BODY_SECONDS = 10.0
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class _DuplicateKeyError(ValueError):
-    """An object has the same key twice; which of the two counts would be a guess."""
+    """An object has the same key twice, so that its value is ambiguous."""
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
-    """The body as the struct. Raises ApiError: 400, 408, 413, 415 or 422."""
+    """Read the body, and decode it to the struct. Raises ApiError: 400, 408, 413, 415 or 422."""
     _check_content_type(request)
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -34,11 +34,11 @@ async def read_body(request: Request, kind: type[T]) -> T:
 
 
 def parse(body: bytes) -> object:
-    """The JSON value: UTF-8, no lone surrogates, no NaN, no key twice. Raises ApiError 400 `malformed_json`."""
+    """Parse JSON in UTF-8, without lone surrogates, NaN or repeated keys. Raises ApiError 400 `malformed_json`."""
     if not body.strip():
         raise _malformed("the body is empty")
     try:
-        # Strict about everything but repeated keys, which the second parser finds.
+        # msgspec checks everything but repeated keys, which the second parser finds.
         msgspec.json.decode(body)
         return json.loads(body.decode(), object_pairs_hook=_unique)
     except RecursionError as exc:
@@ -50,7 +50,7 @@ def parse(body: bytes) -> object:
 
 
 def _check_content_type(request: Request) -> None:
-    """Only UTF-8 JSON as it is, not compressed."""
+    """Accept only uncompressed JSON in UTF-8. Raises ApiError 415."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise _unsupported("the body must not be compressed")
     header = Message()

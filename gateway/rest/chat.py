@@ -1,4 +1,4 @@
-"""The chat page: static files of ours and the browser client's modules. Nothing else is loaded, nothing runs inline."""
+"""The chat page: its static files and the browser client's modules, under a strict Content-Security-Policy."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.rest.operation import Handler
 from gateway.rest.services import Services
 
-# `'self'` of connect-src takes in WebSockets to the same host.
+# `'self'` of connect-src includes WebSockets to the same host.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -26,7 +26,7 @@ _MEDIA_TYPES = {
 
 
 def _serve(content: bytes, media_type: str) -> Handler:
-    """GET of one file, kept in memory as it is and compressed; browsers ask each time whether they have it."""
+    """GET of one file, held in memory plain and compressed; browsers revalidate the file each time."""
     compressed = gzip.compress(content, mtime=0)
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = {
@@ -38,7 +38,7 @@ def _serve(content: bytes, media_type: str) -> Handler:
 
     async def serve_file(request: Request, _: Services) -> Response:
         is_compressed = "gzip" in request.headers.get("Accept-Encoding", "")
-        # Two representations, two tags.
+        # The plain and the compressed representation need different ETags (RFC 9110 section 8.8.3).
         own = f'{tag[:-1]}-gzip"' if is_compressed else tag
         if own in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers={**headers, "ETag": own})
@@ -50,7 +50,7 @@ def _serve(content: bytes, media_type: str) -> Handler:
 
 
 def _files(folder: Traversable) -> dict[str, Handler]:
-    """Every file of a kind that browsers load, by its name."""
+    """Every file of the folder that has a known media type, by name."""
     kinds = {file.name: _MEDIA_TYPES.get(file.name.rpartition(".")[2]) for file in folder.iterdir()}
     return {name: _serve((folder / name).read_bytes(), kind) for name, kind in kinds.items() if kind is not None}
 

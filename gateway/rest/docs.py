@@ -1,4 +1,4 @@
-"""The documentation pages: our own, and Swagger UI's files from its package. Nothing is loaded from elsewhere."""
+"""The documentation pages: the gateway's files, and Swagger UI's files from its package; nothing from other hosts."""
 
 from importlib.resources import files
 from typing import Any
@@ -33,13 +33,13 @@ async def root(_: Request, __: Services) -> Response:
 
 
 def page(name: str, policy: str = _POLICY) -> Handler:
-    """GET of a page of our own."""
+    """GET of a page of the gateway."""
     headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
     return _fixed(_read(name), "text/html", headers)
 
 
 def own_file(name: str) -> Handler:
-    """GET /docs/…: a file of our own; it belongs to this version of the page, so it is not kept."""
+    """GET /docs/…: a file of the gateway; browsers do not cache it, because it must fit the version of the page."""
     return _fixed(_read(name), _OWN_FILES[name])
 
 
@@ -54,7 +54,7 @@ def swagger_file(name: str) -> Handler:
 
 
 def serve(document: dict[str, Any]) -> Handler:
-    """GET of a document in JSON; it is encoded once."""
+    """GET of a JSON document, which is encoded once."""
     return _fixed(msgspec.json.encode(document), "application/json")
 
 

@@ -1,4 +1,4 @@
-"""The envelope of every answer, and the request id that it carries."""
+"""The envelope of every answer, and the request id in the envelope."""
 
 import re
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def request_id(scope: Scope) -> str:
-    """The request's id: the client's X-Request-ID when it is 1-128 printable ASCII characters, else one made here."""
+    """The request's id: the client's X-Request-ID when it has 1-128 printable ASCII characters, else a new id."""
     if _SCOPE_KEY not in scope:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         scope[_SCOPE_KEY] = given if _is_usable(given) else str(uuid4())
@@ -69,18 +69,18 @@ def request_id(scope: Scope) -> str:
 def success(
     connection: HTTPConnection, data: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer that carries `data`."""
+    """Make the answer of a request that succeeded, with `data`."""
     return bare(Success(data=data, meta=_meta(connection)), status=status, headers=headers)
 
 
 def failure(connection: HTTPConnection, error: ApiError) -> Response:
-    """The answer that says what went wrong."""
+    """Make the answer of a request that failed."""
     body = ErrorBody(code=error.code, message=error.message, details=error.details)
     return bare(Failure(error=body, meta=_meta(connection)), status=error.status, headers=error.headers)
 
 
 def bare(content: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer without envelope."""
+    """Make a JSON answer without envelope."""
     return Response(_encode(content), status, headers, media_type="application/json")
 
 

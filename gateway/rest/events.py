@@ -1,4 +1,4 @@
-"""The resource events: ephemeral events that a server sends to whoever is connected now."""
+"""The resource events: ephemeral events that a server sends to the connected clients."""
 
 from typing import Annotated, Literal
 

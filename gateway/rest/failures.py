@@ -1,4 +1,4 @@
-"""Every exception that may leave a handler, to the answer that a client gets."""
+"""Maps every exception that may leave a handler to the client's answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -41,7 +41,7 @@ _HTTP_ERRORS = {
 
 
 def handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
-    """Exception class → what answers, for Starlette's `exception_handlers`."""
+    """Exception class → handler, for Starlette's `exception_handlers`."""
     return {
         ApiError: _api_error,
         HTTPException: _http_exception,
@@ -51,7 +51,7 @@ def handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
 
 
 def refuse(request: Request, error: ApiError) -> Response:
-    """The answer, noted in the log."""
+    """Log the error, and make its answer."""
     note = log.warning if error.status >= 500 else log.info  # noqa: PLR2004 - the class of server errors
     note(
         "request.refused",
@@ -65,7 +65,7 @@ def refuse(request: Request, error: ApiError) -> Response:
 
 
 def unavailable(message: str) -> ApiError:
-    """503, with the time to wait."""
+    """Make a 503 with `Retry-After`."""
     return ApiError(503, "unavailable", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
@@ -74,7 +74,7 @@ async def _api_error(request: Request, error: ApiError) -> Response:
 
 
 async def _http_exception(request: Request, error: HTTPException) -> Response:
-    """What Starlette's router and body limit raise."""
+    """Answer the exceptions of Starlette's router and body limit."""
     headers = dict(error.headers or {})
     if "Allow" in headers:
         headers["Allow"] = ", ".join(sorted({*headers["Allow"].split(", "), "OPTIONS"}))

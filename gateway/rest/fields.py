@@ -1,4 +1,4 @@
-"""Raw values to frozen structs, field by field, so that the answer names every wrong field and not just the first."""
+"""Converts raw values to frozen structs field by field, so that the answer names every wrong field."""
 
 import functools
 import re
@@ -12,10 +12,10 @@ from gateway.errors import ApiError, Detail
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-# Put into a field's Meta: white space around the text is taken away before its length counts.
+# For a field's Meta: the text is stripped of white space before its length is checked.
 TRIMMED = {"trimmed": True}
-# What schemas say of texts: no U+0000, and of those that are trimmed, that something remains. Spelled out, since
-# `\s` is not the same everywhere, and not what `str.strip` takes away.
+# Patterns for the schemas: no U+0000, and in a trimmed text a character that is not white space. Spelled out, because
+# `\s` differs between regular-expression engines, and from the white space of `str.strip`.
 _SPACE = r"\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 TEXT_SCHEMA = {"pattern": r"^[^\u0000]*$"}
 TRIMMED_SCHEMA = {"pattern": rf"^[^\u0000]*[^\u0000{_SPACE}][^\u0000]*$"}
@@ -33,19 +33,19 @@ class _Field(NamedTuple):
 
 
 def invalid(details: list[Detail]) -> ApiError:
-    """The answer to a request with these wrong fields."""
+    """Make the error for a request with these wrong fields."""
     return ApiError(422, "validation_error", "the request has invalid fields", details)
 
 
 def from_object(raw: object, kind: type[T]) -> T:
-    """The struct that a decoded JSON object stands for; numbers must be numbers. Raises ApiError."""
+    """Convert a decoded JSON object; numbers must be JSON numbers. Raises ApiError."""
     if not isinstance(raw, dict):
         raise invalid([Detail("body", "expected a JSON object")])
     return _build(raw, kind)
 
 
 def from_texts(pairs: list[tuple[str, str]], kind: type[T]) -> T:
-    """The struct that query parameters stand for; each may be given once. Raises ApiError."""
+    """Convert query parameters, each of which may be given once. Raises ApiError."""
     repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if repeated:
         raise invalid([Detail(name[:64], "given more than once") for name in repeated])
@@ -71,7 +71,7 @@ def _build(raw: Mapping[str, object], kind: type[T]) -> T:
 
 
 def _value(raw: object, field: _Field) -> object:
-    """The value as the field's type. Raises ValueError saying what was expected."""
+    """Convert a value to the field's type. Raises ValueError that names what was expected."""
     if isinstance(raw, str):
         if "\0" in raw:
             # Postgres can't store it.
@@ -79,7 +79,7 @@ def _value(raw: object, field: _Field) -> object:
         if field.is_trimmed:
             raw = raw.strip()
     if isinstance(raw, float) and raw.is_integer():
-        # To JSON and its schemas 6.0 is an integer.
+        # In JSON Schema 6.0 is an integer.
         raw = int(raw)
     try:
         return msgspec.convert(raw, field.type)
@@ -107,7 +107,7 @@ def _choices(annotation: Any) -> tuple[str, ...]:
 
 
 def _parts(annotation: Any) -> list[Any]:
-    """The annotation and everything it is made of: `Annotated`, its metadata, the members of a union."""
+    """The annotation and its parts: the arguments of `Annotated`, and the members of a union."""
     if get_origin(annotation) is Literal:
         return [annotation]
     inner = [*get_args(annotation), *getattr(annotation, "__metadata__", ())]

@@ -18,7 +18,7 @@ _is_key = re.compile(r"[\x20-\x7e]{1,255}").fullmatch
 
 
 def read_key(request: Request) -> str | None:
-    """The request's key, when it has one. Raises ApiError 422."""
+    """The request's key, or None. Raises ApiError 422."""
     given = request.headers.getlist(HEADER)
     if not given:
         return None
@@ -28,12 +28,12 @@ def read_key(request: Request) -> str | None:
 
 
 async def claim(services: Services, key: str, body: msgspec.Struct) -> tuple[str, bool]:
-    """The id of the session that the key stands for, and whether an earlier request claimed it.
+    """Claim the key; returns the id of the key's session, and whether an earlier request claimed the key.
 
     Raises ApiError 409 when the earlier request had another body.
     """
     secret = services.settings.jwt_secret
-    # Keyed hashes: neither a key nor a password in the body can be guessed from what lies in Redis.
+    # Keyed hashes: no one can guess a key, or a password in a body, from the data in Redis.
     digest = _keyed(secret, "idempotency key", key.encode())
     fingerprint = _keyed(secret, "idempotency body", msgspec.json.encode(body))
     session_id = str(uuid4())

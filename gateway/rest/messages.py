@@ -25,7 +25,7 @@ from persistence.messages import MessageRecord
 
 PATH = "/api/sessions/{id}/messages"
 
-# The largest whole number that a JavaScript client holds exactly.
+# The largest integer that JavaScript holds exactly (`Number.MAX_SAFE_INTEGER`).
 MAX_SEQ = 2**53 - 1
 
 
@@ -101,7 +101,7 @@ async def page(request: Request, services: Services) -> Response:
     query = read_query(request, HistoryQuery)
     if query.before is not None and query.after is not None:
         raise invalid([Detail("after", "give `before` or `after`, not both")])
-    # Asked of Postgres, not of Redis: history can be read while Redis is away.
+    # Postgres, not Redis, is asked, so that the history can be read while Redis is down.
     if await services.stored_sessions.get(session_id) is None:
         raise session_not_found()
     found = await services.messages.page(session_id, before=query.before, after=query.after, limit=query.limit)
@@ -134,11 +134,11 @@ async def publish(request: Request, services: Services) -> Response:
 
 
 async def _committed(services: Services, session_id: str, send: Callable[[], Awaitable[Published]]) -> Published:
-    """What `send` published, once Postgres has it. Raises ApiError 503 when that takes too long, or can't be."""
+    """Publish with `send`, and wait for the commit. Raises ApiError 404, or 503 when the commit fails or is late."""
     info = await services.directory.get(session_id)
     if info is None:
         raise session_not_found()
-    # In the room the commit is heard, like everything else of the session.
+    # The gateway hears of commits only while it has a room of the session.
     async with services.hub.joining(info) as room:
         published = await when_hot(services, session_id, send)
         if published.is_persisted:

@@ -1,4 +1,4 @@
-"""What surrounds every HTTP request: CORS, the request id, headers for all answers, the body limit, the last resort."""
+"""The middleware of HTTP requests: CORS, request id, headers of all answers, body limit, 500 for unexpected errors."""
 
 from http import HTTPStatus
 
@@ -33,13 +33,13 @@ def middleware(settings: Settings) -> list[Middleware]:
         ),
         Middleware(Surroundings),
         Middleware(DeclaredLengthLimit, max_body_bytes=settings.max_body_bytes),
-        # Counts the bytes of bodies that come in chunks.
+        # Bounds chunked bodies, which have no Content-Length.
         Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes),
     ]
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, but a preflight that is refused gets the envelope."""
+    """Starlette's CORS middleware, but a refused preflight gets the envelope."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -64,7 +64,7 @@ class Cors(CORSMiddleware):
 
 
 class Surroundings:
-    """Binds the request id to the log, adds the headers that every answer carries, answers 500 to the unexpected."""
+    """Binds the request id to the log, adds the headers of every answer, answers 500 to an unexpected exception."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -101,7 +101,7 @@ class Surroundings:
 
 
 class DeclaredLengthLimit:
-    """Refuses a body by its Content-Length, before anything is read or looked up."""
+    """Refuses a body that is too large by its Content-Length, before the body is read."""
 
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app = app

@@ -34,7 +34,7 @@ _placeholders = re.compile(r"\{(\w+)\}").findall
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The whole document, ready for JSON."""
+    """The whole document, as objects that JSON can encode."""
     operations = tuple(operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -56,7 +56,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def error_codes(operation: Operation) -> tuple[str, ...]:
-    """Every error code that the operation may answer, those that follow from its fields included, by status."""
+    """Every error code that the operation may answer, by status; codes that follow from its fields included."""
     codes = {*operation.errors, "internal_error", "method_not_allowed"}
     if operation.path.startswith("/api/"):
         codes.add("validation_error")
@@ -110,7 +110,7 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter that may be left out, but is never null."""
+    """The schema of a parameter that may be absent, but is never null."""
     schema = {key: value for key, value in schema.items() if (key, value) != ("default", None)}
     members = [member for member in schema.pop("anyOf", []) if member != {"type": "null"}]
     for member in members:
@@ -155,7 +155,7 @@ def _failure(status: int) -> dict[str, Any]:
 
 
 def _enveloped(data: dict[str, Any]) -> dict[str, Any]:
-    """The schema of `Success` around one kind of data."""
+    """The schema of `Success` with this schema of `data`."""
     return {
         "type": "object",
         "required": ["success", "data", "error", "meta"],

@@ -1,4 +1,4 @@
-"""One operation of the API as data: the routes and the OpenAPI document are both made from it."""
+"""One operation of the API as data, from which the routes and the OpenAPI document are made."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ ERRORS: dict[str, tuple[int, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """`answer` is what `data` holds when the `status` is the successful one; `query` and `body` are what is validated.
+    """`answer` is the struct of `data` under the successful `status`; `query` and `body` are those of the request.
 
     `errors` are codes of ERRORS; those that follow from the other fields need not be named. `headers` are those that a
     successful answer carries, and `request_headers` those that the operation reads, with their descriptions.

@@ -1,4 +1,4 @@
-"""What handlers read from a request besides its body: ids in the path, the query, the token."""
+"""Reads a request's path ids, query and token for the handlers."""
 
 import re
 from collections.abc import Awaitable, Callable, Collection
@@ -21,7 +21,7 @@ _CHALLENGE = 'Bearer realm="seance"'
 
 
 class NoQuery(msgspec.Struct, frozen=True):
-    """An operation without query parameters refuses every one."""
+    """The query of an operation without parameters: every parameter is refused."""
 
 
 def path_id(connection: HTTPConnection, name: str = "id") -> str:
@@ -33,7 +33,7 @@ def path_id(connection: HTTPConnection, name: str = "id") -> str:
 
 
 def read_query(request: Request, kind: type[Query]) -> Query:
-    """The query parameters as the struct. Raises ApiError 422."""
+    """Convert the query parameters to the struct. Raises ApiError 422."""
     return from_texts(request.query_params.multi_items(), kind)
 
 
@@ -49,7 +49,7 @@ def authorize(request: Request, tokens: Tokens, *, scopes: Collection[Scope], se
 
 
 async def when_hot(services: Services, session_id: str, call: Callable[[], Awaitable[T]]) -> T:
-    """The call's result; when Redis does not hold the session, it is loaded from Postgres first.
+    """Await `call`; when Redis does not hold the session, rebuild its hot state from Postgres, and call again.
 
     Raises ApiError 404 when there is no such session.
     """
@@ -62,7 +62,7 @@ async def when_hot(services: Services, session_id: str, call: Callable[[], Await
 
 
 def session_not_found() -> ApiError:
-    """The answer when Postgres holds no such session."""
+    """Make the 404 for a session that Postgres does not hold."""
     return ApiError(404, "session_not_found", "there is no such session")
 
 

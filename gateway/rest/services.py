@@ -1,4 +1,4 @@
-"""What request handlers may use, composed once by gateway/serve.py."""
+"""The parts that request handlers use; gateway/serve.py makes one object."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from persistence.sessions import StoredSessions
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether this gateway may get traffic, and why not."""
+    """Whether this gateway may get traffic, and the reason when it may not."""
 
     is_ready: bool
     reason: str | None = None
 
 
 class HealthCounters(msgspec.Struct, frozen=True, kw_only=True):
-    """What this gateway holds now and what it has done since it started."""
+    """Counts of this gateway: sockets and sessions now, events since its start."""
 
     gateway_id: str
     sockets: int
@@ -46,8 +46,8 @@ class HealthCounters(msgspec.Struct, frozen=True, kw_only=True):
 class Services:
     """One gateway's parts.
 
-    `ping_database` and `ping_redis` return when the server answered, and raise PersistenceError or BrokerError when it
-    can't be reached; their caller sets the time limit.
+    `ping_database` and `ping_redis` return when the server answered, and raise PersistenceError or BrokerError when the
+    server can't be reached; the caller sets the time limit.
     """
 
     settings: Settings

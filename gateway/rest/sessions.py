@@ -33,7 +33,7 @@ SlowConsumers = Literal["resync", "disconnect"]
 class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A session to create."""
 
-    # Defaults are left out of what is written, so that the fingerprint behind an Idempotency-Key outlives a new field.
+    # `omit_defaults`: the fingerprint of a body with an Idempotency-Key stays the same when a version adds a field.
 
     name: Annotated[
         str,
@@ -105,7 +105,7 @@ async def create(request: Request, services: Services) -> Response:
     session_id, is_replayed = await claim(services, key, body)
     record = await services.stored_sessions.get(session_id) if is_replayed else None
     if record is None:
-        # The first request may have ended between claiming the key and storing the session.
+        # The first request may have failed after it claimed the key, before it stored the session.
         record = await _store(services, body, session_id)
     return _created(request, services, record, is_replayed=is_replayed)
 
@@ -130,7 +130,7 @@ async def close(request: Request, services: Services) -> Response:
     try:
         await services.stored_sessions.close(session_id)
     except DatabaseUnavailableError:
-        # It is closed for everyone; the worker writes it when it comes to the event.
+        # Redis has closed the session; the worker writes the close to Postgres when it reads the event.
         log.warning("session.close_not_stored", session_id=session_id)
     return success(request, ClosedSession(session_id, is_active=False, seq=seq))
 
@@ -150,7 +150,7 @@ async def _store(services: Services, body: CreateSession, session_id: str | None
     try:
         await services.directory.created(record)
     except BrokerUnavailableError:
-        # The session exists; whoever comes first, once Redis is back, makes it hot.
+        # Postgres has the session; the first join after Redis is back makes its hot state.
         log.warning("session.not_hot", session_id=record.id)
     return record
 

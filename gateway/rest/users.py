@@ -1,4 +1,4 @@
-"""The resource users: who is in a session now, and removing somebody."""
+"""The resource users: lists the users of a session, and removes a user."""
 
 import msgspec
 from starlette.requests import Request
