@@ -22,7 +22,7 @@ def create_app(services: Services, context: Context) -> Starlette:
         middleware=middleware(services.settings),
         exception_handlers=handlers(),
     )
-    # A path with a slash too many is unknown, rather than answered by a redirect to whatever Host the client named.
+    # A path with an extra slash gets 404: a redirect would lead to the Host that the client sent.
     app.router.redirect_slashes = False
     app.state.services = services
     app.state.context = context

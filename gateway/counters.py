@@ -1,4 +1,4 @@
-"""What this gateway counts as it happens, beyond what its parts know of themselves; plain numbers, read when asked."""
+"""Counters of this gateway's events, for the metrics: plain numbers, which the collector reads."""
 
 import asyncio
 import time
@@ -8,9 +8,9 @@ from broker.errors import BacklogFullError, BrokerError, SessionClosedError, Ses
 from metrics.definitions import CLOSE_REASON, SECONDS
 from metrics.histogram import Histogram
 
-# One of so many messages is timed, and only one at a time: an event then costs no more than a look at an attribute.
+# One message in so many is timed, and only one at a time: for other events the cost is one attribute access.
 TIMED_EVERY = 16
-# An event that was not heard by then never will be: the connection to Redis broke, or the room lost its place.
+# An event that has not arrived by then is lost: the connection to Redis broke, or the room resynchronised.
 GIVE_UP_SECONDS = 10.0
 
 _REASONS = frozenset(CLOSE_REASON.values)
@@ -22,9 +22,9 @@ _FAILURES: dict[type[BrokerError], str] = {
 
 
 class RelayTimer:
-    """Times messages through Redis and back, from the frame that brought them to the last write to a socket.
+    """Times messages from the client's frame, through Redis and back, to the last write to a socket, in seconds.
 
-    `awaited` is the id of the message under way, as bytes.
+    `awaited` is the id of the message that is timed now, as bytes; None when no message is timed.
     """
 
     __slots__ = ("_give_up_seconds", "_left", "_sent_at", "awaited", "seconds")
@@ -37,22 +37,22 @@ class RelayTimer:
         self._left = 1
 
     def sent(self, message_id: str) -> None:
-        """A message whose event will be heard here was sent."""
+        """A message was sent whose event will arrive here."""
         self._left -= 1
-        # While one is slow the next ones are not timed: replacing it would leave the slow ones out.
+        # A slow message is not replaced by the next one: that would leave slow messages out of the histogram.
         if self._left <= 0 and (self.awaited is None or time.perf_counter() - self._sent_at > self._give_up_seconds):
             self._left = TIMED_EVERY
             self.awaited = message_id.encode()
             self._sent_at = time.perf_counter()
 
     def heard(self, payload: bytes) -> None:
-        """An event was handed to its room; when it is the awaited one, its flush comes first in this loop tick."""
+        """An event was handed to its room. Its flush runs before the callback that this schedules."""
         if self.awaited is not None and self.awaited in payload:
             self.awaited = None
             asyncio.get_running_loop().call_soon(self._delivered, self._sent_at)
 
     def forget(self, message_id: str) -> None:
-        """No event of this message will come: it was refused, or is a repetition."""
+        """No event of this message will arrive: the message was refused, or is a repetition."""
         if self.awaited is not None and self.awaited == message_id.encode():
             self.awaited = None
 
@@ -61,7 +61,7 @@ class RelayTimer:
 
 
 class Counters:
-    """Counts by label. Every label's values are bounded, whatever clients send."""
+    """The counters. The values of every label are from a fixed set, so that clients can't add time series."""
 
     __slots__ = (
         "closed",
@@ -99,15 +99,15 @@ class Counters:
         self.relay_timer = RelayTimer()
 
     def delivered(self, events: int, deliveries: int, delivered_bytes: int) -> None:
-        """So many events were written, to so many sockets each, in so many bytes."""
+        """Add written events, their deliveries (events times sockets), and the bytes written."""
         self.events += events
         self.deliveries += deliveries
         self.delivered_bytes += delivered_bytes
 
     def ended(self, name: str) -> None:
-        """This side closed a connection; a name that is not in the contract's table is what the codec found wrong."""
+        """Count a connection that the gateway closed. A name outside the table of endings is a violation's."""
         self.closed[name if name in _REASONS else "violation"] += 1
 
     def publish_failed(self, error: BrokerError) -> None:
-        """A message was not published."""
+        """Count a message that was not published, by cause."""
         self.publishes_failed[_FAILURES.get(type(error), "unavailable")] += 1

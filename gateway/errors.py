@@ -1,4 +1,4 @@
-"""Errors that answer an HTTP request."""
+"""The exception that becomes an HTTP error answer."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ class Detail(msgspec.Struct, frozen=True):
 
 
 class ApiError(Exception):
-    """A request is answered with this status, error code and message instead of its result."""
+    """The request failed: answer with this status, error code and message."""
 
     def __init__(
         self,

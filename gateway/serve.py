@@ -1,4 +1,4 @@
-"""Composition root of one gateway: builds everything once, supervises the named tasks, drains, exit code."""
+"""Composition root of one gateway: builds the parts, supervises the named tasks, drains, returns the exit code."""
 
 import asyncio
 import contextlib
@@ -68,14 +68,14 @@ log = structlog.get_logger()
 def run(settings: Settings, gateway_id: str) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     logs.configure(settings, gateway_id=gateway_id)
-    # What was imported stays; looking it through in every full collection would stop all sockets for 10 ms and more.
+    # Imported objects live until the end: scanning them in each full collection would pause the process for over 10 ms.
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Gateway(settings, gateway_id).serve())
 
 
 class Gateway:
-    """One replica. It is built outside the loop's start so that `serve` can be read from top to bottom."""
+    """One gateway process: its parts and its tasks."""
 
     def __init__(self, settings: Settings, gateway_id: str) -> None:
         self._settings = settings
@@ -84,7 +84,7 @@ class Gateway:
         self._is_checked = False
 
     async def serve(self) -> int:
-        """Build, listen, supervise, drain."""
+        """Build the parts, listen, supervise, drain; returns the exit code."""
         settings = self._settings
         seconds = settings.redis_timeout_seconds
         self._link = Link(settings.redis_url, timeout_seconds=seconds, name=f"{self._id}-link")
@@ -128,7 +128,7 @@ class Gateway:
         log.info("gateway.started", host=settings.host, port=settings.port)
         try:
             await self._server.serve()
-        except SystemExit:  # uvicorn could not listen, and has said why
+        except SystemExit:  # uvicorn could not listen, and has logged the reason
             self._exit_code = EXIT_FAILED
         finally:
             await self._stop(supervised, context)
@@ -247,8 +247,8 @@ class Gateway:
             max_buffer_bytes=settings.max_buffer_bytes,
             max_malformed_frames=settings.max_malformed_frames,
         )
-        # Who hears what of the link, in this order: scripts are loaded first; fencing shuts them before anything can
-        # ask for a seq; then the channels are heard again, and who relies on the connection is told that it is new.
+        # The link calls these in this order when it comes up: load the scripts; shut them before a caller can
+        # ask for a seq; subscribe to the channels again; then tell the lease and the probe of the new connection.
         self._link.on_up = (
             scripts.load,
             self._fencing.linked,
@@ -263,7 +263,7 @@ class Gateway:
         hub.listen(probe_channel.channel, self._relay_probe.heard)
         return services, context
 
-    # What keeps running
+    # Supervision
 
     def _supervise(self, name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work, name=name)
@@ -271,7 +271,7 @@ class Gateway:
         return task
 
     def _part_ended(self, task: "asyncio.Task[None]") -> None:
-        """No part may end before the server does: drain and exit, so that a supervisor starts a sound process."""
+        """A part ended before the server did: drain and exit, so that the supervisor starts a new process."""
         if task.cancelled() or (task.get_name() == "installation" and task.exception() is None):
             return
         error = task.exception()
@@ -280,7 +280,7 @@ class Gateway:
         self._server.should_exit = True
 
     async def _check_installation(self) -> None:
-        """Once Redis is there: is it ours, and set up so that it keeps what it is given?"""
+        """When Redis is up: claim it for this installation, and warn of settings with which Redis loses data."""
         while not self._is_checked:
             await self._link.keeper.wait_up()
             try:
@@ -288,11 +288,11 @@ class Gateway:
                 for problem in await installation.problems(self._link):
                     log.warning("redis.unsafe", problem=problem.what, mend=problem.mend)
             except BrokerUnavailableError:
-                await asyncio.sleep(CHECK_AGAIN_SECONDS)  # it may be there and still load its data
+                await asyncio.sleep(CHECK_AGAIN_SECONDS)  # Redis may still load its data
                 continue
             self._is_checked = True
 
-    # What others ask
+    # Readiness and pings
 
     def _readiness(self) -> Readiness:
         if self._door.is_draining:
@@ -330,6 +330,6 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*supervised, return_exceptions=True)
         self._passwords.close()
-        with contextlib.suppress(TimeoutError):  # a Postgres that hangs would hold up the end, connection by connection
+        with contextlib.suppress(TimeoutError):  # a hanging Postgres would delay the exit for each connection
             async with asyncio.timeout(self._drain.left(SETTLE_SECONDS)):
                 await self._engine.dispose()

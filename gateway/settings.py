@@ -152,11 +152,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SECRETS = frozenset({"jwt_secret"})
-_UNSHOWN = SECRETS | {"database_url", "redis_url"}  # a URL may hold a password, a wrong one too
+_UNSHOWN = SECRETS | {"database_url", "redis_url"}  # a URL may hold a password, an invalid URL too
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where the value in force of one setting came from."""
+    """The value of one setting, and where the value came from."""
 
     variable: str
     value: Any
@@ -164,7 +164,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class SettingsError(ValueError):
-    """One or more settings are wrong; the message has a line for each. Mend the environment or `.env`."""
+    """One or more settings are wrong; the message has a line for each. Correct the environment or `.env`."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("wrong configuration:\n" + "\n".join(f"  {problem}" for problem in problems))
@@ -172,7 +172,7 @@ class SettingsError(ValueError):
 
 
 def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Settings, list[Source]]:
-    """Settings from `environ`, then `env_file`, then the defaults, and where each came from.
+    """Load settings from `environ`, then `env_file`, then the defaults; returns them and the source of each.
 
     An empty variable counts as not set. Raises SettingsError with every problem found.
     """

@@ -1,4 +1,4 @@
-"""Owns the short tasks of a process: none is forgotten, none dies unseen."""
+"""Owns the short tasks of a process: holds references to them, and logs their exceptions."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,19 +10,19 @@ log = structlog.get_logger()
 
 
 class Tasks:
-    """Named tasks; what one raises is logged."""
+    """A set of named tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` as a task of its own."""
+        """Run `work` as a task; an exception is logged as `task.failed`."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     async def close(self) -> None:
-        """Cancel what is still running, and wait for its end."""
+        """Cancel the running tasks, and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
