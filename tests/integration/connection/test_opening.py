@@ -1,4 +1,4 @@
-"""What may go wrong between an upgrade's request and the detached socket, seen from the client."""
+"""The time between an upgrade's request and the detached socket, seen from the client: refusals and failures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Waiting:
-    """An application that accepts and detaches once it is told to."""
+    """An application that accepts and detaches when the test allows it."""
 
     def __init__(self) -> None:
         self.has_begun = asyncio.Event()
@@ -33,7 +33,7 @@ class Waiting:
 
 
 async def answer_to(app: Application, path: str = "/", before: str = "") -> bytes:
-    """All that a server says to one upgrade until it closes the connection."""
+    """The bytes that a server answers to one upgrade until it closes the connection."""
     async with serving(app) as (_server, port), asyncio.timeout(DEADLINE_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"{before}GET {path} HTTP/1.1\r\n{HEAD}\r\n".encode())
@@ -44,14 +44,14 @@ async def answer_to(app: Application, path: str = "/", before: str = "") -> byte
 
 
 @pytest.mark.parametrize("path", ["http://", "http://localhost:99999/", "/\N{LATIN SMALL LETTER E WITH ACUTE}"])
-async def test_bad_target(path: str) -> None:
+async def test_a_target_that_is_no_url_is_refused(path: str) -> None:
     """A target that is no URL is answered with 400."""
     answer = await answer_to(echo_app(), path)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
-async def test_absolute_target() -> None:
-    """A target in absolute form, even without a path, is upgraded like its path."""
+async def test_a_target_in_absolute_form_is_upgraded() -> None:
+    """A target in absolute form is upgraded like its path, also without a path."""
     async with serving(echo_app()) as (_server, port):
         for path in ("http://localhost", "http://localhost/"):
             status, _headers, _reader, writer = await request(f"http://127.0.0.1:{port}", path, HEADERS)
@@ -60,16 +60,16 @@ async def test_absolute_target() -> None:
             await writer.wait_closed()
 
 
-async def test_refusals_have_the_common_headers() -> None:
-    """A refused upgrade carries the headers that uvicorn adds to every answer, and closes."""
+async def test_a_refused_upgrade_has_the_common_headers_and_closes() -> None:
+    """A refused upgrade has the headers that uvicorn adds to every answer, and closes the connection."""
     head = (await answer_to(echo_app(), "/nowhere")).split(b"\r\n\r\n")[0].split(b"\r\n")
     assert head[0] == b"HTTP/1.1 403 Forbidden"
     assert head[1].startswith(b"date: ")
     assert head[2:] == [b"content-length: 0", b"connection: close"]
 
 
-async def test_failing_application() -> None:
-    """An application that fails is answered for with 500, and the failure is logged."""
+async def test_an_application_that_raises_is_answered_with_500() -> None:
+    """When the application raises, the client gets 500 and the failure is logged."""
 
     async def fail(scope: Any, receive: Any, send: Any) -> None:
         del scope, receive, send
@@ -81,8 +81,8 @@ async def test_failing_application() -> None:
     assert [(line["event"], line["log_level"]) for line in logs] == [("upgrade.failed", "error")]
 
 
-async def test_silent_application() -> None:
-    """An application that returns without an answer is answered for with 500."""
+async def test_an_application_without_an_answer_is_answered_with_500() -> None:
+    """When the application returns without an answer, the client gets 500."""
 
     async def say_nothing(scope: Any, receive: Any, send: Any) -> None:
         del scope, receive, send
@@ -90,8 +90,8 @@ async def test_silent_application() -> None:
     assert (await answer_to(say_nothing)).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
 
 
-async def test_application_that_keeps_the_socket() -> None:
-    """An application that accepts and does not detach leaves a connection that is closed."""
+async def test_a_socket_that_is_accepted_and_not_detached_is_closed() -> None:
+    """When the application accepts and does not detach, the connection is closed."""
 
     async def accept(scope: Any, receive: Any, send: Any) -> None:
         del scope, receive
@@ -102,8 +102,8 @@ async def test_application_that_keeps_the_socket() -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
-async def test_header_with_a_line_break() -> None:
-    """A header that would smuggle in another one is never sent."""
+async def test_a_header_with_a_line_break_is_not_sent() -> None:
+    """A header with a line break, which would inject another header, is never sent."""
 
     async def accept(scope: Any, receive: Any, send: Any) -> None:
         del scope, receive
@@ -115,14 +115,14 @@ async def test_header_with_a_line_break() -> None:
     assert b"cookie" not in answer
 
 
-async def test_upgrade_ahead_of_an_answer() -> None:
-    """An upgrade sent before the answer to the request ahead of it ends the connection, and no 101 comes."""
+async def test_an_upgrade_before_the_last_answer_closes_without_a_101() -> None:
+    """An upgrade sent before the answer to the request before it closes the connection; no 101 is sent."""
     answer = await answer_to(echo_app(), before="GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert b" 101 " not in answer
 
 
-async def test_shutdown_during_the_upgrade() -> None:
-    """A server that goes down while the application decides refuses with 503, whatever the application says then."""
+async def test_a_shutdown_during_the_upgrade_refuses_with_503() -> None:
+    """A server that stops while the application decides refuses with 503, whatever the application sends later."""
     app = Waiting()
     async with serving(app) as (server, port), asyncio.timeout(DEADLINE_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -139,8 +139,8 @@ async def test_shutdown_during_the_upgrade() -> None:
         await writer.wait_closed()
 
 
-async def test_no_byte_is_lost() -> None:
-    """What a client sends while the application decides is for the detached socket, every byte of it."""
+async def test_bytes_sent_during_the_upgrade_reach_the_detached_socket() -> None:
+    """Every byte that a client sends while the application decides reaches the detached socket."""
     app = Waiting()
     async with serving(app) as (_server, port), asyncio.timeout(DEADLINE_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -157,8 +157,8 @@ async def test_no_byte_is_lost() -> None:
 
 
 @pytest.mark.parametrize("is_polite", [True, False], ids=["end of stream", "reset"])
-async def test_client_that_goes_during_the_upgrade(*, is_polite: bool) -> None:
-    """A client that is gone when the application accepts leaves nothing behind and no error in the log."""
+async def test_a_client_lost_during_the_upgrade_leaves_nothing_behind(*, is_polite: bool) -> None:
+    """When the client disconnects before the accept, nothing is left behind and no error is logged."""
     app = Waiting()
     async with serving(app) as (server, port), asyncio.timeout(DEADLINE_SECONDS):
         _reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""uvicorn does for detached sockets what it does for its own: shutdown, registry, TLS, proxies, limits, access log."""
+"""uvicorn treats detached sockets like its own: shutdown, registry, TLS, proxies, limits, access log."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ Line = tuple[str, str]
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Let the loop run until this holds."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not holds():  # noqa: ASYNC110 - what is waited for is uvicorn's, and tells nobody
             await asyncio.sleep(0)
@@ -35,7 +35,7 @@ async def echoed(client: ClientConnection, text: str) -> None:
 
 
 async def ended(client: ClientConnection) -> int | None:
-    """The code with which the server closed."""
+    """The close code of the server."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         with contextlib.suppress(ConnectionClosed):
             while True:
@@ -44,14 +44,14 @@ async def ended(client: ClientConnection) -> int | None:
 
 
 def local(port: int, **options: object) -> connect:
-    """A client that offers no compression and trusts no proxy of the environment."""
+    """A client that offers no compression and uses no proxy from the environment."""
     scheme = "wss" if "ssl" in options else "ws"
     return connect(f"{scheme}://127.0.0.1:{port}/", compression=None, proxy=None, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def access_lines() -> Iterator[list[Line]]:
-    """The lines of uvicorn's access log, as (client without its port, the rest)."""
+    """The lines of uvicorn's access log, as (client without port, rest of the line)."""
     lines: list[Line] = []
 
     class Collector(logging.Handler):
@@ -68,8 +68,8 @@ def access_lines() -> Iterator[list[Line]]:
     logger.propagate, logger.handlers = kept[1:]
 
 
-async def test_registry() -> None:
-    """A detached socket stands in `server_state.connections` instead of its HTTP connection, until it is closed."""
+async def test_a_detached_socket_is_registered_until_it_is_closed() -> None:
+    """A detached socket replaces its HTTP connection in `server_state.connections` until it is closed."""
     async with serving(echo_app()) as (server, port):
         state = server.server_state
         async with local(port) as client:
@@ -80,8 +80,8 @@ async def test_registry() -> None:
         await until(lambda: not state.connections)
 
 
-async def test_graceful_shutdown() -> None:
-    """Every detached socket is told 1012, and the server has ended once they are closed."""
+async def test_a_shutdown_closes_detached_sockets_with_1012() -> None:
+    """A shutdown closes every detached socket with 1012, and the server ends once they are closed."""
     async with serving(echo_app(), timeout_graceful_shutdown=60) as (server, port):
         async with local(port) as one, local(port) as other:
             await echoed(one, "hello")
@@ -94,8 +94,8 @@ async def test_graceful_shutdown() -> None:
         assert server.server_state.connections == set()
 
 
-async def test_shutdown_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """A detached client that does not answer the close holds the server up for the graceful timeout only."""
+async def test_a_shutdown_waits_only_for_the_graceful_timeout(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that does not answer the close delays the shutdown by the graceful timeout at most."""
     async with serving(echo_app(), timeout_graceful_shutdown=1) as (server, port):
         _status, _headers, _reader, writer = await request(f"http://127.0.0.1:{port}", "/", HEADERS)
         await until(lambda: any(isinstance(connection, Echo) for connection in server.server_state.connections))
@@ -106,8 +106,8 @@ async def test_shutdown_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture)
     assert "timeout graceful shutdown exceeded" in caplog.text
 
 
-async def test_tls(certificate: tuple[Path, Path]) -> None:
-    """Over TLS too: the scheme is wss, large messages pass in both directions, shutdown says 1012."""
+async def test_tls_sockets_pass_messages_and_end_with_1012(certificate: tuple[Path, Path]) -> None:
+    """Over TLS the scheme is wss, large messages pass in both directions, and a shutdown sends 1012."""
     trusting = ssl.create_default_context(cafile=certificate[0])
     async with (
         serving(echo_app(), ssl_certfile=certificate[0], ssl_keyfile=certificate[1]) as (server, port),
@@ -124,8 +124,10 @@ async def test_tls(certificate: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("is_encrypted", [True, False], ids=["TLS", "plain"])
-async def test_end_after_a_violation(*, is_encrypted: bool, certificate: tuple[Path, Path]) -> None:
-    """A client that broke a rule reads the close frame and then the end, without having to close first."""
+async def test_a_violation_gives_the_close_frame_and_then_the_end(
+    *, is_encrypted: bool, certificate: tuple[Path, Path]
+) -> None:
+    """A client that broke a rule reads the close frame and then the end, without closing first."""
     options = {"ssl_certfile": certificate[0], "ssl_keyfile": certificate[1]} if is_encrypted else {}
     trusting = ssl.create_default_context(cafile=certificate[0]) if is_encrypted else None
     async with serving(echo_app(), **options) as (server, port), asyncio.timeout(CLOSE_SECONDS / 2):
@@ -152,8 +154,10 @@ async def test_end_after_a_violation(*, is_encrypted: bool, certificate: tuple[P
     ],
     ids=["one proxy", "two proxies", "IPv6 over TLS", "not trusted", "none"],
 )
-async def test_proxy_headers(trusted: str, headers: dict[str, str], expected: tuple[str, str]) -> None:
-    """A trusted proxy's word for the client's address reaches the detached connection, nobody else's does."""
+async def test_only_a_trusted_proxy_sets_the_clients_address(
+    trusted: str, headers: dict[str, str], expected: tuple[str, str]
+) -> None:
+    """A trusted proxy's header sets the address of the detached connection; no other client's header does."""
     async with (
         serving(echo_app(), forwarded_allow_ips=trusted) as (server, port),
         local(port, additional_headers=headers) as client,
@@ -166,8 +170,8 @@ async def test_proxy_headers(trusted: str, headers: dict[str, str], expected: tu
         ] == [expected[0]]
 
 
-async def test_access_log(access_lines: list[Line]) -> None:
-    """An upgrade has its line in the access log, accepted or refused, with the address that a proxy gave."""
+async def test_every_upgrade_has_its_line_in_the_access_log(access_lines: list[Line]) -> None:
+    """An upgrade has a line in the access log, accepted or refused, with the address that a proxy gave."""
     async with serving(echo_app()) as (_server, port):
         url = f"http://127.0.0.1:{port}"
         for path, change in (
@@ -188,15 +192,15 @@ async def test_access_log(access_lines: list[Line]) -> None:
     ]
 
 
-async def test_access_log_switched_off(access_lines: list[Line]) -> None:
-    """Without the access log nothing is written."""
+async def test_no_access_line_is_written_without_the_access_log(access_lines: list[Line]) -> None:
+    """Without the access log no line is written."""
     async with serving(echo_app(), access_log=False) as (_server, port), local(port) as client:
         await echoed(client, "hello")
     assert access_lines == []
 
 
-async def test_limit_concurrency() -> None:
-    """Detached sockets count as connections: beyond the limit requests and upgrades get 503, until one has gone."""
+async def test_detached_sockets_count_toward_the_concurrency_limit() -> None:
+    """Detached sockets count as connections: above the limit requests and upgrades get 503 until one is closed."""
     async with serving(echo_app(), limit_concurrency=3) as (server, port), local(port) as client:
         async with local(port) as other:
             await echoed(client, "one")
@@ -212,8 +216,8 @@ async def test_limit_concurrency() -> None:
             await echoed(other, "again")
 
 
-async def test_after_a_request(access_lines: list[Line]) -> None:
-    """A connection that was kept alive can be upgraded, and the keep-alive timeout has no hold on it any more."""
+async def test_a_kept_alive_connection_can_be_upgraded(access_lines: list[Line]) -> None:
+    """A kept-alive connection can be upgraded, and the keep-alive timeout no longer closes it."""
     async with serving(echo_app(), timeout_keep_alive=0.1) as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -231,8 +235,8 @@ async def test_after_a_request(access_lines: list[Line]) -> None:
         await until(lambda: not server.server_state.connections)
 
 
-async def test_max_requests() -> None:
-    """Upgrades count as requests: the server ends after the most that it may serve."""
+async def test_upgrades_count_toward_max_requests() -> None:
+    """Upgrades count as requests: the server ends after its maximum number of requests."""
     async with serving(echo_app(), limit_max_requests=2) as (server, port), local(port) as client:
         await echoed(client, "hello")
         assert not await server.on_tick(1)

@@ -1,4 +1,4 @@
-"""A gateway and a Redis process that is new to it: what it holds is compared before anything gets a seq."""
+"""The fencing of a gateway: sessions in a new Redis process are compared with their marks before any gets a seq."""
 
 import asyncio
 import contextlib
@@ -28,21 +28,21 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on a database that knows the session."""
+    """An engine on a database that has the session."""
     async with engine_on(database_url) as engine:
         yield engine
 
 
 @pytest.fixture
 async def away() -> AsyncIterator[AsyncEngine]:
-    """An engine whose Postgres can't be reached."""
+    """An engine whose Postgres is unreachable."""
     engine = create_engine(NOWHERE, pool_size=1, max_overflow=0, timeout_seconds=1)
     yield engine
     await engine.dispose()
 
 
 class Checked(GatewayCore):
-    """A gateway core that checks what Redis holds."""
+    """A gateway core with fencing."""
 
     def __init__(self, url: str, engine: AsyncEngine, **options: Any) -> None:
         super().__init__(url, is_apart=False)
@@ -51,13 +51,13 @@ class Checked(GatewayCore):
         self.link.on_up = (self.scripts.load, self.fencing.linked, self.subscriber.resubscribe)
 
     async def opens(self) -> None:
-        """Return once events may get seqs."""
+        """Wait until the scripts are open."""
         await eventually(lambda: self.fencing.is_open, what="an open gate")
 
 
 @contextlib.asynccontextmanager
 async def checked(url: str, engine: AsyncEngine, **options: Any) -> AsyncIterator[Checked]:
-    """A gateway core that is connected meanwhile."""
+    """Run a gateway core with fencing, connected to Redis."""
     core = Checked(url, engine, **options)
     task = asyncio.create_task(core.fencing.run(), name="fencing")
     try:
@@ -69,7 +69,7 @@ async def checked(url: str, engine: AsyncEngine, **options: Any) -> AsyncIterato
 
 
 async def mark(engine: AsyncEngine, seq: int, epoch: str) -> None:
-    """Let Postgres have seen the session up to that seq."""
+    """Write the session's mark in Postgres: every event up to `seq` was seen."""
     async with engine.begin() as connection:
         await connection.exec_driver_sql(
             "INSERT INTO sessions (id, name, created_at) VALUES ($1, 'Evening', now()) ON CONFLICT DO NOTHING",
@@ -79,21 +79,21 @@ async def mark(engine: AsyncEngine, seq: int, epoch: str) -> None:
 
 
 async def renew_process(core: GatewayCore) -> None:
-    """Let the Redis process be one whose data nobody has compared, and the link find it."""
+    """Make the Redis process look unchecked, and reconnect the link."""
     await core.link.call("SET", keys.PARTITIONS, 4)
     await core.link.call("SET", keys.FENCED, "another")
 
 
-async def test_the_first_start(redis_url: str, away: AsyncEngine) -> None:
-    """A Redis without any data is ready at once, and Postgres is not asked."""
+async def test_an_empty_redis_is_open_at_once(redis_url: str, away: AsyncEngine) -> None:
+    """A Redis without data is open at once, and Postgres is not asked."""
     async with checked(redis_url, away) as core:
         await core.opens()
         run_id = await core.link.call("GET", keys.FENCED)
         assert run_id in await core.link.call("INFO", "server")
 
 
-async def test_nothing_is_lost(redis_url: str, engine: AsyncEngine) -> None:
-    """A process that has all that Postgres has seen goes on: the same epoch, nobody is told anything."""
+async def test_a_redis_that_holds_everything_keeps_its_epoch(redis_url: str, engine: AsyncEngine) -> None:
+    """A Redis process that holds all that Postgres has seen keeps its epoch, and no member is ended."""
     async with checked(redis_url, engine) as core:
         await core.opens()
         await core.sessions.open(INFO)
@@ -113,8 +113,8 @@ async def test_nothing_is_lost(redis_url: str, engine: AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("is_same_epoch", [True, False])
-async def test_redis_is_behind(redis_url: str, engine: AsyncEngine, is_same_epoch: bool) -> None:
-    """What Postgres has seen further, in whichever epoch, goes on in another one before anything gets a seq."""
+async def test_a_session_behind_its_mark_is_fenced(redis_url: str, engine: AsyncEngine, is_same_epoch: bool) -> None:
+    """A session behind its mark gets a new epoch before any event gets a seq, whichever epoch the mark has."""
     async with checked(redis_url, engine) as core:
         await core.opens()
         await core.sessions.open(INFO)
@@ -132,7 +132,7 @@ async def test_redis_is_behind(redis_url: str, engine: AsyncEngine, is_same_epoc
 
 
 async def test_many_sessions_are_compared_in_pages(redis_url: str, engine: AsyncEngine) -> None:
-    """Every page is looked at; sessions that Redis does not hold are left to be loaded."""
+    """Every page of marks is compared; sessions that Redis does not hold are left unloaded."""
     await mark(engine, 7, "a")
     async with engine.begin() as connection:
         await connection.exec_driver_sql(
@@ -151,8 +151,8 @@ async def test_many_sessions_are_compared_in_pages(redis_url: str, engine: Async
         assert (line["sessions"], line["fenced"]) == (11, 1)
 
 
-async def test_another_gateway_compares(redis_url: str, engine: AsyncEngine) -> None:
-    """Whoever comes second waits until the first is done, and does not compare again."""
+async def test_a_second_gateway_waits_for_the_first_comparison(redis_url: str, engine: AsyncEngine) -> None:
+    """The second gateway waits until the first one has compared, and does not compare again."""
     async with checked(redis_url, engine) as core:
         await core.opens()
         run_id = await core.link.call("GET", keys.FENCED)
@@ -167,8 +167,8 @@ async def test_another_gateway_compares(redis_url: str, engine: AsyncEngine) -> 
         assert "fencing.compared" not in str(lines)
 
 
-async def test_a_gateway_that_died_while_it_compared(redis_url: str, engine: AsyncEngine) -> None:
-    """Its claim ends, and another one compares."""
+async def test_the_claim_of_a_dead_gateway_ends(redis_url: str, engine: AsyncEngine) -> None:
+    """The claim of a gateway that died during the comparison ends, and another gateway compares."""
     async with checked(redis_url, engine) as core:
         await core.opens()
         await renew_process(core)
@@ -178,8 +178,8 @@ async def test_a_gateway_that_died_while_it_compared(redis_url: str, engine: Asy
         assert await core.link.call("GET", keys.FENCED) != b"another"
 
 
-async def test_postgres_is_away(redis_url: str, away: AsyncEngine) -> None:
-    """Live sessions do not wait for it for ever; that nothing was compared is told, and it is tried on."""
+async def test_sessions_do_not_wait_for_an_unreachable_postgres(redis_url: str, away: AsyncEngine) -> None:
+    """Live sessions wait for Postgres only for a limited time; the warning is logged, and the check goes on."""
     async with checked(redis_url, away, patience_seconds=0.3) as core:
         await core.opens()
         await core.sessions.open(INFO)
@@ -193,8 +193,8 @@ async def test_postgres_is_away(redis_url: str, away: AsyncEngine) -> None:
         assert await core.link.call("GET", keys.FENCED) == b"another"
 
 
-async def test_redis_does_not_tell_who_it_is(server: RedisServer, engine: AsyncEngine) -> None:
-    """A provider may forbid INFO: then nothing can be compared, which is told, and nothing waits for it."""
+async def test_a_redis_without_info_is_not_compared(server: RedisServer, engine: AsyncEngine) -> None:
+    """A Redis that forbids INFO is not compared: a warning is logged, and no session waits."""
     async with checked(server.url, engine) as core:
         await core.opens()
         await core.link.call("ACL", "SETUSER", "default", "-info")
@@ -204,8 +204,8 @@ async def test_redis_does_not_tell_who_it_is(server: RedisServer, engine: AsyncE
         assert "fencing.impossible" in str(lines)
 
 
-async def test_rooms_are_told_by_the_link(server: RedisServer, engine: AsyncEngine) -> None:
-    """Whoever is connected when an older state comes back is sent to come back, and goes on in another epoch."""
+async def test_members_end_when_an_older_state_comes_back(server: RedisServer, engine: AsyncEngine) -> None:
+    """Members are ended when Redis comes back with an older state, and the session goes on in a new epoch."""
     async with checked(server.url, engine) as core:
         await core.opens()
         await core.sessions.open(INFO)
@@ -221,8 +221,8 @@ async def test_rooms_are_told_by_the_link(server: RedisServer, engine: AsyncEngi
         assert (await core.position())[1] == 2_000_000
 
 
-async def test_redis_killed_and_back(server: RedisServer, engine: AsyncEngine) -> None:
-    """A process that was killed and has kept everything is another one, is compared, and changes nothing."""
+async def test_a_restart_that_kept_everything_changes_nothing(server: RedisServer, engine: AsyncEngine) -> None:
+    """A Redis that was killed and kept its data is a new process, is compared, and keeps its epochs."""
     async with checked(server.url, engine) as core:
         await core.opens()
         await core.link.call("SET", keys.PARTITIONS, 4)

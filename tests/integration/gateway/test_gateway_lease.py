@@ -1,4 +1,4 @@
-"""A gateway's leases, the seats that nobody holds, and leaves that Redis missed."""
+"""The gateway lease: renewals, reaping of expired leases, and leaves that are repeated."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
 def lease_of(
     core: GatewayCore, lease: str = "gw-1", *, lease_ms: int = LEASE_MS, reap_after_seconds: float | None = None
 ) -> GatewayLease:
-    """The lease of the gateway core, renewed often."""
+    """The lease of the gateway core, with short intervals."""
     leases = GatewayLeases(core.link, core.scripts, partitions=PARTITIONS, lease=lease, lease_ms=lease_ms)
     gateway_lease = GatewayLease(
         core.link,
@@ -47,7 +47,7 @@ def lease_of(
 
 @contextlib.asynccontextmanager
 async def renewing(gateway_lease: GatewayLease) -> AsyncIterator[None]:
-    """Renew and reap meanwhile."""
+    """Run the lease's task."""
     task = asyncio.create_task(gateway_lease.run())
     await eventually(lambda: gateway_lease.has_lease or task.done())
     yield
@@ -57,28 +57,28 @@ async def renewing(gateway_lease: GatewayLease) -> AsyncIterator[None]:
 
 
 async def expiry(core: GatewayCore, lease: str = "gw-1") -> int | None:
-    """When the lease ends in the session's partition."""
+    """When the lease expires in the session's partition, in milliseconds."""
     score = await core.link.call("ZSCORE", keys.gateways(PARTITION), lease)
     return None if score is None else int(score)
 
 
 async def becomes_later(core: GatewayCore, than: int, lease: str = "gw-1") -> None:
-    """Return once the lease ends later."""
+    """Wait until the lease expires later."""
     async with asyncio.timeout(10):
         while (await expiry(core, lease) or 0) <= than:
             pass  # ask again
 
 
-async def test_the_lease_is_prolonged(core: GatewayCore) -> None:
-    """While the gateway lives its lease is taken, and prolonged again and again."""
+async def test_the_lease_is_renewed_while_the_gateway_lives(core: GatewayCore) -> None:
+    """A running gateway takes its lease and renews it repeatedly."""
     async with renewing(lease_of(core)):
         first = await expiry(core)
         assert first is not None
         await becomes_later(core, first)
 
 
-async def test_the_dead_are_reaped(core: GatewayCore, redis_url: str) -> None:
-    """When a gateway dies another frees its users' seats, each announced once; its own users keep theirs."""
+async def test_seats_of_a_dead_gateway_are_reaped_once(core: GatewayCore, redis_url: str) -> None:
+    """When a gateway dies another one frees its users' seats, announces each once, and keeps its own users' seats."""
     async with (
         gateway_core(redis_url) as dying,
         renewing(lease_of(core, "gw-1", lease_ms=1000, reap_after_seconds=0.1)),
@@ -96,8 +96,8 @@ async def test_the_dead_are_reaped(core: GatewayCore, redis_url: str) -> None:
     assert ana.ending is None
 
 
-async def test_a_lost_lease(core: GatewayCore) -> None:
-    """Users whose seats others may have freed are sent to come back; those of other partitions stay."""
+async def test_a_lost_lease_ends_the_members_of_its_partitions(core: GatewayCore) -> None:
+    """Members whose seats another gateway may have freed are ended; members of other partitions stay."""
     other_info = msgspec.structs.replace(INFO, id=OTHER_SESSION)
     assert keys.partition_of(OTHER_SESSION, PARTITIONS) != PARTITION
     await core.sessions.open(other_info)
@@ -113,8 +113,8 @@ async def test_a_lost_lease(core: GatewayCore) -> None:
     assert [line["partitions"] for line in logs if line["event"] == "lease.lost"] == [[PARTITION]]
 
 
-async def test_departures_are_told_again(core: GatewayCore) -> None:
-    """A seat whose end Redis missed is given up at a later beat."""
+async def test_a_failed_leave_is_repeated_after_a_renewal(core: GatewayCore) -> None:
+    """A leave that Redis did not receive is repeated after a later renewal."""
     await core.seat(ANA, connection="c-1")
     async with renewing(lease_of(core)):
         async with without(core.link.keeper):
@@ -125,8 +125,8 @@ async def test_departures_are_told_again(core: GatewayCore) -> None:
     assert await core.sessions.users(SESSION) == []
 
 
-async def test_it_begins_when_redis_is_there(core: GatewayCore) -> None:
-    """A lease that starts without Redis takes its lease as soon as there is one."""
+async def test_the_lease_is_taken_once_redis_is_up(core: GatewayCore) -> None:
+    """A gateway that starts without Redis takes its lease once Redis is up."""
     gateway_lease = lease_of(core)
     async with without(core.link.keeper):
         task = asyncio.create_task(gateway_lease.run())
@@ -138,8 +138,8 @@ async def test_it_begins_when_redis_is_there(core: GatewayCore) -> None:
         await task
 
 
-async def test_nobody_is_reaped_right_after_an_outage(core: GatewayCore) -> None:
-    """All leases have passed when Redis is back: every gateway gets the time to renew its own first."""
+async def test_no_seat_is_reaped_right_after_an_outage(core: GatewayCore) -> None:
+    """After an outage all leases have expired: every gateway gets time to renew before seats are reaped."""
     loop = asyncio.get_running_loop()
     async with renewing(lease_of(core, reap_after_seconds=0.3)):
         await take_lease(core.link, SESSION, PARTITIONS, "gw-2")
@@ -154,8 +154,8 @@ async def test_nobody_is_reaped_right_after_an_outage(core: GatewayCore) -> None
         assert loop.time() - back_at > 0.25
 
 
-async def test_redis_refuses(core: GatewayCore) -> None:
-    """A renewal that fails is told, and the next ones come; nobody is reaped before all could renew again."""
+async def test_a_failed_renewal_is_logged_and_repeated(core: GatewayCore) -> None:
+    """A failed renewal is logged and repeated; no seat is reaped before all gateways could renew again."""
     with capture_logs() as logs:
         async with renewing(lease_of(core)):
             await core.link.call("DEL", keys.gateways(PARTITION))
@@ -166,8 +166,8 @@ async def test_redis_refuses(core: GatewayCore) -> None:
     assert {line["log_level"] for line in logs if line["event"] == "lease.not_renewed"} == {"warning"}
 
 
-async def test_given_up(core: GatewayCore) -> None:
-    """A gateway that ends gives its leases up, so that others need not wait."""
+async def test_a_gateway_that_stops_gives_its_leases_up(core: GatewayCore) -> None:
+    """A gateway that stops gives up its leases, so that other gateways need not wait for their end."""
     gateway_lease = lease_of(core)
     async with renewing(gateway_lease):
         pass

@@ -1,4 +1,4 @@
-"""Seats that are given up: each is told to Redis until Redis has heard it."""
+"""The leave queue: each leave is sent to Redis until Redis confirms the leave."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,30 +21,30 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
         yield core
 
 
-async def test_left(core: GatewayCore) -> None:
-    """A seat that is given up is free once everything is settled."""
+async def test_a_seat_is_free_once_its_leave_is_settled(core: GatewayCore) -> None:
+    """A seat that is given up is free once the queue is settled."""
     core.leave_queue.leave(INFO.id, ANA_USER, "c-1", is_lost=False)
     await core.leave_queue.settle()
     assert await core.sessions.users(INFO.id) == []
 
 
-async def test_lost(core: GatewayCore) -> None:
-    """A seat that was lost is kept for its user."""
+async def test_a_lost_connection_keeps_its_seat(core: GatewayCore) -> None:
+    """The seat of a lost connection is kept for its user."""
     core.leave_queue.leave(INFO.id, ANA_USER, "c-1", is_lost=True)
     await core.leave_queue.settle()
     assert await core.sessions.users(INFO.id) == [ANA_USER]
     assert await core.link.call("ZCARD", f"{core.key.partition('session:')[0]}away") == 1
 
 
-async def test_nothing_to_settle(core: GatewayCore) -> None:
-    """With nobody gone there is nothing to wait for."""
+async def test_an_empty_queue_settles_at_once(core: GatewayCore) -> None:
+    """Without leaves there is nothing to wait for."""
     await asyncio.wait_for(core.leave_queue.settle(), 1)
     core.leave_queue.retry()
     await asyncio.wait_for(core.leave_queue.settle(), 1)
 
 
-async def test_many(core: GatewayCore) -> None:
-    """Everyone who leaves in one tick is settled together."""
+async def test_leaves_of_one_tick_are_settled_together(core: GatewayCore) -> None:
+    """All leaves of one tick are settled together."""
     users = [User(f"u{number}", f"Guest {number}") for number in range(40)]
     await asyncio.gather(*(core.seat(str(user.id), user.name, connection="c-1") for user in users))
     for user in users:
@@ -53,8 +53,8 @@ async def test_many(core: GatewayCore) -> None:
     assert await core.sessions.users(INFO.id) == [ANA_USER]
 
 
-async def test_while_redis_is_away(core: GatewayCore) -> None:
-    """What Redis could not be told is told again when it may be back, as often as it takes."""
+async def test_a_failed_leave_is_sent_again_at_each_retry(core: GatewayCore) -> None:
+    """A leave that failed is sent again at every retry until Redis confirms it."""
     async with without(core.link.keeper):
         core.leave_queue.leave(INFO.id, ANA_USER, "c-1", is_lost=False)
         await core.leave_queue.settle()
@@ -66,8 +66,8 @@ async def test_while_redis_is_away(core: GatewayCore) -> None:
     assert await core.sessions.users(INFO.id) == []
 
 
-async def test_the_connection_breaks_before_the_answer(core: GatewayCore) -> None:
-    """A departure whose answer was lost is told again; that it was carried out already does no harm."""
+async def test_a_leave_whose_answer_was_lost_is_sent_again(core: GatewayCore) -> None:
+    """A leave whose answer was lost is sent again, which changes nothing when Redis has carried it out."""
     core.leave_queue.leave(INFO.id, ANA_USER, "c-1", is_lost=False)
     async with without(core.link.keeper):
         await core.leave_queue.settle()
@@ -76,8 +76,8 @@ async def test_the_connection_breaks_before_the_answer(core: GatewayCore) -> Non
     assert await core.sessions.users(INFO.id) == []
 
 
-async def test_whoever_came_back_meanwhile_stays(core: GatewayCore) -> None:
-    """A departure that is told late does not end the user's next connection."""
+async def test_a_late_leave_does_not_end_the_next_connection(core: GatewayCore) -> None:
+    """A leave that is sent late does not free the seat of the user's next connection."""
     async with without(core.link.keeper):
         core.leave_queue.leave(INFO.id, ANA_USER, "c-1", is_lost=False)
         await core.leave_queue.settle()
@@ -87,8 +87,8 @@ async def test_whoever_came_back_meanwhile_stays(core: GatewayCore) -> None:
     assert await core.sessions.holders(INFO.id, ANA) == ("c-2",)
 
 
-async def test_what_redis_refuses_for_good(core: GatewayCore) -> None:
-    """A departure that can't be carried out is logged, and not repeated for ever."""
+async def test_a_refused_leave_is_logged_and_not_repeated(core: GatewayCore) -> None:
+    """A leave that Redis refuses is logged and not repeated."""
     await core.link.call("SET", f"{core.key}:users", "no hash")
     with capture_logs() as logs:
         core.leave_queue.leave(INFO.id, ANA_USER, "c-1", is_lost=False)

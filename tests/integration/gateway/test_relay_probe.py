@@ -1,4 +1,4 @@
-"""A gateway that can't hear finds out, whatever is wrong with Redis, says what, and hears everything afterwards."""
+"""The relay probe: a gateway to which no events arrive becomes unready with a reason, and recovers."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ def gateway_core(url: str, *, timeout_seconds: float = 5.0) -> contextlib.Abstra
 
 @contextlib.asynccontextmanager
 async def relay_probe(core: GatewayCore) -> AsyncIterator[RelayProbe]:
-    """Send probe meanwhile; the first has come back."""
+    """Run a relay probe; its first probe has come back."""
     channel = ProbeChannel(core.scripts, core.subscriber, lease="gw-1")
     relay_probe = RelayProbe(channel, core.link, interval_seconds=INTERVAL_SECONDS)
     core.hub.listen(channel.channel, relay_probe.heard)
@@ -42,19 +42,19 @@ async def relay_probe(core: GatewayCore) -> AsyncIterator[RelayProbe]:
         await task
 
 
-async def goes_deaf(relay_probe: RelayProbe, why: str) -> None:
-    """Return once it is deaf for this reason."""
+async def becomes_unready(relay_probe: RelayProbe, why: str) -> None:
+    """Wait until the probe reports a problem with this text."""
     await eventually(lambda: why in (relay_probe.problem or ""), what=f"{why!r}, not {relay_probe.problem!r}")
     assert relay_probe.lost_total >= DEAF_AFTER
 
 
-async def hears_again(relay_probe: RelayProbe) -> None:
-    """Return once it hears."""
+async def becomes_ready(relay_probe: RelayProbe) -> None:
+    """Wait until the probe reports no problem."""
     await eventually(lambda: relay_probe.problem is None, what=f"probes heard again: {relay_probe.problem}")
 
 
-async def test_all_is_well(redis_url: str) -> None:
-    """Probes come back, and leave nothing behind but one key that goes away by itself."""
+async def test_probes_come_back_from_a_healthy_redis(redis_url: str) -> None:
+    """Probes come back, and leave only one key, which expires."""
     async with gateway_core(redis_url) as core, relay_probe(core) as probe:
         await eventually(lambda: probe.sent_total > 3)
         assert probe.lost_total == 0
@@ -63,25 +63,25 @@ async def test_all_is_well(redis_url: str) -> None:
         assert 0 < await core.link.call("TTL", keys.canary("gw-1")) <= 60
 
 
-async def test_silent_redis(server: RedisServer) -> None:
-    """A Redis that is stopped makes a gateway deaf; once it goes on, it hears what was published meanwhile."""
+async def test_a_stopped_redis_makes_the_gateway_unready(server: RedisServer) -> None:
+    """A stopped Redis makes the gateway unready; when Redis goes on, the missed events are delivered."""
     async with gateway_core(server.url, timeout_seconds=PATIENT_SECONDS) as core, relay_probe(core) as probe:
         ana = await core.join(ANA)
         server.pause()
-        await goes_deaf(probe, SILENT)
+        await becomes_unready(probe, SILENT)
         server.resume()
-        await hears_again(probe)
+        await becomes_ready(probe)
         await ana.sees(await core.say())
 
 
-async def test_paused_writes(server: RedisServer) -> None:
-    """A Redis that answers pings but lets every write wait makes a gateway deaf."""
+async def test_a_redis_that_pauses_writes_makes_the_gateway_unready(server: RedisServer) -> None:
+    """A Redis that answers pings but delays every write makes the gateway unready."""
     async with gateway_core(server.url, timeout_seconds=PATIENT_SECONDS) as core, relay_probe(core) as probe:
         async with gateway_core(server.url) as other:
             await other.link.call("CLIENT", "PAUSE", 60_000, "WRITE")
-            await goes_deaf(probe, SILENT)
+            await becomes_unready(probe, SILENT)
             await other.link.call("CLIENT", "UNPAUSE")
-        await hears_again(probe)
+        await becomes_ready(probe)
 
 
 @pytest.mark.parametrize(
@@ -96,27 +96,29 @@ async def test_paused_writes(server: RedisServer) -> None:
         ),
     ],
 )
-async def test_refused(server: RedisServer, refuse: tuple[str, ...], accept: tuple[str, ...], why: str) -> None:
-    """A Redis that refuses writes makes a gateway deaf, and the reason is what it says."""
+async def test_a_redis_that_refuses_writes_makes_the_gateway_unready(
+    server: RedisServer, refuse: tuple[str, ...], accept: tuple[str, ...], why: str
+) -> None:
+    """A Redis that refuses writes makes the gateway unready, with the text of the refusal as the reason."""
     async with gateway_core(server.url) as core, relay_probe(core) as probe, gateway_core(server.url) as other:
         await other.link.call(*refuse)
-        await goes_deaf(probe, why)
+        await becomes_unready(probe, why)
         await other.link.call(*accept)
-        await hears_again(probe)
+        await becomes_ready(probe)
 
 
-async def test_cut_connection(redis_url: str) -> None:
-    """When the connection is cut, it is made anew, and what was published meanwhile is fetched."""
+async def test_a_cut_connection_is_made_again(redis_url: str) -> None:
+    """A cut connection is made again, and the missed events are fetched."""
     async with gateway_core(redis_url) as core, relay_probe(core) as probe:
         ana = await core.join(ANA)
         async with any_core(redis_url) as other:
             cut(redis_url, "pubsub")
             await ana.sees(await other.say())
-        await hears_again(probe)
+        await becomes_ready(probe)
 
 
-async def test_blackholed_connection(redis_url: str) -> None:
-    """A connection that brings nothing, without an end, makes a gateway deaf; dialled anew, it brings everything."""
+async def test_a_blackholed_connection_is_replaced(redis_url: str) -> None:
+    """A connection that brings no bytes makes the gateway unready; the new connection delivers every event."""
     async with (
         proxy(redis_url) as between,
         gateway_core(redis_url) as other,
@@ -126,27 +128,27 @@ async def test_blackholed_connection(redis_url: str) -> None:
         ana = await core.join(ANA)
         assert await between.blackhole(b"seance-link") == 1
         seqs = [await other.say() for _ in range(3)]
-        await goes_deaf(probe, SILENT)
+        await becomes_unready(probe, SILENT)
         assert ana.seqs[-1:] < seqs[:1]
         before = core.link.keeper._wire
         await between.heal()
-        await hears_again(probe)
+        await becomes_ready(probe)
         assert core.link.keeper._wire is not before
         await ana.sees(seqs[-1])
         ben = await core.join(BEN)
         await ana.sees(ben.seqs[-1] if ben.seqs else seqs[-1] + 1)
 
 
-async def test_the_connection_is_dialled_anew(redis_url: str) -> None:
-    """With three probes lost, the connection is not kept; later the pauses between dials grow."""
+async def test_lost_probes_redial_at_growing_intervals(redis_url: str) -> None:
+    """After three lost probes the link reconnects; the intervals to the next reconnects grow."""
     async with gateway_core(redis_url) as core, relay_probe(core) as probe:
         before = core.link.keeper._wire
         core.gate.shut()  # nothing that is published comes through
-        await goes_deaf(probe, UNHEARD)
+        await becomes_unready(probe, UNHEARD)
         await eventually(lambda: core.link.keeper._wire not in (None, before))
         again = core.link.keeper._wire
         lost = probe.lost_total
         await eventually(lambda: core.link.keeper._wire is not again)
         assert probe.lost_total >= lost + DEAF_AFTER - 1
         core.gate.open()
-        await hears_again(probe)
+        await becomes_ready(probe)

@@ -1,4 +1,4 @@
-"""Room and hub over a real Redis: who gets what, once, in order."""
+"""Rooms and the hub over a real Redis: which member gets which event, once and in order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,13 +26,13 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
 
 @pytest.fixture
 async def other_core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """Another gateway core, the same session."""
+    """A second gateway core with the same session."""
     async with gateway_core(redis_url) as other_core:
         yield other_core
 
 
 async def test_everyone_gets_every_event(core: GatewayCore, other_core: GatewayCore) -> None:
-    """On every gateway everybody gets the same events in the same order, from their own join on."""
+    """On every gateway each member gets the same events in the same order, from its own join on."""
     ana, ben = await core.join(ANA), await other_core.join(BEN)
     for number in range(100):
         await (core if number % 2 else other_core).say(str(number))
@@ -48,7 +48,7 @@ async def test_everyone_gets_every_event(core: GatewayCore, other_core: GatewayC
 
 
 async def test_events_of_one_tick_leave_in_one_write(core: GatewayCore) -> None:
-    """What arrived together is written together, one frame for each event."""
+    """Events that arrive together are sent in one write, with one frame for each event."""
     ana = await core.join(ANA)
     await core.shut(ana)
     for _ in range(5):
@@ -59,8 +59,8 @@ async def test_events_of_one_tick_leave_in_one_write(core: GatewayCore) -> None:
     assert [len(write) for write in ana.writes][-1:] == [5]
 
 
-async def test_batches_for_those_who_asked(core: GatewayCore) -> None:
-    """One client gets what arrived together as an array in one frame, another as frames; alone, an event is plain."""
+async def test_a_client_that_wants_batches_gets_an_array(core: GatewayCore) -> None:
+    """Events that arrive together are one array for a client that wants batches; a single event is a plain object."""
     ana, ben = await core.join(ANA), await core.join(BEN, wants_batches=True)
     await core.shut(ana, ben)
     for text in "abc":
@@ -75,8 +75,8 @@ async def test_batches_for_those_who_asked(core: GatewayCore) -> None:
     assert ben.events == ana.events[1:]
 
 
-async def test_the_spirit_thinks_after_what_a_user_said(redis_url: str) -> None:
-    """In a session with a spirit its thinking follows each user's message, and no other event."""
+async def test_the_spirit_thinks_after_each_message_of_a_user(redis_url: str) -> None:
+    """In a session with a spirit `spirit_thinking` follows each user's message, and no other event."""
     async with gateway_core(redis_url, SPIRITED) as core:
         ana = await core.join(ANA)
         await core.say("from a user", user_id=ANA)
@@ -88,8 +88,8 @@ async def test_the_spirit_thinks_after_what_a_user_said(redis_url: str) -> None:
     assert {"type", "ts", "data"} == ana.events[1].keys()
 
 
-async def test_without_a_spirit_nobody_thinks(core: GatewayCore) -> None:
-    """A session without a spirit gets its messages only, unless a server says that somebody thinks."""
+async def test_a_session_without_a_spirit_gets_no_thinking(core: GatewayCore) -> None:
+    """Without a spirit a session gets `spirit_thinking` only when a server publishes it."""
     ana = await core.join(ANA)
     await core.say("from a user", user_id=ANA)
     await core.publisher.ephemeral(INFO.id, "spirit_thinking")
@@ -98,7 +98,7 @@ async def test_without_a_spirit_nobody_thinks(core: GatewayCore) -> None:
 
 
 async def test_typing_goes_to_the_others(core: GatewayCore, other_core: GatewayCore) -> None:
-    """Whoever types does not hear of it; an event that came before goes first."""
+    """A user does not get their own `user_typing`; events from before are sent first."""
     ana, ben, cat = await core.join(ANA), await core.join(BEN), await other_core.join(CAT)
     await core.shut(ana, ben)
     await core.say()
@@ -114,8 +114,8 @@ async def test_typing_goes_to_the_others(core: GatewayCore, other_core: GatewayC
 
 
 @pytest.mark.parametrize("what", ["message", "typing"])
-async def test_a_socket_that_ends_while_it_is_written_to(core: GatewayCore, what: str) -> None:
-    """A full buffer ends one member in the middle of the round; all others get theirs."""
+async def test_a_member_that_ends_during_a_write_disturbs_no_other(core: GatewayCore, what: str) -> None:
+    """A full buffer ends one member in the middle of a write; all other members get the events."""
     members = [await core.join(user) for user in (ANA, BEN, CAT)]
     await core.mark(*members)
     members[1].ends_at_write = close_codes.SLOW_CONSUMER
@@ -128,8 +128,8 @@ async def test_a_socket_that_ends_while_it_is_written_to(core: GatewayCore, what
     assert (members[1].ending, members[0].ending) == (close_codes.SLOW_CONSUMER, None)
 
 
-async def test_removed(core: GatewayCore, other_core: GatewayCore) -> None:
-    """Whom the host removes gets what came before and is told so; the others see them go. On any gateway."""
+async def test_a_removed_user_is_told_and_ended(core: GatewayCore, other_core: GatewayCore) -> None:
+    """A removed user gets the events from before and is ended, on any gateway; the others get `user_left`."""
     ana, ben = await core.join(ANA), await other_core.join(BEN)
     last = await core.say()
     assert await other_core.sessions.remove(INFO.id, ANA) == User(ANA, "Ana")
@@ -139,8 +139,8 @@ async def test_removed(core: GatewayCore, other_core: GatewayCore) -> None:
     assert (ben.types[-1], ben.events[-1]["data"]["reason"], ben.ending) == ("user_left", "removed", None)
 
 
-async def test_closed(core: GatewayCore, other_core: GatewayCore) -> None:
-    """Everybody gets the last event, and then the end; nothing is heard here any more."""
+async def test_a_closed_session_ends_its_members_and_rooms(core: GatewayCore, other_core: GatewayCore) -> None:
+    """Every member gets `session_closed` and is ended; the gateways unsubscribe."""
     ana, ben = await core.join(ANA), await other_core.join(BEN)
     last = await other_core.sessions.close(INFO.id)
     for member in (ana, ben):
@@ -150,8 +150,8 @@ async def test_closed(core: GatewayCore, other_core: GatewayCore) -> None:
     await core.hears()
 
 
-async def test_replaced_on_the_same_gateway(core: GatewayCore) -> None:
-    """Whoever comes again ends the earlier connection, and gets what follows once."""
+async def test_a_new_connection_replaces_one_on_the_same_gateway(core: GatewayCore) -> None:
+    """A user's new connection ends the earlier one, and gets each later event once."""
     first = await core.join(ANA, connection="first")
     second = await core.join(ANA, connection="second")
     await core.say()
@@ -160,8 +160,8 @@ async def test_replaced_on_the_same_gateway(core: GatewayCore) -> None:
     assert (first.seqs, second.seqs) == ([], [2])
 
 
-async def test_replaced_on_another_gateway(core: GatewayCore, other_core: GatewayCore) -> None:
-    """The gateway that holds the earlier connection ends it; the new one stays."""
+async def test_a_new_connection_replaces_one_on_another_gateway(core: GatewayCore, other_core: GatewayCore) -> None:
+    """The gateway with the earlier connection ends it; the new connection stays."""
     first = await core.join(ANA, connection="first")
     second = await other_core.join(ANA, connection="second")
     assert await first.ends() == close_codes.REPLACED
@@ -170,16 +170,16 @@ async def test_replaced_on_another_gateway(core: GatewayCore, other_core: Gatewa
     assert (second.ending, core.hub.room_count) == (None, 0)
 
 
-async def test_replaced_again_and_again(core: GatewayCore, other_core: GatewayCore) -> None:
-    """However often a user changes the gateway, the last connection stays, and only that."""
+async def test_only_the_last_of_many_connections_stays(core: GatewayCore, other_core: GatewayCore) -> None:
+    """When a user changes gateways many times, only the last connection stays."""
     connections = [await (core, other_core)[number % 2].join(ANA, connection=str(number)) for number in range(10)]
     for earlier in connections[:-1]:
         assert await earlier.ends() == close_codes.REPLACED
     assert connections[-1].ending is None
 
 
-async def test_the_channel_is_heard_while_somebody_is_there(core: GatewayCore) -> None:
-    """The first local user brings the subscription, the last one takes it away."""
+async def test_the_channel_is_subscribed_while_the_room_has_members(core: GatewayCore) -> None:
+    """The first local member makes the subscription, the last one drops it."""
     assert core.hub.info(INFO.id) is None
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.hears(core.key)
@@ -192,7 +192,7 @@ async def test_the_channel_is_heard_while_somebody_is_there(core: GatewayCore) -
 
 
 async def test_a_join_under_way_keeps_the_room(core: GatewayCore) -> None:
-    """While somebody is about to come the last one may go; the room ends with the join when that fails."""
+    """During a join the last member may leave and the room stays; the room is dropped when the join fails."""
     ana = await core.join(ANA)
     room = await core.enter()
     ana.end(close_codes.LEFT)
@@ -203,8 +203,8 @@ async def test_a_join_under_way_keeps_the_room(core: GatewayCore) -> None:
     await core.hears()
 
 
-async def test_no_room_without_a_subscription(core: GatewayCore, redis_url: str) -> None:
-    """A join that can't hear the channel is refused, and leaves no room behind."""
+async def test_a_join_without_a_subscription_is_refused(core: GatewayCore, redis_url: str) -> None:
+    """A join that can't subscribe to the channel is refused, and leaves no room behind."""
     down = GatewayCore(redis_url)
     with pytest.raises(BrokerUnavailableError):
         await down.enter()
@@ -213,8 +213,8 @@ async def test_no_room_without_a_subscription(core: GatewayCore, redis_url: str)
     assert core.hub.room_count == 0
 
 
-async def test_a_join_that_is_given_up_leaves_no_room(core: GatewayCore) -> None:
-    """A client that goes while its gateway subscribes leaves nothing behind."""
+async def test_a_cancelled_join_leaves_no_room(core: GatewayCore) -> None:
+    """A join that is cancelled during the subscription leaves no room behind."""
     entering = asyncio.create_task(core.enter())
     await asyncio.sleep(0)  # it waits now
     assert core.hub.room_count == 1
@@ -225,15 +225,15 @@ async def test_a_join_that_is_given_up_leaves_no_room(core: GatewayCore) -> None
     await core.hears()
 
 
-async def test_channels_of_nobody_here(core: GatewayCore) -> None:
-    """What comes late from a channel that was dropped is nobody's."""
+async def test_a_late_message_of_a_dropped_channel_is_ignored(core: GatewayCore) -> None:
+    """A late message of a channel without a room is ignored."""
     core.hub.heard(OTHER_SESSION.encode(), b"1 e -\n{}")
     core.hub.resubscribed(OTHER_SESSION.encode())
     assert core.counters.events == 0
 
 
-async def test_totals(core: GatewayCore) -> None:
-    """Events are counted once, deliveries once for each socket."""
+async def test_deliveries_are_counted_for_each_socket(core: GatewayCore) -> None:
+    """Each event is counted once, each delivery once for each socket."""
     await core.join(ANA)
     ben = await core.join(BEN)
     await core.mark(ben)
@@ -244,8 +244,8 @@ async def test_totals(core: GatewayCore) -> None:
     assert (core.counters.events - before[0], core.counters.deliveries - before[1]) == (3, 6)
 
 
-async def test_a_gateway_sends_everybody_away(core: GatewayCore) -> None:
-    """Every connection of every room ends, with what was queued for it before."""
+async def test_the_end_of_all_rooms_flushes_first(core: GatewayCore) -> None:
+    """Every member of every room is ended, after the events queued before."""
     ana = await core.join(ANA)
     await core.shut(ana)
     last = await core.say()
@@ -255,8 +255,8 @@ async def test_a_gateway_sends_everybody_away(core: GatewayCore) -> None:
     assert (ana.ending, ana.seqs, core.hub.room_count) == (close_codes.RESTART, [last], 0)
 
 
-async def test_presence_changes_at_most_once_a_second(redis_url: str) -> None:
-    """A crowd that comes and goes makes one event a second, with the number that is right then."""
+async def test_presence_is_announced_at_most_once_a_second(redis_url: str) -> None:
+    """Many joins and leaves make one `presence_changed` a second, with the latest number."""
     big = msgspec.structs.replace(INFO, presence="summary")
     async with gateway_core(redis_url, big) as core:
         ana = await core.join(ANA)
@@ -273,8 +273,8 @@ async def test_presence_changes_at_most_once_a_second(redis_url: str) -> None:
     assert min(second - first, third - second) > 0.99
 
 
-async def test_removed_under_summary_presence(redis_url: str) -> None:
-    """Where no event tells of it the removed user's connection ends all the same."""
+async def test_a_removed_user_is_ended_under_summary_presence(redis_url: str) -> None:
+    """Under `summary` presence, without a sequenced event, a removed user's connection is ended too."""
     big = msgspec.structs.replace(INFO, presence="summary")
     async with gateway_core(redis_url, big) as core:
         ana, ben = await core.join(ANA), await core.join(BEN)
@@ -286,7 +286,7 @@ async def test_removed_under_summary_presence(redis_url: str) -> None:
 
 
 async def test_an_answer_leaves_with_the_events(core: GatewayCore) -> None:
-    """What is answered to a member while events are read leaves in one write with them, before them; alone, at once."""
+    """During a read an answer leaves in one write with the events, before them; outside a read at once."""
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.mark(ana, ben)
     before = len(ana.writes), len(ben.writes)
@@ -301,7 +301,7 @@ async def test_an_answer_leaves_with_the_events(core: GatewayCore) -> None:
     assert [event["type"] for event in ben.writes[-1]] == ["ack"]
 
 
-async def test_an_answer_to_somebody_who_ended_is_dropped(core: GatewayCore) -> None:
+async def test_an_answer_to_an_ended_member_is_dropped(core: GatewayCore) -> None:
     """Nothing is written after a close frame."""
     ana = await core.join(ANA)
     await core.mark(ana)

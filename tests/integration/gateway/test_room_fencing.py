@@ -1,4 +1,4 @@
-"""What a room does when Redis does not hold what was handed out: the session goes on in another epoch."""
+"""Rooms whose Redis lost events that were handed out: the session is fenced into a new epoch."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,8 +19,8 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
         yield core
 
 
-async def test_redis_went_back(core: GatewayCore) -> None:
-    """An older state that comes with a new connection is fenced off: another epoch, seqs above all that was seen."""
+async def test_an_older_state_on_a_new_connection_is_fenced(core: GatewayCore) -> None:
+    """An older state behind a new connection is fenced: a new epoch, and seqs above all seen ones."""
     ana = await core.join(ANA)
     earlier = await core.snapshot()
     epoch, _ = await core.position()
@@ -36,8 +36,8 @@ async def test_redis_went_back(core: GatewayCore) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 1])
-async def test_redis_went_back_and_has_come_as_far_again(core: GatewayCore, more: int) -> None:
-    """Other events under the numbers that were handed out are noticed, though Redis has come as far, or further."""
+async def test_other_events_under_known_seqs_are_fenced(core: GatewayCore, more: int) -> None:
+    """Other events under seqs that were handed out are noticed, also when Redis has reached the same seq or more."""
     ana = await core.join(ANA)
     earlier = await core.snapshot()
     await ana.sees(await core.say("lost"))
@@ -50,8 +50,8 @@ async def test_redis_went_back_and_has_come_as_far_again(core: GatewayCore, more
     assert (await core.position())[1] == 2_000_000
 
 
-async def test_redis_went_back_under_a_link_that_holds(core: GatewayCore) -> None:
-    """A number that is given a second time is not taken for a repetition, even if no connection broke."""
+async def test_a_seq_given_twice_is_fenced_without_a_new_connection(core: GatewayCore) -> None:
+    """A seq that is given twice is not taken for a repeated event, also when no connection broke."""
     ana = await core.join(ANA)
     earlier = await core.snapshot()
     for _ in range(3):
@@ -62,8 +62,8 @@ async def test_redis_went_back_under_a_link_that_holds(core: GatewayCore) -> Non
     assert (await core.position())[1] == 2_000_000
 
 
-async def test_an_older_epoch(core: GatewayCore) -> None:
-    """A state from before the last epoch is fenced off like any other that is behind."""
+async def test_a_state_of_an_older_epoch_is_fenced(core: GatewayCore) -> None:
+    """A state from before the last epoch is fenced like any other older state."""
     earlier = await core.snapshot()
     await core.link.call("DEL", core.key)
     await core.sessions.open(INFO, max_seq=0)
@@ -74,8 +74,8 @@ async def test_an_older_epoch(core: GatewayCore) -> None:
     assert (await core.position())[1] == 4_000_000
 
 
-async def test_another_epoch_at_a_gap(core: GatewayCore) -> None:
-    """The first event of an epoch that somebody else began is delivered to nobody who knows the old one."""
+async def test_events_of_a_new_epoch_are_not_delivered_to_old_members(core: GatewayCore) -> None:
+    """The first event of another epoch is not delivered to members of the old epoch."""
     ana = await core.join(ANA)
     epoch, _ = await core.position()
     assert await core.sessions.fence(INFO.id, epoch=epoch, seen=5)
@@ -84,8 +84,8 @@ async def test_another_epoch_at_a_gap(core: GatewayCore) -> None:
     assert (ana.seqs, ana.types) == ([], [])
 
 
-async def test_two_gateways_notice(core: GatewayCore, redis_url: str) -> None:
-    """However many notice at once, there is one new epoch, and nobody who came back in it is sent away again."""
+async def test_two_gateways_make_one_new_epoch(core: GatewayCore, redis_url: str) -> None:
+    """When several gateways notice, there is one new epoch, and members of the new epoch are not ended again."""
     async with gateway_core(redis_url) as elsewhere:
         ana, ben = await core.join(ANA), await elsewhere.join(BEN)
         earlier = await core.snapshot()
@@ -102,8 +102,8 @@ async def test_two_gateways_notice(core: GatewayCore, redis_url: str) -> None:
         assert (last, ana.ending, ben.ending) == (2_000_001, None, None)
 
 
-async def test_nothing_is_lost(core: GatewayCore, redis_url: str) -> None:
-    """Redis that holds everything is left alone, however often the connection breaks."""
+async def test_a_redis_that_holds_everything_is_not_fenced(core: GatewayCore, redis_url: str) -> None:
+    """A Redis that holds everything is not fenced, however often the connection breaks."""
     ana = await core.join(ANA)
     before = await core.position()
     for _ in range(3):

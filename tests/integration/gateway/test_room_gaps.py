@@ -1,4 +1,4 @@
-"""What a room does when events do not come as they should: twice, late, never, or while Redis is away."""
+"""Rooms whose events come twice, late or never, or while Redis is down."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
 
 @pytest.fixture
 async def hasty(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway core that asks Redis again soon."""
+    """A gateway core with a short retry delay."""
     async with gateway_core(redis_url, retry_seconds=0.01) as core:
         yield core
 
 
 async def test_repeated_events_are_dropped(core: GatewayCore) -> None:
-    """However often an event comes, it is delivered once."""
+    """An event that arrives several times is delivered once."""
     ana = await core.join(ANA)
     await core.shut(ana)
     for _ in range(3):
@@ -41,7 +41,7 @@ async def test_repeated_events_are_dropped(core: GatewayCore) -> None:
 
 
 async def test_a_gap_is_filled_from_the_log(core: GatewayCore) -> None:
-    """What did not come is fetched, and what came meanwhile waits its turn; everybody sees one order."""
+    """A missing event is read from the log, and later events wait; every member gets one order."""
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.shut(ana, ben)
     for number in range(6):
@@ -59,8 +59,8 @@ async def test_a_gap_is_filled_from_the_log(core: GatewayCore) -> None:
     assert "gap" not in ben.types
 
 
-async def test_what_the_log_lacks_is_announced(core: GatewayCore) -> None:
-    """What can't be had here any more leaves no silent hole, at the start of the gap or in its middle."""
+async def test_events_missing_from_the_log_are_announced(core: GatewayCore) -> None:
+    """Events that are no longer in the log are announced as a gap, at its start or in its middle."""
     ana = await core.join(ANA)
     await core.shut(ana)
     for _ in range(7):
@@ -80,8 +80,8 @@ async def test_what_the_log_lacks_is_announced(core: GatewayCore) -> None:
     ]
 
 
-async def test_an_event_that_the_log_lacks_but_the_channel_brought(core: GatewayCore) -> None:
-    """An event that was held back while the log was asked is delivered, and what is missing before it announced."""
+async def test_a_held_event_that_the_log_lacks_is_delivered(core: GatewayCore) -> None:
+    """An event held during the read of the log is delivered, and a gap before the event is announced."""
     ana = await core.join(ANA)
     await core.shut(ana)
     for _ in range(3):
@@ -95,8 +95,8 @@ async def test_an_event_that_the_log_lacks_but_the_channel_brought(core: Gateway
     assert ana.seqs == [3, 4]
 
 
-async def test_a_gap_of_several_pages(core: GatewayCore) -> None:
-    """A gap larger than what the log gives at once is filled page by page."""
+async def test_a_gap_of_several_pages_is_filled(core: GatewayCore) -> None:
+    """A gap larger than one page of the log is filled page by page."""
     ana = await core.join(ANA)
     await core.shut(ana)
     await asyncio.gather(*(core.say(str(number)) for number in range(1200)))
@@ -109,8 +109,8 @@ async def test_a_gap_of_several_pages(core: GatewayCore) -> None:
     assert ana.seqs == list(range(2, 1203))
 
 
-async def test_a_gap_that_ends_with_a_page(core: GatewayCore) -> None:
-    """A gap of exactly one page is filled, and nothing is announced."""
+async def test_a_gap_of_exactly_one_page_is_filled(core: GatewayCore) -> None:
+    """A gap of exactly one page is filled, and no gap is announced."""
     ana = await core.join(ANA)
     await core.shut(ana)
     await asyncio.gather(*(core.say() for _ in range(512)))
@@ -122,8 +122,8 @@ async def test_a_gap_that_ends_with_a_page(core: GatewayCore) -> None:
     assert (ana.seqs, len(ana.types)) == (list(range(2, 514)), 512)
 
 
-async def test_missed_while_the_subscriber_was_away(core: GatewayCore) -> None:
-    """After a broken subscription everything that was published meanwhile is delivered, though nothing new comes."""
+async def test_events_missed_by_the_subscriber_are_delivered(core: GatewayCore) -> None:
+    """After a broken subscription all missed events are delivered, without a new event."""
     ana = await core.join(ANA)
     async with without(core.listening.keeper):
         for _ in range(3):
@@ -132,8 +132,8 @@ async def test_missed_while_the_subscriber_was_away(core: GatewayCore) -> None:
     assert ana.seqs == [2, 3, 4]
 
 
-async def test_nothing_was_missed(core: GatewayCore, redis_url: str) -> None:
-    """A subscription that broke in a quiet moment changes nothing."""
+async def test_a_broken_subscription_without_events_changes_nothing(core: GatewayCore, redis_url: str) -> None:
+    """A subscription that broke while no event came changes nothing."""
     ana = await core.join(ANA)
     await redial(redis_url, core.listening.keeper, "pubsub")
     await core.say()
@@ -141,8 +141,8 @@ async def test_nothing_was_missed(core: GatewayCore, redis_url: str) -> None:
     assert (ana.seqs, ana.ending) == ([2], None)
 
 
-async def test_closed_while_the_subscriber_was_away(core: GatewayCore) -> None:
-    """Whoever missed the end of the session is told from the log."""
+async def test_a_missed_close_is_read_from_the_log(core: GatewayCore) -> None:
+    """Members that missed `session_closed` get it from the log, and are ended."""
     ana = await core.join(ANA)
     async with without(core.listening.keeper):
         await core.say()
@@ -151,8 +151,8 @@ async def test_closed_while_the_subscriber_was_away(core: GatewayCore) -> None:
     assert (ana.seqs, core.hub.room_count) == ([2, 3], 0)
 
 
-async def test_removed_while_the_subscriber_was_away(core: GatewayCore) -> None:
-    """Whoever was removed meanwhile ends where the log says so; the others go on."""
+async def test_a_missed_removal_is_read_from_the_log(core: GatewayCore) -> None:
+    """A user who was removed in the meantime is ended at that event of the log; the others go on."""
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.mark(ana, ben)
     async with without(core.listening.keeper):
@@ -164,8 +164,8 @@ async def test_removed_while_the_subscriber_was_away(core: GatewayCore) -> None:
     assert (ben.ending, ben.seqs) == (None, [3, 4, 5])
 
 
-async def test_the_log_can_not_be_reached(hasty: GatewayCore) -> None:
-    """When the log stays out of reach, everybody is sent to come back and resume."""
+async def test_an_unreachable_log_ends_the_members(hasty: GatewayCore) -> None:
+    """When the log stays unreachable, every member is ended with 4003."""
     ana = await hasty.join(ANA)
     async with without(hasty.link.keeper):
         hasty.gate.heard(hasty.key.encode(), b"9 e -\n{}")
@@ -173,8 +173,8 @@ async def test_the_log_can_not_be_reached(hasty: GatewayCore) -> None:
     assert (ana.events, hasty.hub.room_count) == ([], 0)
 
 
-async def test_the_log_is_asked_as_often_each_time(hasty: GatewayCore) -> None:
-    """A room that gave up once, kept by a join under way, tries as often again as before."""
+async def test_a_room_that_gave_up_retries_as_often_again(hasty: GatewayCore) -> None:
+    """A room that gave up, and is kept by a join, retries as often the next time."""
     ana = await hasty.join(ANA)
     room = await hasty.enter()
     async with without(hasty.link.keeper):
@@ -189,8 +189,8 @@ async def test_the_log_is_asked_as_often_each_time(hasty: GatewayCore) -> None:
     await hasty.left(room)
 
 
-async def test_the_log_is_back_in_time(hasty: GatewayCore) -> None:
-    """A short outage costs nobody the connection: the log is asked again, and the gap filled."""
+async def test_a_short_outage_of_the_log_ends_no_member(hasty: GatewayCore) -> None:
+    """In a short outage no member is ended: the log is read again, and the gap is filled."""
     ana = await hasty.join(ANA)
     await hasty.shut(ana)
     for _ in range(3):
@@ -204,8 +204,8 @@ async def test_the_log_is_back_in_time(hasty: GatewayCore) -> None:
     assert (ana.seqs, hasty.hub.rooms()[0].sequencer._attempts) == ([2, 3, 4], 0)
 
 
-async def test_another_epoch(core: GatewayCore, redis_url: str) -> None:
-    """When the hot state was made anew meanwhile, everybody is sent to come back: the numbers start elsewhere."""
+async def test_a_rebuilt_hot_state_ends_the_members(core: GatewayCore, redis_url: str) -> None:
+    """When the hot state was rebuilt in the meantime, every member is ended: the seqs do not continue."""
     ana = await core.join(ANA)
     await core.link.call("DEL", core.key)
     await core.sessions.open(INFO, max_seq=1)
@@ -214,16 +214,16 @@ async def test_another_epoch(core: GatewayCore, redis_url: str) -> None:
     assert core.hub.room_count == 0
 
 
-async def test_no_hot_state(core: GatewayCore, redis_url: str) -> None:
-    """When Redis does not know the session any more, everybody is sent to come back."""
+async def test_a_session_unknown_to_redis_ends_its_members(core: GatewayCore, redis_url: str) -> None:
+    """When Redis no longer holds the session, every member is ended."""
     ana = await core.join(ANA)
     await core.link.call("FLUSHALL")
     await redial(redis_url, core.listening.keeper, "pubsub")
     assert await ana.ends() == close_codes.RESYNC
 
 
-async def test_a_second_break_while_catching_up(core: GatewayCore) -> None:
-    """A connection that breaks again and again while the room catches up loses and repeats nothing."""
+async def test_repeated_breaks_while_catching_up_lose_nothing(core: GatewayCore) -> None:
+    """A connection that breaks repeatedly while the room catches up loses and repeats no event."""
     ana = await core.join(ANA)
     for _ in range(5):
         async with without(core.listening.keeper):
@@ -235,8 +235,8 @@ async def test_a_second_break_while_catching_up(core: GatewayCore) -> None:
     assert ana.seqs == list(range(2, 12))
 
 
-async def test_a_break_while_the_log_is_asked(core: GatewayCore) -> None:
-    """When the subscription broke after the log was asked, it is asked again: what came in between is not forgotten."""
+async def test_a_break_during_the_read_of_the_log_reads_again(core: GatewayCore) -> None:
+    """When the subscription breaks after the log was requested, the log is read again for the events in between."""
     ana = await core.join(ANA)
     await core.shut(ana)
     for _ in range(2):
@@ -256,8 +256,8 @@ async def test_a_break_while_the_log_is_asked(core: GatewayCore) -> None:
     assert ana.seqs == [2, 3, 4]
 
 
-async def test_redis_lost_everything(server: RedisServer) -> None:
-    """A server that comes back empty sends everybody to come back, even if the link is back after the subscriber."""
+async def test_an_empty_redis_ends_the_members(server: RedisServer) -> None:
+    """A Redis that comes back empty ends every member, also when the link is back after the subscriber."""
     async with gateway_core(server.url, retry_seconds=0.02) as core:
         ana = await core.join(ANA)
         async with without(core.link.keeper):
@@ -270,8 +270,8 @@ async def test_redis_lost_everything(server: RedisServer) -> None:
         assert await ana.ends() == close_codes.RESYNC
 
 
-async def test_redis_was_away(server: RedisServer) -> None:
-    """Sockets stay while Redis restarts, and everything that it kept is delivered in order."""
+async def test_a_restart_of_redis_keeps_the_sockets(server: RedisServer) -> None:
+    """Sockets stay while Redis restarts, and every event that Redis kept is delivered in order."""
     async with gateway_core(server.url) as core:
         ana = await core.join(ANA)
         await core.shut(ana)
