@@ -1,4 +1,4 @@
-"""Joining a room: the first event is the one after the welcome, whatever comes between the seat and the socket."""
+"""Joins: a member's first event is the one after its welcome, whatever arrives between the seat and the socket."""
 
 from collections.abc import AsyncIterator
 
@@ -14,7 +14,7 @@ from tests.session_state import ANA, BEN, CAT, eventually
 
 
 def standing_of(member: Recorder) -> Standing:
-    """Where the member stands now."""
+    """The member's standing."""
     return member.membership.standing
 
 
@@ -25,8 +25,8 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
         yield core
 
 
-async def test_the_own_join_comes_first(core: GatewayCore) -> None:
-    """The first user's own `user_joined` came before the seat was confirmed; only what follows is delivered."""
+async def test_a_join_event_before_the_seat_is_not_delivered(core: GatewayCore) -> None:
+    """The first user's own `user_joined` arrives before the seat is confirmed; only later events are delivered."""
     room = await core.enter()
     seat = await core.seat(ANA)
     await eventually(lambda: room.sequencer.last_seq == 1)
@@ -39,8 +39,8 @@ async def test_the_own_join_comes_first(core: GatewayCore) -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_events_between_the_seat_and_the_socket(core: GatewayCore, is_first: bool) -> None:
-    """What came after the own join, but before the socket was attached, is delivered at once, to the first user too."""
+async def test_events_between_seat_and_attach_are_delivered(core: GatewayCore, is_first: bool) -> None:
+    """Events after the own join, but before the attach, are delivered at once, to the first user too."""
     if not is_first:
         await core.join(CAT)
     room = await core.enter()
@@ -58,8 +58,8 @@ async def test_events_between_the_seat_and_the_socket(core: GatewayCore, is_firs
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_the_own_join_comes_last(core: GatewayCore, is_first: bool) -> None:
-    """Attached before its own join came round, a socket gets nothing up to that, and everything after it."""
+async def test_a_member_ahead_of_the_room_waits_for_its_own_join(core: GatewayCore, is_first: bool) -> None:
+    """A member attached before its own join arrives gets nothing up to that event, and everything after it."""
     if not is_first:
         await core.mark(await core.join(CAT))
     room = await core.enter()
@@ -79,8 +79,8 @@ async def test_the_own_join_comes_last(core: GatewayCore, is_first: bool) -> Non
     assert ana.seqs == [before + 2]
 
 
-async def test_several_whose_joins_come_late(core: GatewayCore) -> None:
-    """Each of those who wait is admitted at its own join, and sees those who joined later."""
+async def test_each_member_ahead_is_admitted_at_its_own_join(core: GatewayCore) -> None:
+    """Each member ahead of the room is admitted at its own join, and gets the later joins."""
     room = await core.enter()
     core.gate.shut()
     members = []
@@ -101,8 +101,8 @@ async def test_several_whose_joins_come_late(core: GatewayCore) -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_events_on_both_sides_of_the_own_join(core: GatewayCore, is_first: bool) -> None:
-    """Of what came while the user joined, what the welcome contains is not repeated."""
+async def test_events_in_the_welcome_are_not_repeated(core: GatewayCore, is_first: bool) -> None:
+    """Events during the join that the welcome contains are not delivered again."""
     if not is_first:
         await core.join(CAT)
     room = await core.enter()
@@ -118,8 +118,8 @@ async def test_events_on_both_sides_of_the_own_join(core: GatewayCore, is_first:
 
 
 @pytest.mark.parametrize("what", ["closed", "removed", "another removed"])
-async def test_the_end_came_before_the_socket(core: GatewayCore, what: str) -> None:
-    """Whoever was removed, or whose session was closed, before the socket was attached, is told and ended at once."""
+async def test_a_removal_or_close_before_the_attach_ends_the_member(core: GatewayCore, what: str) -> None:
+    """A user removed, or a session closed, before the attach: the member gets the event and is ended."""
     cat = await core.join(CAT)
     room = await core.enter()
     seat = await core.seat(ANA)
@@ -138,8 +138,8 @@ async def test_the_end_came_before_the_socket(core: GatewayCore, what: str) -> N
     assert (cat.ending is None) == (what == "removed")
 
 
-async def test_replaced_by_a_socket_that_is_attached_first(core: GatewayCore) -> None:
-    """The new socket ends the old one, even when the news of it comes later, and is not ended by it."""
+async def test_a_late_replaced_event_does_not_end_the_new_connection(core: GatewayCore) -> None:
+    """The new connection ends the old one, and a late `replaced` event does not end the new one."""
     first = await core.join(ANA, connection="first")
     await core.shut(first)
     second = await core.join(ANA, connection="second")
@@ -150,8 +150,8 @@ async def test_replaced_by_a_socket_that_is_attached_first(core: GatewayCore) ->
     assert second.ending is None
 
 
-async def test_gone_before_the_own_join_came(core: GatewayCore) -> None:
-    """A socket that ends while it waits gets nothing, and keeps no room."""
+async def test_a_member_that_ends_while_ahead_keeps_no_room(core: GatewayCore) -> None:
+    """A member that ends while it is ahead gets no events, and keeps no room."""
     cat = await core.join(CAT)
     await core.shut(cat)
     room = await core.enter()
@@ -166,8 +166,8 @@ async def test_gone_before_the_own_join_came(core: GatewayCore) -> None:
     assert (ana.events, [member.carrier for member in room.members]) == ([], [cat])
 
 
-async def test_what_waits_to_be_sent_is_not_repeated(core: GatewayCore) -> None:
-    """A socket attached in the same tick in which events arrived gets each of them once."""
+async def test_queued_events_are_not_repeated_to_a_new_member(core: GatewayCore) -> None:
+    """A member attached in the tick in which events arrived gets each of them once."""
     cat = await core.join(CAT)
     await core.mark(cat)
     room = await core.enter()
@@ -185,8 +185,8 @@ async def test_what_waits_to_be_sent_is_not_repeated(core: GatewayCore) -> None:
     assert cat.seqs[-2:] == [seat.seq, last]
 
 
-async def test_more_events_than_are_kept_for_joins(core: GatewayCore) -> None:
-    """A join that took so long that events were forgotten is not attached, until it has read what it lacks."""
+async def test_a_member_that_outlasted_the_join_buffer_is_not_attached(core: GatewayCore) -> None:
+    """After more events than the join buffer keeps, a member is attached only once it has read the rest."""
     cat = await core.join(CAT)
     room = cat.room
     room.expect_join(JoinBuffer(max_events=8))
@@ -203,8 +203,8 @@ async def test_more_events_than_are_kept_for_joins(core: GatewayCore) -> None:
     room.join_is_over()
 
 
-async def test_suspended(core: GatewayCore) -> None:
-    """A suspended member has what was delivered before, and gets nothing until it is attached again."""
+async def test_a_suspended_member_gets_nothing_until_it_is_attached(core: GatewayCore) -> None:
+    """A suspended member gets the events from before, and no others until it is attached again."""
     ana, cat = await core.join(ANA), await core.join(CAT)
     last = await core.say()
     await cat.sees(last)
@@ -218,8 +218,8 @@ async def test_suspended(core: GatewayCore) -> None:
     assert ana.seqs[-2:] == [last, last + 2]
 
 
-async def test_events_are_kept_for_joins_only(core: GatewayCore) -> None:
-    """Nothing is kept while nobody is about to come, and no longer than for the last one."""
+async def test_the_join_buffer_exists_only_during_joins(core: GatewayCore) -> None:
+    """Without a join no events are kept; the end of the last join drops the kept ones."""
     cat = await core.join(CAT)
     last = await core.say()
     await cat.sees(last)
@@ -235,8 +235,8 @@ async def test_events_are_kept_for_joins_only(core: GatewayCore) -> None:
     assert room._join_buffer is None
 
 
-async def test_a_gap_over_the_own_join(core: GatewayCore) -> None:
-    """When the event at which a socket was to be admitted can't be had, it comes back, and misses nothing."""
+async def test_a_gap_over_the_own_join_ends_the_member(core: GatewayCore) -> None:
+    """When a member's own join is missing from the log, the member is ended, and its resume misses nothing."""
     cat = await core.join(CAT)
     await core.shut(cat)
     room = await core.enter()
@@ -256,8 +256,8 @@ async def test_a_gap_over_the_own_join(core: GatewayCore) -> None:
     assert (ana.ending, ana.events) == (close_codes.RESYNC, [])
 
 
-async def test_events_missed_between_the_subscription_and_the_seat(core: GatewayCore, redis_url: str) -> None:
-    """When the subscription broke while the first user joined, what was missed is fetched, though nothing new comes."""
+async def test_events_missed_during_the_first_join_are_fetched(core: GatewayCore, redis_url: str) -> None:
+    """When the subscription breaks during the first join, missed events are fetched without a new event."""
     room = await core.enter()
     core.gate.shut()
     seat = await core.seat(ANA)
@@ -274,8 +274,8 @@ async def test_events_missed_between_the_subscription_and_the_seat(core: Gateway
     assert (ana.seqs, ana.ending) == ([last], None)
 
 
-async def test_a_new_epoch(core: GatewayCore) -> None:
-    """Whoever joins after the hot state was made anew stays; all who knew the old one come back."""
+async def test_a_join_in_a_new_epoch_ends_the_older_members(core: GatewayCore) -> None:
+    """A member that joins after the hot state was rebuilt stays; all members of the old epoch are ended."""
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.mark(ana, ben)
     old = core.hub.rooms()[0].sequencer.epoch
@@ -291,8 +291,8 @@ async def test_a_new_epoch(core: GatewayCore) -> None:
     assert (cat.seqs, last) == ([2_000_002], 2_000_002)
 
 
-async def test_a_new_epoch_whose_events_came_before_the_socket(core: GatewayCore) -> None:
-    """What was published under the new epoch before the first of its users was attached reaches them."""
+async def test_events_of_a_new_epoch_before_the_attach_are_delivered(core: GatewayCore) -> None:
+    """Events of a new epoch from before its first member was attached reach that member."""
     ana = await core.join(ANA)
     await core.link.call("DEL", core.key)
     await core.sessions.open(INFO, max_seq=2)

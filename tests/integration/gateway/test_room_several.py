@@ -1,4 +1,4 @@
-"""Rooms and several connections of one user: who gets what, who is replaced, and what late news does."""
+"""Rooms in which a user has several connections: delivery, replacement, and late events."""
 
 from collections.abc import AsyncIterator
 
@@ -17,14 +17,14 @@ SUMMARY = msgspec.structs.replace(INFO, presence="summary")
 
 @pytest.fixture
 async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """A gateway core; the session allows several connections."""
+    """A gateway core whose session allows several connections."""
     async with gateway_core(redis_url, SEVERAL) as core:
         yield core
 
 
 @pytest.fixture
 async def other_core(redis_url: str) -> AsyncIterator[GatewayCore]:
-    """Another gateway core, the same session."""
+    """A second gateway core with the same session."""
     async with gateway_core(redis_url, SEVERAL) as other_core:
         yield other_core
 
@@ -42,7 +42,7 @@ async def test_every_connection_gets_every_event(core: GatewayCore, other_core: 
 
 
 async def test_typing_goes_to_others_only(core: GatewayCore, other_core: GatewayCore) -> None:
-    """A user's own typing comes to none of their connections, on any gateway."""
+    """A user's own `user_typing` goes to none of their connections, on any gateway."""
     own = [await core.join(ANA, connection="1"), await core.join(ANA, connection="2")]
     own.append(await other_core.join(ANA, connection="3"))
     ben, cat = await core.join(BEN), await other_core.join(CAT)
@@ -54,8 +54,8 @@ async def test_typing_goes_to_others_only(core: GatewayCore, other_core: Gateway
     assert "user_typing" in cat.types
 
 
-async def test_one_ends(core: GatewayCore) -> None:
-    """When one connection ends, the others of the same user go on; the room is kept until the last has gone."""
+async def test_other_connections_go_on_when_one_ends(core: GatewayCore) -> None:
+    """When one connection ends, the user's others go on; the room stays until the last one has ended."""
     first, second = await core.join(ANA, connection="first"), await core.join(ANA, connection="second")
     third = await core.join(ANA, connection="third")
     second.end(close_codes.LEFT)
@@ -70,24 +70,24 @@ async def test_one_ends(core: GatewayCore) -> None:
     assert core.hub.room_count == 0
 
 
-async def test_removed(core: GatewayCore, other_core: GatewayCore) -> None:
-    """Removing a user ends every connection they have, on every gateway."""
+async def test_a_removal_ends_every_connection_of_the_user(core: GatewayCore, other_core: GatewayCore) -> None:
+    """A removed user's connections are ended on every gateway."""
     own = [await core.join(ANA, connection="1"), await core.join(ANA, connection="2")]
     own.append(await other_core.join(ANA, connection="3"))
     await core.sessions.remove(INFO.id, ANA)
     assert [await member.ends() for member in own] == [close_codes.REMOVED] * 3
 
 
-async def test_closed(core: GatewayCore, other_core: GatewayCore) -> None:
-    """Closing the session ends every connection."""
+async def test_a_closed_session_ends_every_connection(core: GatewayCore, other_core: GatewayCore) -> None:
+    """Closing the session ends every connection of every user."""
     own = [await core.join(ANA, connection="1"), await core.join(ANA, connection="2")]
     own.append(await other_core.join(ANA, connection="3"))
     await core.sessions.close(INFO.id)
     assert [await member.ends() for member in own] == [close_codes.SESSION_CLOSED] * 3
 
 
-async def test_beyond_the_bound(core: GatewayCore, other_core: GatewayCore) -> None:
-    """The seventeenth connection replaces the first, wherever that is; all others stay."""
+async def test_the_seventeenth_connection_replaces_the_first(core: GatewayCore, other_core: GatewayCore) -> None:
+    """The seventeenth connection replaces the first one, on whatever gateway; all others stay."""
     own = [await (core, other_core)[number % 2].join(ANA, connection=str(number)) for number in range(17)]
     assert await own[0].ends() == close_codes.REPLACED
     last = await core.say()
@@ -96,8 +96,8 @@ async def test_beyond_the_bound(core: GatewayCore, other_core: GatewayCore) -> N
         assert member.ending is None
 
 
-async def test_late_news_of_a_replacement(redis_url: str) -> None:
-    """News of replacements that come late, after the user came yet again, end nobody who came after."""
+async def test_late_replaced_events_end_no_newer_connection(redis_url: str) -> None:
+    """`replaced` events that arrive late end no connection that came after them."""
     async with gateway_core(redis_url) as core, gateway_core(redis_url) as other_core:
         first = await core.join(ANA, connection="first")
         await core.shut(first)
@@ -110,8 +110,8 @@ async def test_late_news_of_a_replacement(redis_url: str) -> None:
         assert third.ending is None
 
 
-async def test_replaced_before_the_socket_was_attached(redis_url: str) -> None:
-    """Whoever was replaced elsewhere before the own socket was attached is told so, and takes nobody's place."""
+async def test_a_connection_replaced_before_the_attach_is_ended(redis_url: str) -> None:
+    """A connection replaced elsewhere before its attach is ended, and replaces no other connection."""
     async with gateway_core(redis_url) as core, gateway_core(redis_url) as other_core:
         cat = await core.join(CAT)
         room = await core.enter()
@@ -126,8 +126,8 @@ async def test_replaced_before_the_socket_was_attached(redis_url: str) -> None:
         assert room._join_buffer is None
 
 
-async def test_removed_before_the_socket_was_attached(redis_url: str) -> None:
-    """Under summary presence, where no event tells of it, whoever was removed meanwhile is ended all the same."""
+async def test_a_user_removed_before_the_attach_is_ended(redis_url: str) -> None:
+    """Under `summary` presence, without a sequenced event, a user removed before the attach is ended too."""
     async with gateway_core(redis_url, SUMMARY) as core:
         cat = await core.join(CAT)
         room = await core.enter()
@@ -140,8 +140,8 @@ async def test_removed_before_the_socket_was_attached(redis_url: str) -> None:
         assert (ana.ending, cat.ending) == (close_codes.REMOVED, None)
 
 
-async def test_news_of_a_replacement_that_was_lost(redis_url: str) -> None:
-    """Whoever was replaced while the channel was not heard is told when it is heard again; the others stay."""
+async def test_the_seat_check_ends_a_replaced_connection(redis_url: str) -> None:
+    """A connection replaced during a broken subscription is ended by the seat check; the others stay."""
     async with gateway_core(redis_url) as core, gateway_core(redis_url) as other_core:
         first, cat = await core.join(ANA, connection="first"), await core.join(CAT)
         await core.shut(first, cat)
@@ -156,8 +156,8 @@ async def test_news_of_a_replacement_that_was_lost(redis_url: str) -> None:
         assert cat.ending is second.ending is None
 
 
-async def test_news_of_a_removal_that_was_lost(redis_url: str) -> None:
-    """Under summary presence, whoever was removed meanwhile is sent away, and has no token to come back."""
+async def test_the_seat_check_ends_a_removed_user(redis_url: str) -> None:
+    """Under `summary` presence the seat check ends a user who was removed meanwhile, whose token is invalid."""
     async with gateway_core(redis_url, SUMMARY) as core:
         ana, cat = await core.join(ANA), await core.join(CAT)
         await core.shut(ana, cat)
@@ -171,8 +171,8 @@ async def test_news_of_a_removal_that_was_lost(redis_url: str) -> None:
         assert cat.ending is None
 
 
-async def test_every_connection_is_known_again(core: GatewayCore, redis_url: str) -> None:
-    """Of several connections all those that Redis knows stay when the channel is heard again; one it forgot goes."""
+async def test_the_seat_check_keeps_connections_that_redis_knows(core: GatewayCore, redis_url: str) -> None:
+    """The seat check keeps every connection that Redis knows, and ends one that Redis forgot."""
     own = [await core.join(ANA, connection=name) for name in ("1", "2", "3")]
     assert await core.sessions.leave(INFO.id, ANA, connection="2", is_lost=False) is LeaveOutcome.SHARED
     await redial(redis_url, core.listening.keeper, "pubsub")

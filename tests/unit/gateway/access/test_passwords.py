@@ -40,21 +40,21 @@ def test_the_same_password_verifies(password: str) -> None:
     assert not verify_password(password + "x", stored)
 
 
-def test_composition_does_not_matter() -> None:
-    """An accented letter verifies however the keyboard composed it."""
+def test_a_password_verifies_in_any_unicode_composition() -> None:
+    """An accented letter verifies in every Unicode composition."""
     stored = get_password_hash(unicodedata.normalize("NFD", "séance-séance"))
     assert verify_password(unicodedata.normalize("NFC", "séance-séance"), stored)
 
 
 @pytest.mark.parametrize("stored", ["", "plain text", "$argon2id$v=19$m=19456"])
-def test_damaged_hash(stored: str) -> None:
-    """A damaged hash is an error of its own, not a wrong password."""
+def test_a_damaged_hash_raises_its_own_error(stored: str) -> None:
+    """A damaged hash raises PasswordHashError, and does not count as a wrong password."""
     with pytest.raises(PasswordHashError, match="can't be verified"):
         verify_password("open sesame", stored)
 
 
 async def test_pool_hashes_and_verifies(passwords: Passwords) -> None:
-    """The pool gives what the functions give."""
+    """The thread pool gives the results of the plain functions."""
     stored = await passwords.hash("open sesame")
     assert await passwords.verify("open sesame", stored)
     assert not await passwords.verify("open barley", stored)
@@ -62,8 +62,8 @@ async def test_pool_hashes_and_verifies(passwords: Passwords) -> None:
         await passwords.verify("open sesame", "damaged")
 
 
-async def test_pool_is_bounded(passwords: Passwords) -> None:
-    """Calls beyond the bound are refused at once, and places become free again."""
+async def test_calls_beyond_the_pools_bound_are_refused(passwords: Passwords) -> None:
+    """Calls beyond the bound are refused at once; a finished call makes room for another."""
     calls = [asyncio.create_task(passwords.hash(f"password {n}")) for n in range(5)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(result, str) for result in results) == 2
@@ -71,7 +71,7 @@ async def test_pool_is_bounded(passwords: Passwords) -> None:
     assert await passwords.hash("afterwards")
 
 
-async def test_loop_stays_free(passwords: Passwords) -> None:
+async def test_the_loop_runs_while_a_password_is_hashed(passwords: Passwords) -> None:
     """The event loop runs other tasks while a password is hashed."""
     turns = 0
     task = asyncio.create_task(passwords.hash("open sesame"))

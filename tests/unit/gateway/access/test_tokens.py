@@ -1,4 +1,4 @@
-"""What tokens prove, and what each kind of bad token is told."""
+"""Access tokens: claims, lifetimes, scopes, and the error of each kind of bad token."""
 
 import time
 from typing import Any
@@ -33,7 +33,7 @@ def tokens() -> Tokens:
 
 
 def signed(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
-    """A host token with some claims changed; None takes one away."""
+    """A signed host token with some claims changed; None removes a claim."""
     now = int(time.time())
     payload = {"iss": "seance", "iat": now, "exp": now + 60, "scope": "host", "sid": SESSION, **changes}
     return jwt.encode({k: v for k, v in payload.items() if v is not None}, secret, algorithm=algorithm)
@@ -43,12 +43,12 @@ def signed(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> st
     "claims", [Claims.user(SESSION, USER, "Åna 🔮"), Claims.host(SESSION), Claims.publish(SESSION), Claims.publish()]
 )
 def test_claims_survive_the_round_trip(tokens: Tokens, claims: Claims) -> None:
-    """What was put into a token is what verification gives back."""
+    """Verification returns the claims that the token was made with."""
     assert claims == tokens.verify_token(tokens.create_access_token(claims))
 
 
 def test_payload_uses_registered_names(tokens: Tokens) -> None:
-    """A user token carries sub, sid, name, scope, iss, iat and exp, and nothing else."""
+    """A user token has sub, sid, name, scope, iss, iat and exp, and no other claim."""
     payload = jwt.decode(
         tokens.create_access_token(Claims.user(SESSION, USER, "Ana")), SECRET, algorithms=["HS256"], issuer="seance"
     )
@@ -74,34 +74,34 @@ def test_lifetime_can_be_chosen(tokens: Tokens) -> None:
     ],
 )
 def test_claims_must_be_complete(scope: Scope, fields: dict[str, str]) -> None:
-    """A scope without the claims that it needs can be neither minted nor verified."""
+    """A scope without the claims that it needs is neither minted nor verified."""
     with pytest.raises(msgspec.ValidationError, match="needs"):
         msgspec.convert({"scope": scope, **fields}, Claims)
     with pytest.raises(ValueError, match="needs"):
         Claims(scope=scope, session_id=fields.get("sid"), user_id=fields.get("sub"), name=fields.get("name"))
 
 
-def test_expired(tokens: Tokens) -> None:
+def test_an_expired_token_is_refused_after_the_leeway(tokens: Tokens) -> None:
     """A token is refused as expired once its time and the leeway are over."""
     with pytest.raises(TokenExpiredError, match="expired"):
         tokens.verify_token(signed(exp=int(time.time()) - LEEWAY_SECONDS - 1))
 
 
-def test_another_secret(tokens: Tokens) -> None:
+def test_a_token_of_another_secret_is_refused(tokens: Tokens) -> None:
     """A token signed with another secret is refused for its signature."""
     with pytest.raises(TokenSignatureError, match="signature is wrong"):
         tokens.verify_token(signed(secret="another-secret-of-at-least-32-bytes!"))
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_another_algorithm(algorithm: str) -> None:
+def test_a_token_of_another_algorithm_is_refused(algorithm: str) -> None:
     """Only HS256 is accepted, even with the right secret."""
     secret = "x" * 64
     with pytest.raises(TokenSignatureError, match="HS256"):
         Tokens(secret, 60).verify_token(signed(secret=secret, algorithm=algorithm))
 
 
-def test_unsigned(tokens: Tokens) -> None:
+def test_an_unsigned_token_is_refused(tokens: Tokens) -> None:
     """The algorithm `none` is refused."""
     token = jwt.encode({"iss": "seance", "scope": "host", "sid": SESSION}, "", algorithm="none")
     with pytest.raises(TokenSignatureError, match="HS256"):
@@ -126,8 +126,8 @@ def test_unsigned(tokens: Tokens) -> None:
         ({"scope": "user"}, "needs `sub` and `name`"),
     ],
 )
-def test_malformed_claims(tokens: Tokens, changes: dict[str, Any], message: str) -> None:
-    """A signed token whose claims are not ours is malformed, and the message names the claim."""
+def test_a_wrong_claim_is_named(tokens: Tokens, changes: dict[str, Any], message: str) -> None:
+    """A signed token with wrong claims is malformed, and the message names the claim."""
     with pytest.raises(TokenMalformedError, match=message):
         tokens.verify_token(signed(**changes))
 
@@ -135,28 +135,28 @@ def test_malformed_claims(tokens: Tokens, changes: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     "token", ["", "a", "a.b", "a.b.c", "..", "\ud800.a.b", "x" * 5000, "e30.e30.e30", "e30" * 1365]
 )
-def test_not_a_token(tokens: Tokens, token: str) -> None:
+def test_text_that_is_no_jwt_is_refused(tokens: Tokens, token: str) -> None:
     """Text that is no JWT is malformed or unsigned."""
     with pytest.raises((TokenMalformedError, TokenSignatureError)):
         tokens.verify_token(token)
 
 
 @given(st.text())
-def test_no_text_does_harm(token: str) -> None:
-    """Whatever the text, verification answers with a TokenError."""
+def test_any_text_raises_only_a_token_error(token: str) -> None:
+    """For any text verification raises a TokenError and no other exception."""
     with pytest.raises(TokenError):
         Tokens(SECRET, 60).verify_token(token)
 
 
-def test_scope(tokens: Tokens) -> None:
-    """A genuine token with another scope is refused with both scopes named."""
+def test_a_token_of_another_scope_is_refused(tokens: Tokens) -> None:
+    """A genuine token with another scope is refused, and the message names both scopes."""
     token = tokens.create_access_token(Claims.user(SESSION, USER, "Ana"))
     assert tokens.verify_token(token, scopes={"user", "host"}).scope == "user"
     with pytest.raises(TokenScopeError, match="scope `host` or `publish`; this one has `user`"):
         tokens.verify_token(token, scopes={"publish", "host"})
 
 
-def test_session(tokens: Tokens) -> None:
+def test_a_token_admits_to_its_own_session_only(tokens: Tokens) -> None:
     """A genuine token admits to the session it is bound to, and to no other."""
     token = tokens.create_access_token(Claims.host(SESSION))
     assert tokens.verify_token(token, session_id=SESSION).session_id == SESSION
@@ -164,7 +164,7 @@ def test_session(tokens: Tokens) -> None:
         tokens.verify_token(token, session_id=USER)
 
 
-def test_publish_everywhere(tokens: Tokens) -> None:
+def test_a_publish_token_without_session_admits_everywhere(tokens: Tokens) -> None:
     """A publish token without session admits to every session."""
     token = tokens.create_access_token(Claims.publish())
     assert tokens.verify_token(token, scopes={"publish"}, session_id=SESSION).session_id is None

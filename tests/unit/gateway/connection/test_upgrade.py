@@ -1,4 +1,4 @@
-"""What upgrade.py and server.py of the gateway rely on inside uvicorn, so that another uvicorn fails here first."""
+"""The uvicorn internals that upgrade.py and server.py use: another uvicorn fails here first."""
 
 import ast
 import inspect
@@ -86,8 +86,8 @@ def protocol() -> HttpToolsProtocol:
     return HttpToolsProtocol(config, ServerState(), {})
 
 
-def test_version() -> None:
-    """The uvicorn that these tests ran with is the one that is pinned to its minor version."""
+def test_uvicorn_is_pinned_to_this_minor_version() -> None:
+    """The installed uvicorn is the pinned minor version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert PINNED in project["dependencies"]
     assert version("uvicorn").startswith("0.54.")
@@ -98,13 +98,13 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(("member", "expected"), SIGNATURES.values(), ids=SIGNATURES)
-def test_signatures(member: Callable[..., object], expected: str) -> None:
-    """What is overridden or called takes and returns what it did."""
+def test_overridden_methods_have_their_signatures(member: Callable[..., object], expected: str) -> None:
+    """The overridden and called methods have the expected parameters and results."""
     assert str(inspect.signature(member)) == expected
 
 
 def test_everything_used_is_pinned() -> None:
-    """upgrade.py takes nothing else from uvicorn's protocol than what these tests look at."""
+    """upgrade.py uses only those parts of uvicorn's protocol that these tests check."""
     tree = ast.parse((ROOT / "gateway" / "connection" / "upgrade.py").read_text(encoding="utf-8"))
     [upgrade] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "UpgradeProtocol"]
     used = {
@@ -118,8 +118,8 @@ def test_everything_used_is_pinned() -> None:
     assert used - OWN == USED
 
 
-async def test_members() -> None:
-    """A protocol has every one of them from the start, and its registries are the server's."""
+async def test_a_new_protocol_has_every_used_member() -> None:
+    """A new protocol has every used member, and its registries are the server's."""
     made = protocol()
     assert [name for name in sorted(USED) if not hasattr(made, name)] == ["url"]  # there with the first request
     made.on_message_begin()
@@ -135,8 +135,8 @@ async def test_members() -> None:
     assert callable(made.config.loaded_app)
 
 
-async def test_scope() -> None:
-    """The scope of a request has what the WebSocket's is made from; the rest is set in upgrade.py."""
+async def test_the_request_scope_has_what_the_websocket_scope_copies() -> None:
+    """A request's scope has every key that the WebSocket scope copies; upgrade.py sets the others."""
     made = protocol()
     made.on_message_begin()
     assert sorted(made.scope) == [
@@ -155,19 +155,19 @@ async def test_scope() -> None:
     assert '"method"' in inspect.getsource(HttpToolsProtocol.on_headers_complete)
 
 
-def test_cycle() -> None:
-    """A request that is being answered tells when it is done."""
+def test_a_request_cycle_knows_when_it_is_complete() -> None:
+    """The cycle of a request knows whether its response is complete."""
     assert "self.response_complete = False" in inspect.getsource(RequestResponseCycle.__init__)
 
 
-def test_status_lines() -> None:
-    """Every status has its line, with the line's end."""
+def test_every_status_has_a_line() -> None:
+    """Every status has its line, with CRLF."""
     assert httptools_impl.STATUS_LINE[426] == b"HTTP/1.1 426 Upgrade Required\r\n"
     assert httptools_impl.STATUS_LINE.keys() == set(range(100, 600))
 
 
-async def test_server() -> None:
-    """A server has the state and the switches that ours turns."""
+async def test_the_server_has_the_state_that_ours_sets() -> None:
+    """The server of uvicorn has the state and the flags that the gateway's server sets."""
     server = uvicorn.Server(Config(echo_app(), lifespan="off", log_config=None))
     assert server.should_exit is False
     assert server.force_exit is False

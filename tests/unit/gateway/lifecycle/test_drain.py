@@ -1,4 +1,4 @@
-"""The order and the pace in which a gateway sends its clients away, on a clock that does not wait."""
+"""The drain: the order and the pace in which clients are sent away, on a virtual clock."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.virtual_time import run
 
 
 class Client:
-    """A connection that remembers when it was told to go, and what."""
+    """A connection that records when it was shut down, and with which delay."""
 
     def __init__(self, *, is_joining: bool = False) -> None:
         self.is_joining = is_joining
@@ -21,7 +21,7 @@ class Client:
         self.after_ms = 0
 
     def shutdown(self, after_ms: int) -> None:
-        """Go."""
+        """Record the time and the delay."""
         assert not self.has_ended
         self.has_ended = True
         self.after_ms = after_ms
@@ -29,13 +29,13 @@ class Client:
 
 
 def drain_of(**settings: int) -> Drain:
-    """A drain without a wait, unless it is asked for."""
+    """A drain, by default without a wait for the balancer."""
     chosen = Settings(**{"drain_wait_seconds": 0, **settings})  # type: ignore[arg-type] # all of these are numbers
     return Drain(Door(chosen), chosen)
 
 
 async def drained(drain: Drain, clients: list[Client], meanwhile: Callable[[], None] = lambda: None) -> float:
-    """Drain them all; the seconds it took."""
+    """Run the drain over the clients; returns the seconds that it took."""
     loop = asyncio.get_running_loop()
     loop.call_soon(meanwhile)
     started_at = loop.time()
@@ -46,7 +46,7 @@ async def drained(drain: Drain, clients: list[Client], meanwhile: Callable[[], N
 
 
 def test_upgrades_are_refused_once_the_drain_began() -> None:
-    """The door is told at once, before anybody has to go."""
+    """Upgrades are refused at once, before any client is sent away."""
 
     async def begin() -> bool:
         settings = Settings()
@@ -59,7 +59,7 @@ def test_upgrades_are_refused_once_the_drain_began() -> None:
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_few_clients_go_at_once(count: int) -> None:
-    """Fewer clients than go in a second have gone long before the window is over."""
+    """Fewer than a hundred clients are sent away within a second, long before the window is over."""
 
     async def seconds() -> float:
         return await drained(drain_of(drain_window_seconds=10), [Client() for _ in range(count)])
@@ -68,7 +68,7 @@ def test_few_clients_go_at_once(count: int) -> None:
 
 
 def test_many_clients_are_spread_over_the_window() -> None:
-    """More than a hundred a second go one by one over the window, in random order, to be back in a jittered moment."""
+    """More than a hundred clients a second are spread over the window, in random order, with jittered delays."""
 
     async def clients_of() -> list[Client]:
         clients = [Client() for _ in range(300)]
@@ -84,8 +84,8 @@ def test_many_clients_are_spread_over_the_window() -> None:
 
 
 @pytest.mark.parametrize("setting", ["drain_wait_seconds", "drain_window_seconds"])
-def test_told_to_hurry_all_clients_go_at_once(setting: str) -> None:
-    """Told to hurry, in the wait or the window, it sends all away at once, to come back over what was left of it."""
+def test_a_hurried_drain_sends_all_clients_away_at_once(setting: str) -> None:
+    """A hurried drain sends all clients away at once, and spreads their reconnects over the rest of the window."""
 
     async def hurried() -> tuple[float, int]:
         drain = drain_of(**{setting: 10})
@@ -100,7 +100,7 @@ def test_told_to_hurry_all_clients_go_at_once(setting: str) -> None:
 
 @pytest.mark.parametrize(("timeout_seconds", "expected"), [(1, 0), (6, 1)])
 def test_wait_and_window_are_shortened_to_end_in_time(timeout_seconds: int, expected: float) -> None:
-    """The wait and the window are shortened so that closing and telling Redis have their time."""
+    """Wait and window are shortened to leave time for closing and for the leaves."""
 
     async def bounded() -> tuple[float, float, float, float]:
         drain = drain_of(drain_wait_seconds=60, drain_window_seconds=300, shutdown_timeout_seconds=timeout_seconds)
@@ -114,8 +114,8 @@ def test_wait_and_window_are_shortened_to_end_in_time(timeout_seconds: int, expe
     assert left == pytest.approx(timeout_seconds - seconds)
 
 
-def test_a_client_in_the_middle_of_a_join_goes_when_it_has_joined() -> None:
-    """Who is in the middle of a join goes when it is done, so that the token is not lost."""
+def test_a_joining_client_is_sent_away_after_its_join() -> None:
+    """A client in the middle of a join is sent away after its join, so that it has its token."""
 
     async def waited() -> float:
         client, other = Client(is_joining=True), Client()
@@ -132,7 +132,7 @@ def test_a_client_in_the_middle_of_a_join_goes_when_it_has_joined() -> None:
 
 
 def test_a_join_that_takes_too_long_is_broken_off() -> None:
-    """A join that does not end holds the drain up for two seconds, and no longer."""
+    """A join that does not end delays the drain by two seconds and no more."""
 
     async def waited() -> float:
         return await drained(drain_of(), [Client(is_joining=True)])
@@ -140,8 +140,8 @@ def test_a_join_that_takes_too_long_is_broken_off() -> None:
     assert run(waited()) == pytest.approx(JOIN_SECONDS, abs=2 * LOOK_SECONDS)
 
 
-def test_a_client_that_has_gone_is_not_told() -> None:
-    """A connection that ended by itself during the window is passed over."""
+def test_a_client_that_has_ended_is_skipped() -> None:
+    """A connection that ended during the window is skipped."""
 
     async def told() -> int:
         client = Client()

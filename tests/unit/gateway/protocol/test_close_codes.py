@@ -1,4 +1,4 @@
-"""How connections end: the close-code table of the wire contract."""
+"""The close codes of the wire contract."""
 
 import pytest
 
@@ -26,21 +26,21 @@ CONTRACT = {
 }
 
 
-def test_the_table() -> None:
-    """Codes, names and what the client should do are those of the contract; 1011 is the protocol's own."""
+def test_codes_and_names_are_those_of_the_contract() -> None:
+    """Codes, names and retryability are those of the contract; 1011 is RFC 6455's."""
     table = {ending.code: (ending.name, ending.is_retryable) for ending in close_codes.ALL}
     assert {code: entry for code, entry in table.items() if code != 1011} == CONTRACT
     assert len(table) == len(close_codes.ALL)
 
 
-def test_all_are_listed() -> None:
-    """Every ending of the module is in the list of all."""
+def test_all_lists_every_ending() -> None:
+    """Every ending of the module is in `ALL`."""
     assert set(close_codes.ALL) == {value for value in vars(close_codes).values() if isinstance(value, Ending)}
 
 
 @pytest.mark.parametrize("ending", close_codes.ALL, ids=lambda ending: ending.name)
-def test_the_reason_fits(ending: Ending) -> None:
-    """Every name fits a close frame and is a code that clients can compare; every ending says something."""
+def test_every_name_fits_a_close_frame(ending: Ending) -> None:
+    """Every name fits a close frame and is an identifier, and every ending has a message."""
     assert ending.name.replace("_", "").isalpha()
     assert ending.name.islower()
     assert len(ending.name) <= 123
@@ -50,13 +50,13 @@ def test_the_reason_fits(ending: Ending) -> None:
 @pytest.mark.parametrize(
     ("code", "is_retryable"), [(3999, False), (4000, True), (4499, True), (4500, False), (4999, False), (1012, True)]
 )
-def test_ranges(code: int, is_retryable: bool) -> None:
-    """4000-4499 and 1012 mean reconnect, everything else does not."""
+def test_only_4000_to_4499_and_1012_are_retryable(code: int, is_retryable: bool) -> None:
+    """4000-4499 and 1012 mean reconnect, all other codes do not."""
     assert Ending(code, "name", "message").is_retryable == is_retryable
 
 
-def test_saying() -> None:
-    """An ending may tell more than usual, and stays the same end."""
+def test_saying_changes_only_the_message() -> None:
+    """`saying` changes the message, and keeps code and name."""
     ending = close_codes.BAD_JOIN.saying("no name")
     assert ending == Ending(4500, "bad_join", "no name")
     assert close_codes.BAD_JOIN.message != "no name"

@@ -1,4 +1,4 @@
-"""What a client may say: each command as it is understood, and exactly what is wrong with each that is not."""
+"""The client's commands: how each is decoded, and the exact error of each invalid one."""
 
 import json
 from typing import Any
@@ -24,12 +24,12 @@ TYPES = "type must be one of join, leave, message, ping, typing"
 
 
 def encoded(**fields: Any) -> bytes:
-    """A command as a client sends it."""
+    """A command as JSON bytes."""
     return json.dumps(fields).encode()
 
 
 def wrong(payload: bytes) -> tuple[str, str, str | None, CommandId]:
-    """Code, message, field and id of what is wrong with it."""
+    """Code, message, field and id of the error."""
     with pytest.raises(CommandError) as caught:
         decode(payload)
     assert str(caught.value) == caught.value.message
@@ -66,8 +66,8 @@ def wrong(payload: bytes) -> tuple[str, str, str | None, CommandId]:
         (b'{"type":"message","text":"\\ud83d\\udc7b"}', Message("\N{GHOST}")),
     ],
 )
-def test_understood(payload: bytes, command: Command) -> None:
-    """Commands are trimmed and bounded; what else the object holds is ignored."""
+def test_a_valid_command_is_decoded_and_trimmed(payload: bytes, command: Command) -> None:
+    """Commands are trimmed and bounded; unknown fields are ignored."""
     assert decode(payload) == command
 
 
@@ -89,13 +89,13 @@ def test_understood(payload: bytes, command: Command) -> None:
         b'{"type":"message","text":"a\nb"}',
     ],
 )
-def test_not_json(payload: bytes) -> None:
-    """What is not JSON, not UTF-8 or endlessly nested is malformed, and has no id."""
+def test_a_payload_that_is_no_json_is_malformed(payload: bytes) -> None:
+    """A payload that is not JSON, not UTF-8 or nested too deeply is malformed, and its error has no id."""
     assert wrong(payload) == ("malformed", "the frame is not JSON, or nested too deeply", None, None)
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"null", b"7", b'"join"', b"true", b'[{"type":"ping"}]', b"[" * 50_000])
-def test_no_object(payload: bytes) -> None:
+def test_json_that_is_no_object_is_malformed(payload: bytes) -> None:
     """JSON that is no object is malformed."""
     assert wrong(payload) == ("malformed", "a frame must hold one JSON object", None, None)
 
@@ -103,13 +103,13 @@ def test_no_object(payload: bytes) -> None:
 @pytest.mark.parametrize(
     "kind", ["shout", "", "Join", "join ", "a\nb", "a`b - at `$.text`", "missing required field `text`", 5, None, []]
 )
-def test_unknown_command(kind: object) -> None:
-    """Any other type is told apart from what is malformed; the id is echoed."""
+def test_an_unknown_type_is_an_unknown_command(kind: object) -> None:
+    """An unknown type is `unknown_command`, not `malformed`; the id is echoed."""
     assert wrong(encoded(type=kind, id=9)) == ("unknown_command", TYPES, "type", 9)
 
 
-def test_without_a_type() -> None:
-    """An object without a type is no known command."""
+def test_an_object_without_a_type_is_an_unknown_command() -> None:
+    """An object without a type is an unknown command."""
     assert wrong(b'{"id":"x"}') == ("unknown_command", TYPES, "type", "x")
 
 
@@ -176,15 +176,15 @@ def test_without_a_type() -> None:
         ),
     ],
 )
-def test_wrong_field(fields: dict[str, Any], field: str, message: str) -> None:
-    """The field to blame is named, with what it must be, and the command's id."""
+def test_an_error_names_the_wrong_field(fields: dict[str, Any], field: str, message: str) -> None:
+    """The error names the wrong field, its rule, and the command's id."""
     assert wrong(encoded(id=7, **fields)) == ("validation_error", message, field, 7)
 
 
 @pytest.mark.parametrize("kind", ["join", "message", "typing", "ping", "leave"])
 @pytest.mark.parametrize("wrong_id", [1.5, True, {}, [], 2**63, -(2**63) - 1, 10**30, "i" * 65])
-def test_wrong_id(kind: str, wrong_id: object) -> None:
-    """An id that can't be echoed is refused, and not echoed."""
+def test_an_invalid_id_is_not_echoed(kind: str, wrong_id: object) -> None:
+    """An invalid id is refused, and not echoed."""
     code, _, field, command_id = wrong(encoded(type=kind, text="x", id=wrong_id))
     assert (code, field, command_id) == ("validation_error", "id", None)
 
@@ -206,7 +206,7 @@ PAYLOADS = (
 
 
 def outcome(payload: bytes) -> Command | CommandError:
-    """The command, or what is wrong with it."""
+    """The decoded command, or its error."""
     try:
         return decode(payload)
     except CommandError as error:
@@ -214,8 +214,8 @@ def outcome(payload: bytes) -> Command | CommandError:
 
 
 @given(PAYLOADS)
-def test_whatever_comes(payload: bytes) -> None:
-    """Any bytes are a command within its limits, or an error that the contract knows; nothing else is raised."""
+def test_any_bytes_give_a_command_or_a_contract_error(payload: bytes) -> None:
+    """Any bytes give a command within its limits or an error of the contract; no other exception is raised."""
     match outcome(payload):
         case CommandError(code=code, field=field, message=message):
             assert code in {"malformed", "unknown_command", "validation_error"}

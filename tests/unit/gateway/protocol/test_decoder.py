@@ -147,15 +147,15 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize(("data", "expected"), ACCEPTED.values(), ids=ACCEPTED)
-def test_accepted(data: bytes, expected: list[Event]) -> None:
-    """What RFC 6455 allows gives its events, in one read and byte by byte."""
+def test_valid_frames_give_their_events(data: bytes, expected: list[Event]) -> None:
+    """Valid frames of RFC 6455 give the same events in one read and byte by byte."""
     assert decode(data) == expected
     assert decode_split(bytewise(data)) == expected
 
 
 @pytest.mark.parametrize(("data", "code", "reason"), REFUSED.values(), ids=REFUSED)
-def test_refused(data: bytes, code: int, reason: str) -> None:
-    """What RFC 6455 or the limit forbids is one violation, after what came before it and before nothing."""
+def test_invalid_frames_give_one_violation(data: bytes, code: int, reason: str) -> None:
+    """An invalid or too large frame gives one violation, after the events before it, and no event follows."""
     around = text("before") + data + text("after")
     expected = [Text(b"before"), Violation(code, reason)]
 
@@ -165,13 +165,13 @@ def test_refused(data: bytes, code: int, reason: str) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1003, 1007, 1011, 1012, 1014, 3000, 3999, 4000, 4999])
-def test_close_codes_on_the_wire(code: int) -> None:
-    """Registered, library and private close codes are taken."""
+def test_valid_close_codes_are_accepted(code: int) -> None:
+    """Registered, library and private close codes are accepted."""
     assert decode(close(code)) == [Close(code, "")]
 
 
-def test_early_refusal() -> None:
-    """A rule is applied to the first byte that breaks it, a bad character included; nothing waits for the rest."""
+def test_a_violation_is_reported_at_its_first_byte() -> None:
+    """A rule is applied at the first byte that breaks it, also within text; no further byte is needed."""
     assert decode(b"\xf1") == [Violation(1002, "reserved bits are set")]
     assert decode(b"\x81\x02") == [Violation(1002, "frame is not masked")]
     assert decode(b"\x89\xfe") == [Violation(1002, "control frame over 125 bytes")]
@@ -182,13 +182,13 @@ def test_early_refusal() -> None:
     assert decoder.feed(frame[6 + len(GREEK) + 1 :][:1]) == [Violation(1007, "invalid UTF-8")]
 
 
-def test_continuation_after_the_last() -> None:
-    """A message that is complete can't be continued."""
+def test_a_complete_message_can_not_be_continued() -> None:
+    """A continuation frame after a complete message is a violation."""
     data = client_frame(1, b"a", final=False) + client_frame(0, b"b") + client_frame(0, b"c")
     assert decode(data) == [Text(b"ab"), Violation(1002, "nothing to continue")]
 
 
-def test_silence_after_the_end() -> None:
+def test_input_after_the_end_is_ignored() -> None:
     """After a close or a violation the decoder ignores all input."""
     for last in (close(1000), client_frame(3)):
         decoder = Decoder(LIMIT)
@@ -196,8 +196,8 @@ def test_silence_after_the_end() -> None:
         assert decoder.feed(text("late")) == []
 
 
-def test_limit_counts_one_message() -> None:
-    """The limit starts anew with each message, and control frames don't count."""
+def test_the_limit_is_for_one_message() -> None:
+    """The limit starts again with each message, and control frames do not count."""
     half = client_frame(1, b"x" * (LIMIT // 2), final=False)
     whole = half + client_frame(9, b"p" * 125) + client_frame(0, b"y" * (LIMIT // 2))
     sizes = [len(event.payload) for event in decode(whole + whole) if isinstance(event, Text)]
@@ -205,8 +205,8 @@ def test_limit_counts_one_message() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_buffers(kind: type[bytes] | type[bytearray] | type[memoryview]) -> None:
-    """Any buffer may be fed, and events hold bytes of their own."""
+def test_any_buffer_type_can_be_fed(kind: type[bytes] | type[bytearray] | type[memoryview]) -> None:
+    """Bytes, bytearrays and memoryviews can be fed, and the events hold copies."""
     data = bytearray(text("hello") + client_frame(1, GREEK, final=False) + client_frame(0, GREEK))
     buffer = kind(data)
     decoder = Decoder(LIMIT)
@@ -218,7 +218,7 @@ def test_buffers(kind: type[bytes] | type[bytearray] | type[memoryview]) -> None
 
 
 def test_idle_decoder_is_small() -> None:
-    """Between messages a decoder holds no buffer: less than 200 bytes in all, whatever went through it before."""
+    """Between messages a decoder holds no buffer: less than 200 bytes in all, whatever it has decoded before."""
     decoder = Decoder(16_384)
     frame = text("x" * 10_000)
     decoder.feed(frame[:5000])
@@ -231,7 +231,7 @@ def test_idle_decoder_is_small() -> None:
 @settings(max_examples=300, deadline=None)
 @given(streams, st.lists(st.integers(0, 5000), max_size=12))
 def test_any_split_gives_the_same_events(data: bytes, cuts: list[int]) -> None:
-    """How the network cuts the stream changes nothing."""
+    """Any split of the stream gives the same events."""
     whole = decode(data)
     assert decode_split(split(data, cuts)) == whole
     assert decode_split(bytewise(data)) == whole
@@ -240,7 +240,7 @@ def test_any_split_gives_the_same_events(data: bytes, cuts: list[int]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(messages(), max_size=4), st.one_of(st.just(b""), closes))
 def test_agrees_with_websockets(parts: list[list[bytes]], last: bytes) -> None:
-    """Random sequences of frames, over the limit at times, give the events that the `websockets` package sees."""
+    """Random sequences of frames, some over the limit, give the same events as the `websockets` package."""
     data = b"".join(frame for part in parts for frame in part) + last
     assert without_reason(decode(data)) == oracle(data)
 
@@ -250,7 +250,7 @@ def test_agrees_with_websockets(parts: list[list[bytes]], last: bytes) -> None:
 def test_judges_one_frame_like_websockets(
     opcode: int, payload: bytes, final: bool, reserved: int, mask: bytes | None
 ) -> None:
-    """A frame wrong in any way is judged as by the `websockets` package, which leaves UTF-8 in texts to its caller."""
+    """A frame with any fault is judged as by the `websockets` package, which leaves UTF-8 in texts to its caller."""
     frame = client_frame(opcode, payload, final=final, reserved=reserved, mask=mask)
     ours, theirs = without_reason(decode(frame)), oracle(frame)
     if ours == [Violation(1007, "")]:
@@ -263,8 +263,8 @@ def test_judges_one_frame_like_websockets(
 
 @settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=6))
-def test_survives_anything(data: bytes, cuts: list[int]) -> None:
-    """Random bytes never raise, and an end is the last event."""
+def test_random_bytes_never_raise(data: bytes, cuts: list[int]) -> None:
+    """Random bytes never raise, and a close or violation is the last event."""
     events = decode_split(split(data, cuts))
     assert events == decode(data)
     assert not any(isinstance(event, Close | Violation) for event in events[:-1])

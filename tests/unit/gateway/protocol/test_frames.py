@@ -24,8 +24,8 @@ def test_text_frames_read_back(payload: bytes) -> None:
     assert len(frame) - len(payload) == (2 if len(payload) < 126 else 4 if len(payload) < 65_536 else 10)
 
 
-def test_control_frames() -> None:
-    """Control frames are what RFC 6455 shows in its examples, empty by default."""
+def test_control_frames_are_those_of_the_rfc() -> None:
+    """Control frames are those of RFC 6455's examples, and empty by default."""
     assert ping_frame(b"Hello") == bytes.fromhex("89 05 48 65 6c 6c 6f")
     assert pong_frame(b"Hello") == bytes.fromhex("8a 05 48 65 6c 6c 6f")
     assert (ping_frame(), pong_frame(), close_frame()) == (b"\x89\x00", b"\x8a\x00", b"\x88\x00")
@@ -52,8 +52,8 @@ def test_close_reason_is_cut_between_characters(reason: str) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 999, 1005, 1006, 1015, 2999, 5000])
-def test_no_frame_for_a_code_that_stays_off_the_wire(code: int) -> None:
-    """Codes that must not be sent can't be."""
+def test_a_reserved_close_code_raises(code: int) -> None:
+    """A code that must not be sent in a close frame raises ValueError."""
     assert not is_close_code(code)
     with pytest.raises(ValueError, match=f"can't carry code {code}"):
         close_frame(code)

@@ -1,4 +1,4 @@
-"""The opening handshake: what is refused and how, and the bytes of the answer."""
+"""The opening handshake: refusals with their status, and the bytes of the answer."""
 
 import pytest
 
@@ -32,12 +32,12 @@ def check(headers: dict[bytes, bytes], method: str = "GET", http_version: str = 
     ],
     ids=repr,
 )
-def test_good_requests(change: dict[bytes, bytes]) -> None:
-    """Tokens match without regard to case, in lists too."""
+def test_a_valid_request_is_accepted(change: dict[bytes, bytes]) -> None:
+    """Tokens match without regard to case, also in lists."""
     assert check({**GOOD, **change}) is None
 
 
-def test_header_names_in_any_case() -> None:
+def test_header_names_match_in_any_case() -> None:
     """Header names match without regard to case."""
     assert check_request("GET", "1.1", [(name.title(), value) for name, value in GOOD.items()]) is None
 
@@ -60,15 +60,15 @@ def test_header_names_in_any_case() -> None:
     ],
     ids=repr,
 )
-def test_bad_requests(change: dict[bytes, bytes], expected: tuple[int, str]) -> None:
-    """Each wrong header has its own status and sentence."""
+def test_a_wrong_header_is_refused_with_its_status(change: dict[bytes, bytes], expected: tuple[int, str]) -> None:
+    """Each wrong header has its own status and reason."""
     refusal = check({**GOOD, **change})
     assert refusal is not None
     assert (refusal.status, refusal.reason) == expected
 
 
-def test_missing_headers() -> None:
-    """A header that is missing is refused like a wrong one."""
+def test_a_missing_header_is_refused() -> None:
+    """A missing header is refused like a wrong one."""
     reasons = {name: check({other: GOOD[other] for other in GOOD if other != name}) for name in GOOD}
     statuses = {name: refusal.status if refusal else None for name, refusal in reasons.items()}
     assert statuses == {
@@ -80,22 +80,22 @@ def test_missing_headers() -> None:
     }
 
 
-def test_repeated_headers() -> None:
-    """Version and key may stand once only."""
+def test_a_repeated_version_or_key_is_refused() -> None:
+    """Version and key may be given once only."""
     for name, status in ((b"sec-websocket-version", 426), (b"sec-websocket-key", 400)):
         refusal = check_request("GET", "1.1", [*GOOD.items(), (name, GOOD[name])])
         assert refusal is not None
         assert refusal.status == status
 
 
-def test_method_and_http_version() -> None:
+def test_only_get_over_http_1_1_is_accepted() -> None:
     """Only GET over HTTP/1.1 opens a WebSocket."""
     assert check(GOOD, method="POST") == Refusal(405, "a WebSocket opens with GET", ((b"allow", b"GET"),))
     assert check(GOOD, http_version="1.0") == Refusal(400, "a WebSocket opens over HTTP/1.1")
 
 
-def test_refusals_say_what_would_do() -> None:
-    """A 426 names the protocol or the version that is spoken here."""
+def test_a_426_names_the_required_protocol() -> None:
+    """A 426 names the protocol or the version that the server supports."""
     versions = check({**GOOD, b"sec-websocket-version": b"8"})
     upgrade = check({**GOOD, b"upgrade": b"h2c"})
     assert versions is not None
@@ -104,13 +104,13 @@ def test_refusals_say_what_would_do() -> None:
     assert upgrade.headers == ((b"upgrade", b"websocket"), (b"connection", b"Upgrade"))
 
 
-def test_accept_key() -> None:
+def test_the_accept_key_is_that_of_the_rfc() -> None:
     """The accept value is that of RFC 6455's example."""
     assert accept_key(KEY) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
-def test_response() -> None:
-    """The answer is a whole 101 with the subprotocol and the headers asked for."""
+def test_the_response_is_a_complete_101() -> None:
+    """The answer is a complete 101 with the given subprotocol and headers."""
     assert response(KEY, b"seance.v1.batch", [(b"x-request-id", b"r1")]) == (
         b"HTTP/1.1 101 Switching Protocols\r\n"
         b"upgrade: websocket\r\n"
@@ -124,8 +124,8 @@ def test_response() -> None:
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb"])
-def test_response_refuses_injection(value: bytes) -> None:
-    """A line break can't smuggle a header into the answer."""
+def test_a_response_header_with_a_line_break_raises(value: bytes) -> None:
+    """A line break in a header raises, so that no header can be injected."""
     with pytest.raises(ValueError, match="line break"):
         response(KEY, None, [(b"x-request-id", value)])
     with pytest.raises(ValueError, match="line break"):

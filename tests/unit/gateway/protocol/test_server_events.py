@@ -1,4 +1,4 @@
-"""What a gateway says to one client: exact JSON of each server object without seq."""
+"""The events that a gateway makes itself: their exact JSON."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ IDS: list[tuple[CommandId, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("command_id", "echoed"), IDS)
 def test_the_id_is_echoed(command_id: CommandId, echoed: dict[str, Any]) -> None:
-    """Answers carry the command's id as it was, and none when there was none."""
+    """Answers have the command's id unchanged, and no id when the command had none."""
     assert json.loads(server_events.pong(command_id)) == {"type": "pong", **echoed, "data": {}}
     assert json.loads(server_events.ack(command_id, 42, "m1")) == {
         "type": "ack",
@@ -38,8 +38,8 @@ def test_the_id_is_echoed(command_id: CommandId, echoed: dict[str, Any]) -> None
     }
 
 
-def test_error() -> None:
-    """An error tells whether a retry helps, and when there is one which field and how long to wait."""
+def test_an_error_has_its_field_and_retry_delay() -> None:
+    """An error says whether a retry helps, and names its field and delay when it has them."""
     data = ErrorData("unavailable", "wait", retryable=True, field="text", retry_after_ms=800)
     assert json.loads(server_events.error(7, data))["data"] == {
         "code": "unavailable",
@@ -50,8 +50,8 @@ def test_error() -> None:
     }
 
 
-def test_welcome() -> None:
-    """The welcome tells everything the contract names, users as they come from Redis, and no secret but the token."""
+def test_a_welcome_has_every_field_of_the_contract() -> None:
+    """The welcome has every field of the contract, users as Redis holds them, and no secret but the token."""
     data = Welcome(
         session=server_events.session_of(INFO),
         you=User("u1", "Ana"),
@@ -87,13 +87,13 @@ def test_welcome() -> None:
     }
 
 
-def test_nothing_resumed() -> None:
-    """Without a resume nothing was recovered, from nowhere."""
+def test_a_welcome_without_a_resume_recovered_nothing() -> None:
+    """Without a resume `recovered` is false and `source` is `none`."""
     assert msgspec.to_builtins(Resumed()) == {"recovered": False, "source": "none", "missed": 0}
 
 
-def test_without_an_id() -> None:
-    """What is no answer has no id."""
+def test_notices_have_no_id() -> None:
+    """Events that answer no command have no id."""
     assert json.loads(server_events.gap(3, 5)) == {"type": "gap", "data": {"from": 3, "to": 5}}
     ts = "2026-11-22T21:05:00.123Z"
     expected = {"type": "presence_changed", "ts": ts, "data": {"user_count": 12}}
@@ -105,7 +105,7 @@ def test_without_an_id() -> None:
 
 
 def test_every_close_with_an_error_has_a_code() -> None:
-    """The schema of errors names every error that keeps the connection and every close that is told before."""
+    """The schema of errors names every reply error and every close that an error precedes."""
     schema = msgspec.json.schema_components([ErrorData])[1]["ErrorData"]
     codes = {*server_events.ERRORS, *(ending.name for ending in close_codes.ALL if ending.code >= 4000)}
     assert set(schema["properties"]["code"]["enum"]) == codes

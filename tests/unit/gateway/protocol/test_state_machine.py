@@ -42,12 +42,12 @@ AWAITING_JOIN, JOINING, JOINED, CLOSING = (
 
 
 def machine(malformed_limit: int = 3) -> StateMachine:
-    """A machine of a connection that was just opened."""
+    """The state machine of a new connection."""
     return StateMachine(malformed_limit=malformed_limit, max_frame_bytes=16_384)
 
 
 def take(one: StateMachine, data: bytes) -> list[Effect]:
-    """The effects of these bytes; an end is carried out, as a connection does."""
+    """The effects of these bytes; an `End` is carried out, as a connection does."""
     effects = []
     for effect in one.receive(data):
         effects.append(effect)
@@ -57,12 +57,12 @@ def take(one: StateMachine, data: bytes) -> list[Effect]:
 
 
 def say(one: StateMachine, **fields: Any) -> Effect | None:
-    """Have the client say it."""
+    """Feed the client's command."""
     return next(iter(take(one, text(json.dumps(fields)))), None)
 
 
 def at(state: ConnectionState, malformed_limit: int = 3) -> StateMachine:
-    """A machine that has come so far."""
+    """A state machine in this state."""
     one = machine(malformed_limit)
     if state >= JOINING:
         say(one, **JOIN)
@@ -77,12 +77,12 @@ def at(state: ConnectionState, malformed_limit: int = 3) -> StateMachine:
 def error(
     command_id: CommandId, code: str, message: str, field: str | None = None, *, retryable: bool = False
 ) -> Answer:
-    """The answer with this error."""
+    """An answer with this error."""
     return Answer(text_frame(server_events.error(command_id, ErrorData(code, message, retryable, field))))
 
 
 def pong(command_id: CommandId) -> Answer:
-    """The answer to a ping command."""
+    """An answer to a ping command."""
     return Answer(text_frame(server_events.pong(command_id)))
 
 
@@ -128,7 +128,7 @@ def test_each_command_has_one_effect_in_each_state(
 
 
 def test_a_join_without_name_and_token_ends_the_connection() -> None:
-    """Nobody can come as nobody; the end says what is missing."""
+    """A join without name and token ends the connection, and the error says what is missing."""
     effect = say(at(AWAITING_JOIN), type="join", id=4, password="a password")
     assert isinstance(effect, End)
     assert (effect.ending.code, effect.command_id, effect.field) == (4500, 4, "name")
@@ -147,7 +147,7 @@ def test_a_join_without_name_and_token_ends_the_connection() -> None:
 def test_a_wrong_first_frame_ends_the_connection(
     payload: bytes, message: str, field: str | None, command_id: int | None
 ) -> None:
-    """The first frame must be right: otherwise the connection ends, and the end says what was wrong."""
+    """A wrong first frame ends the connection, and the error says what is wrong."""
     one = at(AWAITING_JOIN)
     assert take(one, client_frame(1, payload)) == [End(close_codes.BAD_JOIN.saying(message), command_id, field)]
     assert one.state is CLOSING
@@ -166,14 +166,14 @@ def test_a_wrong_first_frame_ends_the_connection(
     ],
 )
 def test_a_wrong_later_frame_is_answered(state: ConnectionState, payload: bytes, effect: Effect) -> None:
-    """Later mistakes are answered, and the connection goes on; a retry as it is would not help."""
+    """A wrong later frame gets an error that is not retryable, and the connection goes on."""
     one = at(state)
     assert take(one, client_frame(1, payload)) == [effect]
     assert one.state is state
 
 
 def test_a_binary_frame_is_malformed_in_every_state() -> None:
-    """A binary frame ends the connection as the first frame, is answered later, and is ignored at the end."""
+    """A binary frame ends the connection as the first frame, gets an error later, and is ignored while closing."""
     assert take(at(AWAITING_JOIN), BINARY) == [End(close_codes.BAD_JOIN.saying("frames must be text"))]
     assert take(at(JOINED), BINARY) == [error(None, "malformed", "frames must be text")]
     assert take(at(CLOSING), BINARY) == []
@@ -190,7 +190,7 @@ def test_more_malformed_frames_in_a_row_than_the_limit_end_the_connection() -> N
 
 
 def test_a_valid_command_sets_the_count_of_malformed_frames_back() -> None:
-    """Malformed frames count only in a row; mistakes of other kinds do not count, and set nothing back."""
+    """Only consecutive malformed frames count; other errors neither count nor reset the count."""
     one = at(JOINED, malformed_limit=2)
     nonsense = text("nonsense")
     for _ in range(5):
@@ -220,7 +220,7 @@ def test_a_silent_client_is_pinged_twice_and_then_ended() -> None:
 
 
 def test_a_pong_keeps_an_idle_connection_that_goes_on_being_pinged() -> None:
-    """A pong answers the pings so far, but is no traffic: the next interval pings again."""
+    """A pong answers the earlier pings but is no traffic: the next interval pings again."""
     one = at(JOINED)
     one.tick()
     for _ in range(3 * PINGS_UNANSWERED):
@@ -229,7 +229,7 @@ def test_a_pong_keeps_an_idle_connection_that_goes_on_being_pinged() -> None:
 
 
 def test_traffic_makes_a_ping_unnecessary() -> None:
-    """A client that said something in the interval is not pinged."""
+    """A client that sent a frame in the interval is not pinged."""
     one = at(JOINED)
     for _ in range(5):
         say(one, type="typing")
@@ -237,7 +237,7 @@ def test_traffic_makes_a_ping_unnecessary() -> None:
 
 
 def test_a_connection_that_is_closing_is_not_pinged() -> None:
-    """Nothing is asked of a client that was told to go."""
+    """No ping is sent after the close frame."""
     one = at(CLOSING)
     assert [one.tick() for _ in range(5)] == [None] * 5
 
@@ -246,7 +246,7 @@ def test_a_connection_that_is_closing_is_not_pinged() -> None:
 
 
 def test_the_close_of_the_client_is_answered_with_its_code() -> None:
-    """The client's close frame comes back, without a code when it had none; nothing is heard afterwards."""
+    """The client's close code is sent back, or no code when it had none; later frames are ignored."""
     one, other = at(JOINED), at(JOINED)
     assert take(one, close(1001, b"bye") + text(json.dumps(MESSAGE))) == [ClosedByClient(close_frame(1001))]
     assert (one.state, one.close_code) == (CLOSING, 1001)
@@ -255,7 +255,7 @@ def test_the_close_of_the_client_is_answered_with_its_code() -> None:
 
 
 def test_the_answer_to_our_own_close_is_not_answered() -> None:
-    """After our close frame the client's one only ends the socket."""
+    """After the server's close frame the client's close frame only ends the socket."""
     one = at(CLOSING)
     assert take(one, close(1012)) == [ClosedByClient(b"")]
     assert one.close_code == close_codes.RESTART.code
@@ -263,7 +263,7 @@ def test_the_answer_to_our_own_close_is_not_answered() -> None:
 
 @pytest.mark.parametrize("state", [AWAITING_JOIN, JOINED])
 def test_a_broken_protocol_fails_the_connection(state: ConnectionState) -> None:
-    """An unmasked frame fails the connection with its code, after all that was complete before it."""
+    """An unmasked frame fails the connection with its code, after the effects of the frames before it."""
     one = at(state)
     assert take(one, PING + client_frame(1, b"x", mask=None) + PING) == [
         Answer(pong_frame(b"?")),
@@ -273,7 +273,7 @@ def test_a_broken_protocol_fails_the_connection(state: ConnectionState) -> None:
 
 
 def test_an_error_with_the_name_of_the_code_precedes_a_close_from_4000_on() -> None:
-    """Before a 4xxx close goes an error with the same name; other closes go alone."""
+    """An error with the close's name precedes a 4xxx close; other closes have no error."""
     data = ErrorData("name_taken", close_codes.NAME_TAKEN.message, retryable=False, field="name")
     assert at(JOINING).close(close_codes.NAME_TAKEN, 7, "name") == (
         text_frame(server_events.error(7, data)) + close_frame(4506, "name_taken")
@@ -289,7 +289,7 @@ def test_a_lost_socket_has_the_code_of_an_abnormal_closure() -> None:
 
 
 def test_a_late_join_ends_with_what_was_awaited() -> None:
-    """A client that has not joined in time sent a bad join; while Redis is asked, the session is unavailable."""
+    """Without a join in time the end is `bad_join`; during the join's requests to Redis it is `unavailable`."""
     early, late = at(AWAITING_JOIN).join_is_late(10), at(JOINING).join_is_late(10)
     assert (early.ending.code, early.ending.message) == (4500, "no join came within 10 seconds")
     assert (late.ending.code, late.ending.message) == (4002, "the join took longer than 10 seconds")
@@ -297,7 +297,7 @@ def test_a_late_join_ends_with_what_was_awaited() -> None:
 
 @given(st.lists(PAYLOADS | st.just(json.dumps(JOIN).encode()), max_size=12), st.integers(0, 12))
 def test_any_frames_in_any_order_give_at_most_one_join_and_one_end(payloads: list[bytes], joined_after: int) -> None:
-    """Any frames in any order give effects and never raise; there is one join, one end, and nothing after it."""
+    """Any frames in any order give effects and never raise: one join and one end at most, and nothing after it."""
     one = machine()
     effects: list[Effect] = []
     for number, payload in enumerate(payloads):

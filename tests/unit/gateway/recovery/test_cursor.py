@@ -1,4 +1,4 @@
-"""The cursor of a replay: which store is read next, and that every way through both is without gap or repeat."""
+"""The cursor of a replay: which store is read next; every way through both stores is without gap or repeat."""
 
 from collections.abc import Sequence
 
@@ -16,19 +16,19 @@ def events(*seqs: int) -> list[Event]:
 
 
 def page(log: Sequence[int], after: int) -> list[Event]:
-    """What the log answers."""
+    """A page of the log."""
     return events(*[seq for seq in log if seq > after][:LIMIT])
 
 
 class Stores:
-    """Both stores, as lists of seqs; messages have even ones."""
+    """Both stores, as lists of seqs; messages have even seqs."""
 
     def __init__(self, log_first: int, last: int) -> None:
         self.last = last
         self.log = list(range(log_first, last + 1))
 
     def read(self, cursor: Cursor) -> list[int]:
-        """One page, as gateway/recovery/reader.py reads it."""
+        """Read one page, as gateway/recovery/reader.py does."""
         if cursor.history is None:
             return [event.seq for event in cursor.took_log(page(self.log, cursor.seq), LIMIT, known_seq=self.last)]
         after, before = cursor.history
@@ -37,17 +37,17 @@ class Stores:
         return found
 
     def trim(self, first: int) -> None:
-        """The log begins here from now on."""
+        """Trim the log to this first seq."""
         self.log = [seq for seq in self.log if seq >= first]
 
     def publish(self, count: int) -> None:
-        """More events."""
+        """Append events."""
         self.log += range(self.last + 1, self.last + 1 + count)
         self.last += count
 
 
 def read_all(stores: Stores, cursor: Cursor) -> list[int]:
-    """Everything, page by page."""
+    """Read every page."""
     read: list[int] = []
     while cursor.has_more:
         read += stores.read(cursor)
@@ -55,8 +55,8 @@ def read_all(stores: Stores, cursor: Cursor) -> list[int]:
 
 
 @pytest.mark.parametrize("seq", [0, 7, 8, 17, 18])
-def test_log_alone(seq: int) -> None:
-    """While the log reaches back, every event comes from it."""
+def test_a_log_that_reaches_back_gives_every_event(seq: int) -> None:
+    """While the log reaches back, every event comes from the log."""
     cursor = Cursor(seq, messages_until=20)
     assert read_all(Stores(1, 20), cursor) == list(range(seq + 1, 21))
     assert cursor.seq == 20
@@ -65,14 +65,14 @@ def test_log_alone(seq: int) -> None:
 
 @pytest.mark.parametrize("log_first", [2, 3, 9, 10, 19, 20, 21])
 @pytest.mark.parametrize("seq", [0, 1, 2])
-def test_the_joint(log_first: int, seq: int) -> None:
-    """Below the log's first event the messages come from Postgres, from there on everything from the log."""
+def test_messages_below_the_log_come_from_postgres(log_first: int, seq: int) -> None:
+    """Below the log's first event the messages come from Postgres, from there on every event from the log."""
     stores = Stores(log_first, 20)
     expected = [*(event for event in range(seq + 1, log_first) if event % 2 == 0), *range(max(log_first, seq + 1), 21)]
     assert read_all(stores, Cursor(seq, messages_until=20)) == expected
 
 
-def test_a_page_that_ends_at_the_joint() -> None:
+def test_a_full_page_may_end_just_below_the_log() -> None:
     """A full page of messages may be the last one below the log."""
     cursor = Cursor(0, messages_until=20)
     stores = Stores(9, 20)
@@ -82,8 +82,8 @@ def test_a_page_that_ends_at_the_joint() -> None:
     assert stores.read(cursor) == [9, 10, 11, 12]
 
 
-def test_trimmed_while_it_is_read() -> None:
-    """When the log is trimmed above the cursor, the messages between come from Postgres, as far as these will do."""
+def test_a_log_trimmed_during_the_replay_turns_to_postgres() -> None:
+    """When the log is trimmed above the cursor, messages come from Postgres, up to `messages_until`."""
     stores = Stores(5, 20)
     cursor = Cursor(4, messages_until=20)
     assert stores.read(cursor) == [5, 6, 7, 8]
@@ -91,8 +91,8 @@ def test_trimmed_while_it_is_read() -> None:
     assert read_all(stores, cursor) == [10, 12, 14, 15, 16, 17, 18, 19, 20]
 
 
-def test_trimmed_above_the_welcome() -> None:
-    """Above the welcome messages alone will not do, since who joined and left there would be missing."""
+def test_a_log_trimmed_above_the_welcome_raises() -> None:
+    """Above the welcome messages alone are not enough, because joins and leaves would be missing."""
     stores = Stores(5, 20)
     cursor = Cursor(18, messages_until=20)
     stores.publish(10)
@@ -104,15 +104,15 @@ def test_trimmed_above_the_welcome() -> None:
 
 
 @pytest.mark.parametrize("log", [[7, 8, 9], [], [6]])
-def test_log_only(log: list[int]) -> None:
-    """A cursor that needs the log's events does without none of them."""
+def test_a_cursor_without_history_needs_every_event(log: list[int]) -> None:
+    """A cursor without `messages_until` raises as soon as the log lacks an event."""
     cursor = Cursor(4)
     with pytest.raises(OutrunError):
         cursor.took_log(events(*log), LIMIT, known_seq=9)
 
 
-def test_a_hole_in_the_log() -> None:
-    """What follows a hole waits until the hole is filled from Postgres."""
+def test_events_after_a_hole_wait_for_postgres() -> None:
+    """Events after a hole in the log wait until Postgres has filled the hole."""
     cursor = Cursor(4, messages_until=8)
     assert [event.seq for event in cursor.took_log(events(5, 7, 8), LIMIT)] == [5]
     assert cursor.has_more
@@ -120,8 +120,8 @@ def test_a_hole_in_the_log() -> None:
     assert cursor.history == (5, 7)
 
 
-def test_an_empty_log_that_held_everything() -> None:
-    """A log without newer events is at its end; one that lost events that were given is not."""
+def test_an_empty_log_ends_unless_a_seq_was_known() -> None:
+    """A log without newer events is at its end, unless a newer seq is known."""
     cursor = Cursor(8, messages_until=8)
     assert cursor.took_log([], LIMIT, known_seq=8) == []
     assert not cursor.has_more
@@ -129,8 +129,8 @@ def test_an_empty_log_that_held_everything() -> None:
         cursor.took_log([], LIMIT, known_seq=9)
 
 
-def test_messages_will_do() -> None:
-    """Where only messages are sequenced, the log may be as far ahead as it likes, or be gone."""
+def test_messages_alone_are_enough_in_summary_sessions() -> None:
+    """Where only messages are sequenced, the log may be far ahead or empty."""
     stores = Stores(5, 20)
     cursor = Cursor(18, messages_until=UNBOUNDED)
     stores.publish(10)
