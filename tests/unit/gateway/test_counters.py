@@ -1,4 +1,4 @@
-"""Counting by label, and timing messages on their way through Redis."""
+"""Counters by label, and the relay timer."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from gateway.protocol import close_codes
 
 
 def test_reasons_of_closes_are_bounded() -> None:
-    """What the codec found wrong counts as one reason, whatever its words are."""
+    """The decoder's violations count as one reason, whatever their text."""
     counters = Counters()
     counters.ended(close_codes.SLOW_CONSUMER.name)
     counters.ended(close_codes.SLOW_CONSUMER.saying("another text").name)
@@ -17,7 +17,7 @@ def test_reasons_of_closes_are_bounded() -> None:
 
 
 def test_failed_publishes_are_counted_by_condition() -> None:
-    """A full backlog is told apart from a Redis that is away."""
+    """A full backlog is counted apart from a Redis that is down."""
     counters = Counters()
     counters.publish_failed(BacklogFullError())
     counters.publish_failed(BrokerUnavailableError("away"))
@@ -25,7 +25,7 @@ def test_failed_publishes_are_counted_by_condition() -> None:
 
 
 async def test_one_of_so_many_messages_is_timed() -> None:
-    """The first message is timed, then every sixteenth; each is counted once it was written out."""
+    """The first message is timed, then every sixteenth; each is observed once it was written to the sockets."""
     timer = RelayTimer()
     for number in range(2 * TIMED_EVERY):
         timer.sent(f"id-{number}")
@@ -37,7 +37,7 @@ async def test_one_of_so_many_messages_is_timed() -> None:
 
 
 def test_a_slow_message_is_not_replaced_by_a_later_one() -> None:
-    """Messages after a slow one don't replace it: its time is what matters most."""
+    """Later messages do not replace a slow one: its time is the most important."""
     timer = RelayTimer()
     for number in range(5 * TIMED_EVERY):
         timer.sent(f"id-{number:03}")
@@ -54,7 +54,7 @@ def test_a_message_that_never_comes_is_given_up() -> None:
 
 
 def test_a_refused_message_is_waited_for_no_longer() -> None:
-    """A message whose event will not come is forgotten, while another one still is awaited."""
+    """A message whose event will not arrive is forgotten; another awaited message is not."""
     timer = RelayTimer()
     timer.sent("first")
     timer.forget("second")

@@ -1,4 +1,4 @@
-"""Settings: where each value comes from, and every wrong one told at once."""
+"""Settings: the source of each value, and the errors of wrong ones."""
 
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ FIELDS = msgspec.structs.fields(Settings)
 
 
 def problems(environ: dict[str, str], env_file: Path | None = None) -> list[str]:
-    """What is wrong with this environment."""
+    """The errors of this environment."""
     with pytest.raises(SettingsError) as caught:
         load(environ, env_file)
     assert str(caught.value).splitlines() == ["wrong configuration:", *(f"  {line}" for line in caught.value.problems)]
     return caught.value.problems
 
 
-def test_defaults() -> None:
-    """Without any variable everything has its default, and says so."""
+def test_every_unset_setting_has_its_default() -> None:
+    """Without variables every setting has its default, and its source says so."""
     settings, sources = load({})
     assert settings == Settings()
     assert [source.variable for source in sources] == [field.name.upper() for field in FIELDS]
@@ -29,8 +29,8 @@ def test_defaults() -> None:
     assert [source.value for source in sources] == [getattr(settings, field.name) for field in FIELDS]
 
 
-def test_the_defaults_of_the_contract() -> None:
-    """These defaults are documented and relied on."""
+def test_documented_defaults_are_unchanged() -> None:
+    """These defaults are documented, and users rely on them."""
     settings = Settings()
     assert (settings.port, settings.gateways, settings.workers, settings.partitions) == (8000, 2, 1, 16)
     assert (settings.db_pool_size, settings.db_max_overflow, settings.resume_grace_seconds) == (20, 10, 15)
@@ -38,8 +38,8 @@ def test_the_defaults_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_a_setting_is_described(field: Any) -> None:
-    """Every setting has a default that is right, and a description for `.env.example` and `seance check`."""
+def test_every_setting_has_a_description_and_a_valid_default(field: Any) -> None:
+    """Every setting has a valid default, and a description for `.env.example` and `seance check`."""
     assert msgspec.convert(field.default, field.type) == field.default
     assert msgspec.inspect.type_info(field.type) is not None
     info = msgspec.inspect.multi_type_info([field.type])[0]
@@ -47,14 +47,14 @@ def test_a_setting_is_described(field: Any) -> None:
     assert (info.extra_json_schema or {}).get("description", "").endswith(".")
 
 
-def test_frozen() -> None:
-    """Settings can't be changed once they are built."""
+def test_settings_are_frozen() -> None:
+    """Settings can't be changed once they are made."""
     settings, _ = load({})
     with pytest.raises(AttributeError):
         settings.port = 1  # type: ignore[misc]
 
 
-def test_where_values_come_from(tmp_path: Path) -> None:
+def test_the_environment_precedes_the_file_and_the_default(tmp_path: Path) -> None:
     """The environment comes before `.env`, `.env` before the default; an empty variable counts as not set."""
     env_file = tmp_path / ".env"
     env_file.write_text("PORT=1\nGATEWAYS=3\nWORKERS=4\nLOG_LEVEL=\nUNKNOWN=x\n# PARTITIONS=9\n")
@@ -73,21 +73,21 @@ def test_where_values_come_from(tmp_path: Path) -> None:
     assert {source.variable: source.value for source in sources}["PORT"] == 2
 
 
-def test_no_file(tmp_path: Path) -> None:
-    """A `.env` that is not there, or is a folder, counts as empty."""
+def test_a_missing_env_file_counts_as_empty(tmp_path: Path) -> None:
+    """A `.env` that does not exist, or is a folder, counts as empty."""
     assert load({}, tmp_path / ".env") == load({}, tmp_path) == load({})
 
 
-def test_the_file_is_taken_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values in `.env` are not put together from other variables, whatever the process has."""
+def test_the_env_file_is_not_interpolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values in `.env` are taken literally, without interpolation of other variables."""
     monkeypatch.setenv("HIDDEN", "expanded")
     env_file = tmp_path / ".env"
     env_file.write_text("JWT_SECRET=${HIDDEN}-0123456789-0123456789-0123456789\n")
     assert load({}, env_file)[0].jwt_secret == "${HIDDEN}-0123456789-0123456789-0123456789"
 
 
-def test_every_problem_at_once(tmp_path: Path) -> None:
-    """However many values are wrong, all are told in one message: variable, value, origin and what it must be."""
+def test_every_wrong_value_is_in_one_message(tmp_path: Path) -> None:
+    """One message names every wrong value: variable, value, source and rule."""
     env_file = tmp_path / ".env"
     env_file.write_text("WORKERS=17\nLOG_FORMAT=xml\n")
     found = problems({"PORT": "http", "PARTITIONS": "0", "LOG_LEVEL": "INFO", "HOST": "127.0.0.1"}, env_file)
@@ -129,8 +129,8 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         ("SHUTDOWN_TIMEOUT_SECONDS", "0"),
     ],
 )
-def test_a_wrong_value(variable: str, value: str) -> None:
-    """Values beyond their bounds are refused, by the name of their variable."""
+def test_a_value_beyond_its_bounds_is_refused(variable: str, value: str) -> None:
+    """A value beyond its bounds is refused, with the name of its variable."""
     (problem,) = problems({variable: value})
     assert problem.startswith(f"{variable}: ")
     assert "(environment) is wrong: " in problem
@@ -144,21 +144,21 @@ def test_a_wrong_value(variable: str, value: str) -> None:
         ("REDIS_URL", "http://:hunter2@127.0.0.1:6379/0"),
     ],
 )
-def test_secrets_are_not_shown(variable: str, value: str) -> None:
-    """A wrong secret, or a wrong URL with a password, is not repeated in the message."""
+def test_wrong_secrets_are_not_in_the_message(variable: str, value: str) -> None:
+    """A wrong secret, or a wrong URL with a password, is not in the message."""
     (problem,) = problems({variable: value})
     assert problem.startswith(f"{variable}: the value (environment) is wrong: ")
     assert "hunter2" not in problem
 
 
-def test_which_are_secret() -> None:
-    """The signing secret is marked, so that whoever shows settings can hide it."""
+def test_the_jwt_secret_is_marked_secret() -> None:
+    """The signing secret is marked, so that tools that show settings can hide it."""
     assert {"jwt_secret"} == SECRETS
     assert {field.name for field in FIELDS} >= SECRETS
 
 
 def test_production_needs_a_secret_of_its_own(tmp_path: Path) -> None:
-    """In production the default secret is refused, however it came to be in force; elsewhere it is fine."""
+    """In production the default secret is refused, from whatever source; elsewhere it is accepted."""
     (problem,) = problems({"ENVIRONMENT": "production"})
     assert problem.startswith("JWT_SECRET: the default is public")
     assert problems({"ENVIRONMENT": "production", "JWT_SECRET": DEFAULT_SECRET}) == [problem]
@@ -178,8 +178,8 @@ def test_production_needs_a_secret_of_its_own(tmp_path: Path) -> None:
         (",", ()),
     ],
 )
-def test_origins(text: str, origins: tuple[str, ...]) -> None:
-    """Origins are split at commas, without blanks and final slashes."""
+def test_origins_are_split_at_commas(text: str, origins: tuple[str, ...]) -> None:
+    """Origins are split at commas, without blanks and trailing slashes."""
     assert load({"CORS_ORIGINS": text})[0].origins == origins
 
 
@@ -193,7 +193,7 @@ def test_origins(text: str, origins: tuple[str, ...]) -> None:
         ("production", "console", False),
     ],
 )
-def test_log_format(environment: str, log_format: str, is_json: bool) -> None:
-    """Logs are JSON in production, unless the format is given."""
+def test_production_logs_json_by_default(environment: str, log_format: str, is_json: bool) -> None:
+    """Logs are JSON in production, unless the format is set."""
     environ = {"ENVIRONMENT": environment, "LOG_FORMAT": log_format, "JWT_SECRET": SECRET}
     assert load(environ)[0].logs_json == is_json

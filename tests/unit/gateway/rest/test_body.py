@@ -1,4 +1,4 @@
-"""Bodies: what is JSON, what is refused, and with which words."""
+"""Request bodies: which JSON is accepted, which is refused, and the messages of the refusals."""
 
 import json
 
@@ -18,13 +18,13 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_every_json_value_survives(value: object) -> None:
-    """What an ordinary encoder writes is what is read."""
+    """Every value that a JSON encoder writes is read back unchanged."""
     assert parse(json.dumps(value).encode()) == value
 
 
 @given(st.binary())
-def test_no_bytes_do_harm(body: bytes) -> None:
-    """Whatever the bytes, they are a value or `malformed_json`."""
+def test_any_bytes_give_a_value_or_malformed_json(body: bytes) -> None:
+    """Any bytes give a value or `malformed_json`, and no other exception."""
     try:
         parse(body)
         code = "none"
@@ -60,8 +60,8 @@ def test_no_bytes_do_harm(body: bytes) -> None:
         (b'{"a":' * 12_000, "nested too deeply"),
     ],
 )
-def test_malformed(body: bytes, message: str) -> None:
-    """What is not unambiguous JSON in UTF-8 is `malformed_json`, and the message says why."""
+def test_ambiguous_json_is_refused_with_its_reason(body: bytes, message: str) -> None:
+    """Anything but unambiguous JSON in UTF-8 is `malformed_json`, and the message names the reason."""
     with pytest.raises(ApiError, match=message) as caught:
         parse(body)
     assert (caught.value.status, caught.value.code) == (400, "malformed_json")

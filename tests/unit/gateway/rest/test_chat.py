@@ -1,4 +1,4 @@
-"""The chat page's files: all of them ours, under a strict policy, small, and asked for only when they changed."""
+"""The chat page's files: all served by the gateway, under a strict policy, small, and cached with an ETag."""
 
 import re
 from importlib import resources
@@ -9,8 +9,8 @@ import pytest
 PAGES = resources.files("gateway") / "pages"
 
 
-async def test_page_loads_only_our_files(client: httpx.AsyncClient) -> None:
-    """Every address in the page is a path of ours that answers; no script and no style stands in the page itself."""
+async def test_the_chat_page_loads_only_the_gateways_files(client: httpx.AsyncClient) -> None:
+    """Every address in the page is a path that the gateway answers; the page has no inline script or style."""
     page = (await client.get("/chat")).text
     addresses = set(re.findall(r'(?:src|href)="([^"]*)"', page))
     assert all(re.fullmatch(r"/[\w./-]+", address) for address in addresses)
@@ -21,7 +21,7 @@ async def test_page_loads_only_our_files(client: httpx.AsyncClient) -> None:
 
 
 async def test_every_module_is_preloaded(client: httpx.AsyncClient) -> None:
-    """What the page's modules import, all the way down, is announced by the page, so that it comes in one go."""
+    """The page preloads every module that its modules import, directly or indirectly."""
     announced = set(re.findall(r'rel="modulepreload" href="([^"]*)"', (await client.get("/chat")).text))
     found: set[str] = set()
     waiting = {"/chat/app.js"}
@@ -34,8 +34,8 @@ async def test_every_module_is_preloaded(client: httpx.AsyncClient) -> None:
     assert announced == found
 
 
-async def test_policy(client: httpx.AsyncClient) -> None:
-    """The browser loads nothing from elsewhere, runs and styles nothing inline, makes no markup of texts."""
+async def test_the_chat_policy_forbids_other_origins_and_inline_code(client: httpx.AsyncClient) -> None:
+    """The policy forbids other origins, inline scripts and styles, and markup from strings."""
     header = (await client.get("/chat")).headers["Content-Security-Policy"]
     policy = dict(part.strip().split(" ", 1) for part in header.split(";"))
     assert policy["default-src"] == "'none'"
@@ -53,7 +53,7 @@ async def test_policy(client: httpx.AsyncClient) -> None:
         ("/chat/client/index.js", "text/javascript"),
     ],
 )
-async def test_files_are_kept_by_browsers(client: httpx.AsyncClient, path: str, media_type: str) -> None:
+async def test_chat_files_are_compressed_and_revalidated(client: httpx.AsyncClient, path: str, media_type: str) -> None:
     """Files have their media types, come compressed, and are sent again only when they changed."""
     answer = await client.get(path)
     assert answer.headers["Content-Type"].startswith(media_type)
@@ -66,8 +66,8 @@ async def test_files_are_kept_by_browsers(client: httpx.AsyncClient, path: str, 
     assert (await client.get(path, headers={"If-None-Match": '"another"'})).status_code == 200
 
 
-async def test_client_is_all_there(client: httpx.AsyncClient) -> None:
-    """Every module of the browser client is served, for pages of others too."""
+async def test_every_module_of_the_browser_client_is_served(client: httpx.AsyncClient) -> None:
+    """Every module of the browser client is served, for other pages too."""
     modules = [file.name for file in (PAGES / "client").iterdir() if file.name.endswith(".js")]
     assert len(modules) > 10
     for name in modules:
@@ -75,6 +75,6 @@ async def test_client_is_all_there(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/chat/", "/chat/index.html", "/chat/client/index.d.ts", "/chat/..%2f..%2fserve.py"])
-async def test_nothing_else(client: httpx.AsyncClient, path: str) -> None:
+async def test_other_files_are_not_served(client: httpx.AsyncClient, path: str) -> None:
     """Other files are not served."""
     assert (await client.get(path)).json()["error"]["code"] == "not_found"

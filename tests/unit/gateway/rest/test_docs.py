@@ -1,4 +1,4 @@
-"""The documentation pages: everything they load comes from us."""
+"""The documentation pages: every file that they load comes from the gateway."""
 
 import re
 
@@ -18,8 +18,8 @@ PAGES = {"/docs": 9, "/docs/rest": 5, "/docs/websocket": 5}
 
 
 @pytest.mark.parametrize(("path", "count"), PAGES.items())
-async def test_pages_lead_only_to_us(client: httpx.AsyncClient, path: str, count: int) -> None:
-    """Every address in a page is a path of ours that is routed, and no script or style stands in the page itself."""
+async def test_docs_pages_link_only_to_the_gateway(client: httpx.AsyncClient, path: str, count: int) -> None:
+    """Every address in a page is a routed path of the gateway, and no page has an inline script or style."""
     page = (await client.get(path)).text
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(addresses) >= count
@@ -33,14 +33,14 @@ async def test_pages_lead_only_to_us(client: httpx.AsyncClient, path: str, count
 
 
 @pytest.mark.parametrize("name", ["rest.js", "websocket.js", "docs.css"])
-async def test_our_files_name_nobody_else(client: httpx.AsyncClient, name: str) -> None:
-    """Our scripts and styles name no other host."""
+async def test_the_gateways_files_name_no_other_host(client: httpx.AsyncClient, name: str) -> None:
+    """The gateway's scripts and styles name no other host."""
     assert "//" not in re.sub(r"^\s*// .*", "", (await client.get(f"/docs/{name}")).text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_policy_blocks_other_origins(client: httpx.AsyncClient, path: str) -> None:
-    """The browser is told to load nothing from elsewhere, to run no inline script, and to frame the page nowhere."""
+    """The policy forbids other origins, inline scripts, and frames."""
     header = (await client.get(path)).headers["Content-Security-Policy"]
     policy = dict(part.strip().split(" ", 1) for part in header.split(";"))
     assert policy["default-src"] == "'none'"
@@ -54,7 +54,7 @@ async def test_policy_blocks_other_origins(client: httpx.AsyncClient, path: str)
 
 
 async def test_stylesheet_loads_nothing(client: httpx.AsyncClient) -> None:
-    """The stylesheet refers to nothing but data that it contains."""
+    """The stylesheet refers only to data that it contains."""
     sheet = (await client.get("/docs/swagger-ui.css")).text
     assert "@import" not in sheet
     assert all(target.strip("'\"").startswith("data:") for target in re.findall(r"url\(([^)]*)\)", sheet))
@@ -64,8 +64,10 @@ async def test_stylesheet_loads_nothing(client: httpx.AsyncClient) -> None:
     ("name", "media_type"),
     [("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css"), ("favicon-32x32.png", "image/png")],
 )
-async def test_files(client: httpx.AsyncClient, name: str, media_type: str) -> None:
-    """The files of Swagger UI have their media types and may be kept by the browser."""
+async def test_swagger_files_have_their_types_and_are_cached(
+    client: httpx.AsyncClient, name: str, media_type: str
+) -> None:
+    """Swagger UI's files have their media types, and browsers may cache them."""
     response = await client.get(f"/docs/{name}")
     assert response.headers["Content-Type"].startswith(media_type)
     assert response.headers["Cache-Control"] == "public, max-age=86400"
@@ -73,7 +75,7 @@ async def test_files(client: httpx.AsyncClient, name: str, media_type: str) -> N
 
 
 @pytest.mark.parametrize("path", ["/docs/index.html", "/docs/..%2fgateway", "/docs/swagger-ui.css.map"])
-async def test_nothing_else(client: httpx.AsyncClient, path: str) -> None:
+async def test_other_files_are_not_served(client: httpx.AsyncClient, path: str) -> None:
     """Other files are not served."""
     assert (await client.get(path)).json()["error"]["code"] == "not_found"
 

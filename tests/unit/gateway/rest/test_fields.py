@@ -1,4 +1,4 @@
-"""Fields: every wrong one is named, with what was expected."""
+"""Fields of requests: every wrong field is named, with the expected value."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -30,7 +30,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def details(raw: object) -> list[tuple[str, str]]:
-    """What is told about a wrong object."""
+    """The details of the error for a wrong object."""
     with pytest.raises(ApiError) as caught:
         from_object(raw, Room)
     return told(caught.value)
@@ -41,24 +41,24 @@ def told(error: ApiError) -> list[tuple[str, str]]:
     return [(detail.field, detail.message) for detail in error.details]
 
 
-def test_defaults() -> None:
-    """Fields that are not given have their defaults."""
+def test_absent_fields_have_their_defaults() -> None:
+    """Absent fields have their defaults."""
     assert from_object({"name": "Ana"}, Room) == Room(name="Ana")
 
 
-def test_trimming() -> None:
-    """White space around a trimmed field does not count and is not kept; elsewhere it is part of the value."""
+def test_only_trimmed_fields_are_stripped() -> None:
+    """A trimmed field is stripped before its length is checked; in other fields white space is kept."""
     assert from_object({"name": " \u2003\t12345\n ", "password": "   "}, Room) == Room(name="12345", password="   ")
 
 
-def test_whole_number_with_a_point() -> None:
-    """To JSON 6.0 is the integer 6; infinity is none."""
+def test_an_integral_float_is_an_integer() -> None:
+    """In JSON 6.0 is the integer 6; infinity is refused."""
     assert from_object({"name": "a", "seats": 6.0}, Room).seats == 6
     assert details({"name": "a", "seats": float("inf")}) == [("seats", "expected `int`, got `float`")]
 
 
 def test_length_is_in_code_points() -> None:
-    """An emoji outside the basic plane is one character."""
+    """An emoji outside the basic plane counts as one character."""
     assert from_object({"name": "🔮" * 5}, Room).name == "🔮" * 5
     assert details({"name": "🔮" * 6}) == [("name", "expected `str` of length <= 5")]
 
@@ -89,13 +89,13 @@ def test_length_is_in_code_points() -> None:
         (None, [("body", "expected a JSON object")]),
     ],
 )
-def test_wrong_fields(raw: object, expected: list[tuple[str, str]]) -> None:
-    """Each wrong field is told, with what was expected and never with the value."""
+def test_a_wrong_field_is_named_without_its_value(raw: object, expected: list[tuple[str, str]]) -> None:
+    """Each wrong field is named, with the expected value and never with the given one."""
     assert details(raw) == expected
 
 
-def test_all_wrong_fields_at_once() -> None:
-    """The details name every wrong field, the struct's in its order, then the unknown ones."""
+def test_every_wrong_field_is_named_in_order() -> None:
+    """The details name every wrong field: first those of the struct, in its order, then the unknown ones."""
     raw: dict[str, Any] = {"extra": 1, "spirit": "yes", "seats": 11, "name": 7}
     assert [field for field, _ in details(raw)] == ["name", "seats", "spirit", "extra"]
 
@@ -109,7 +109,7 @@ def test_all_wrong_fields_at_once() -> None:
         ([("ack", "accepted"), ("limit", "1")], Page(limit=1)),
     ],
 )
-def test_texts(pairs: list[tuple[str, str]], expected: Page) -> None:
+def test_query_parameters_become_the_struct(pairs: list[tuple[str, str]], expected: Page) -> None:
     """Query parameters become the struct."""
     assert from_texts(pairs, Page) == expected
 
@@ -129,8 +129,8 @@ def test_texts(pairs: list[tuple[str, str]], expected: Page) -> None:
         ([("limit", "5"), ("limit", "5")], [("limit", "given more than once")]),
     ],
 )
-def test_wrong_texts(pairs: list[tuple[str, str]], expected: list[tuple[str, str]]) -> None:
-    """Each wrong query parameter is told."""
+def test_every_wrong_query_parameter_is_named(pairs: list[tuple[str, str]], expected: list[tuple[str, str]]) -> None:
+    """Each wrong query parameter is named."""
     with pytest.raises(ApiError) as caught:
         from_texts(pairs, Page)
     assert told(caught.value) == expected
@@ -142,8 +142,8 @@ def test_detail_is_frozen() -> None:
         Detail("name", "is required").field = "other"  # type: ignore[misc]
 
 
-def test_schema_of_trimmed_texts() -> None:
-    """The pattern knows every character that is trimmed away, and no other."""
+def test_the_schema_pattern_matches_what_is_stripped() -> None:
+    """The pattern has every character that is stripped, and no other."""
     matches = re.compile(TRIMMED_SCHEMA["pattern"]).search
     assert all(bool(matches(chr(code))) is bool(chr(code).strip()) for code in range(1, 0x3100))
     assert matches(" a ")

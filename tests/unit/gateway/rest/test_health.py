@@ -1,4 +1,4 @@
-"""Health endpoints, of a gateway whose servers are away and of one whose servers answer."""
+"""The health endpoints, with servers that answer, are down, or hang."""
 
 import asyncio
 from dataclasses import replace
@@ -41,55 +41,57 @@ async def hang() -> None:
     await asyncio.Event().wait()
 
 
-async def test_healthy(offline: Services) -> None:
-    """When both servers answer, the gateway is ok, and the counters are there."""
+async def test_health_is_ok_when_both_servers_answer(offline: Services) -> None:
+    """When both servers answer, the status is `ok`, and the counters are present."""
     response = await get(replace(offline, ping_redis=reachable), "/health")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "database": "up", "redis": "up", **COUNTERS}
 
 
-async def test_redis_away(offline: Services) -> None:
-    """When Redis is away, the gateway is degraded."""
+async def test_health_is_degraded_without_redis(offline: Services) -> None:
+    """When Redis is down, the status is `degraded`."""
     response = await get(offline, "/health")
     assert response.status_code == 503
     assert response.json() == {"status": "degraded", "database": "up", "redis": "down", **COUNTERS}
 
 
-async def test_database_away(offline: Services) -> None:
-    """When Postgres is away, the gateway is degraded."""
+async def test_health_is_degraded_without_postgres(offline: Services) -> None:
+    """When Postgres is down, the status is `degraded`."""
     response = await get(replace(offline, ping_database=fail_database, ping_redis=reachable), "/health")
     assert response.status_code == 503
     assert response.json() == {"status": "degraded", "database": "down", "redis": "up", **COUNTERS}
 
 
-async def test_silent_servers(offline: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_servers_that_hang_are_down_after_the_time_limit(
+    offline: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Servers that never answer are down after the time limit, which both checks share."""
     monkeypatch.setattr("gateway.rest.health.CHECK_SECONDS", 0.01)
     response = await get(replace(offline, ping_database=hang, ping_redis=hang), "/health")
     assert (response.json()["database"], response.json()["redis"]) == ("down", "down")
 
 
-async def test_live(client: httpx.AsyncClient) -> None:
-    """The process answers whatever the servers do."""
+async def test_live_needs_no_server(client: httpx.AsyncClient) -> None:
+    """`/live` answers in any state of the servers."""
     response = await client.get("/live")
     assert (response.status_code, response.json()) == (200, {"status": "live"})
 
 
-async def test_unready(client: httpx.AsyncClient) -> None:
-    """An unready gateway says why."""
+async def test_an_unready_gateway_gives_the_reason(client: httpx.AsyncClient) -> None:
+    """An unready gateway answers 503 with the reason."""
     response = await client.get("/ready")
     assert response.status_code == 503
     assert response.json() == {"status": "unready", "reason": "Redis is not reachable"}
 
 
-async def test_ready(offline: Services) -> None:
+async def test_a_ready_gateway_answers_200(offline: Services) -> None:
     """A ready gateway answers 200."""
     response = await get(replace(offline, readiness=lambda: Readiness(is_ready=True)), "/ready")
     assert (response.status_code, response.json()) == (200, {"status": "ready", "reason": None})
 
 
-async def test_metrics(client: httpx.AsyncClient) -> None:
-    """The metrics are Prometheus text that its own parser reads: exactly those of the table, with all their labels."""
+async def test_the_metrics_are_those_of_the_table(client: httpx.AsyncClient) -> None:
+    """The Prometheus text parses, and has exactly the metrics of the table with all their labels."""
     response = await client.get("/metrics")
     assert response.headers["Content-Type"].startswith("text/plain")
     samples = [
@@ -106,7 +108,7 @@ async def test_metrics(client: httpx.AsyncClient) -> None:
     assert "process_cpu_seconds_total" in response.text
 
 
-async def test_open_metrics(client: httpx.AsyncClient) -> None:
+async def test_openmetrics_is_sent_when_asked_for(client: httpx.AsyncClient) -> None:
     """A scraper that asks for OpenMetrics gets it."""
     response = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert response.headers["Content-Type"].startswith("application/openmetrics-text")

@@ -28,14 +28,14 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
-async def test_is_valid(document: dict[str, Any]) -> None:
-    """It is OpenAPI 3.1."""
+async def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    """The document is valid OpenAPI 3.1."""
     assert document["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(document).validate()
 
 
-async def test_has_every_route(document: dict[str, Any], app: Starlette) -> None:
-    """It describes the routes that exist, with their methods, and no others."""
+async def test_the_document_has_exactly_the_routes(document: dict[str, Any], app: Starlette) -> None:
+    """The document describes the existing routes, with their methods, and no others."""
     routed = {
         (method, route.path)
         for route in app.routes
@@ -46,7 +46,7 @@ async def test_has_every_route(document: dict[str, Any], app: Starlette) -> None
 
 
 async def test_every_error_is_described(document: dict[str, Any]) -> None:
-    """Every status is described, every code of a status is named, and every error has the envelope."""
+    """Every status has a description, every code of a status is named, and every error has the envelope."""
     for operation in operations(document).values():
         for status, response in operation["responses"].items():
             codes = [code for code, (of, _) in ERRORS.items() if f"`{code}`" in response["description"]]
@@ -73,13 +73,15 @@ async def test_every_error_is_described(document: dict[str, Any]) -> None:
         ("GET", "/live", {200, 405, 500}),
     ],
 )
-async def test_statuses(document: dict[str, Any], method: str, path: str, statuses: set[int]) -> None:
+async def test_each_operation_names_its_statuses(
+    document: dict[str, Any], method: str, path: str, statuses: set[int]
+) -> None:
     """Each operation names exactly the statuses that it can answer."""
     assert {int(status) for status in operations(document)[method, path]["responses"]} == statuses
 
 
 async def test_headers_are_described(document: dict[str, Any]) -> None:
-    """Headers that an answer carries or a request may have are named where they belong."""
+    """The headers of answers and requests are named at their operations."""
     create = operations(document)["POST", "/api/sessions"]
     assert {"Location", "Idempotency-Replayed"} <= create["responses"]["201"]["headers"].keys()
     assert "Retry-After" in create["responses"]["503"]["headers"]
@@ -89,7 +91,7 @@ async def test_headers_are_described(document: dict[str, Any]) -> None:
     assert close["security"] == [{"token": []}]
 
 
-async def test_parameters(document: dict[str, Any]) -> None:
+async def test_query_parameters_have_the_validated_bounds(document: dict[str, Any]) -> None:
     """Query parameters have the bounds that are validated, and are never null."""
     found = {p["name"]: p["schema"] for p in operations(document)["GET", "/api/sessions/{id}/messages"]["parameters"]}
     assert found["limit"]["minimum"] == 1
@@ -100,8 +102,8 @@ async def test_parameters(document: dict[str, Any]) -> None:
     assert found["id"] == {"type": "string", "format": "uuid"}
 
 
-async def test_bodies(document: dict[str, Any]) -> None:
-    """The schemas of bodies are those of the structs that validate, unknown fields refused."""
+async def test_body_schemas_are_those_of_the_structs(document: dict[str, Any]) -> None:
+    """The schemas of bodies are those of the validating structs, and refuse unknown fields."""
     schema = document["components"]["schemas"]["CreateSession"]
     assert schema["required"] == ["name"]
     assert schema["additionalProperties"] is False
@@ -115,5 +117,5 @@ async def test_bodies(document: dict[str, Any]) -> None:
 
 
 def test_operation_names_are_unique() -> None:
-    """Generators of clients name their functions after the operations."""
+    """Operation ids are unique, because client generators name functions after them."""
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)

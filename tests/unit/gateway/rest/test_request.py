@@ -1,4 +1,4 @@
-"""What handlers read from a request: ids, queries, keys and tokens; all of it before any server is asked."""
+"""Path ids, queries, keys and tokens of requests, all checked before Redis or Postgres is asked."""
 
 import time
 from typing import Any
@@ -41,10 +41,10 @@ def told(response: httpx.Response) -> tuple[int, str, list[str]]:
 
 @pytest.mark.parametrize(("method", "path", "allowed"), GUARDED)
 @pytest.mark.parametrize("holder", CLAIMS)
-async def test_who_may(
+async def test_only_the_right_scope_and_session_pass(
     client: httpx.AsyncClient, offline: Services, *, method: str, path: str, allowed: set[str], holder: str
 ) -> None:
-    """A token of the right scope and session gets past the guard; any other genuine one is forbidden."""
+    """A token of the right scope and session passes; any other genuine token gets 403."""
     token = offline.tokens.create_access_token(CLAIMS[holder])
     response = await client.request(method, path, headers=bearer(token))
     if holder in allowed:
@@ -66,10 +66,10 @@ async def test_who_may(
         ("Bearer a.b.c", "malformed"),
     ],
 )
-async def test_no_token(
+async def test_a_request_without_a_valid_token_gets_401(
     client: httpx.AsyncClient, method: str, path: str, _: set[str], header: str | None, message: str
 ) -> None:
-    """Without a token that proves something, the answer is 401 with a challenge."""
+    """Without a valid token the answer is 401 with a challenge."""
     headers = {} if header is None else {"Authorization": header}
     response = await client.request(method, path, headers=headers)
     assert told(response) == (401, "unauthorized", [])
@@ -77,20 +77,20 @@ async def test_no_token(
     assert response.headers["WWW-Authenticate"].startswith('Bearer realm="seance"')
 
 
-async def test_scheme_in_any_case(client: httpx.AsyncClient, offline: Services) -> None:
+async def test_the_bearer_scheme_matches_in_any_case(client: httpx.AsyncClient, offline: Services) -> None:
     """The scheme's case does not matter (RFC 9110)."""
     token = offline.tokens.create_access_token(CLAIMS["host"])
     assert (await client.post(MESSAGES, headers={"Authorization": f"bEARER {token}"})).status_code == 415
 
 
-async def test_two_tokens(client: httpx.AsyncClient, offline: Services) -> None:
-    """Two tokens are refused: which of them counts would be a guess."""
+async def test_two_tokens_are_refused(client: httpx.AsyncClient, offline: Services) -> None:
+    """Two tokens are refused as ambiguous."""
     header = ("Authorization", f"Bearer {offline.tokens.create_access_token(CLAIMS['host'])}")
     assert told(await client.post(MESSAGES, headers=[header, header])) == (401, "unauthorized", [])
 
 
-async def test_expired_token(client: httpx.AsyncClient) -> None:
-    """An expired token is told apart from a wrong one."""
+async def test_an_expired_token_has_its_own_message(client: httpx.AsyncClient) -> None:
+    """The message for an expired token differs from that for a wrong one."""
     now = int(time.time())
     claims = {"iss": "seance", "iat": now - 90, "exp": now - 60, "scope": "host", "sid": SESSION}
     response = await client.delete(f"/api/sessions/{SESSION}", headers=bearer(jwt.encode(claims, SECRET)))
@@ -99,8 +99,8 @@ async def test_expired_token(client: httpx.AsyncClient) -> None:
     assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
 
 
-async def test_session_id_in_upper_case(client: httpx.AsyncClient, host: dict[str, str]) -> None:
-    """A UUID means the same in upper case, in the comparison with the token too."""
+async def test_a_session_id_matches_in_upper_case(client: httpx.AsyncClient, host: dict[str, str]) -> None:
+    """A UUID in upper case means the same session, also in the comparison with the token."""
     path = "/api/sessions/AAAAAAAA-1111-4111-8111-111111111111"
     assert (await client.get(path)).status_code == 503
     assert told(await client.delete(path, headers=host)) == (403, "forbidden", [])
@@ -108,21 +108,21 @@ async def test_session_id_in_upper_case(client: httpx.AsyncClient, host: dict[st
 
 @pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if "{id}" in operation.path])
 @pytest.mark.parametrize("text", ["1", "x" * 200, "%00", SESSION.replace("-", ""), f"{{{SESSION}}}", f"{SESSION}%0a"])
-async def test_ids_must_be_uuids(client: httpx.AsyncClient, operation: Any, text: str) -> None:
-    """An id that is no UUID is invalid wherever it stands."""
+async def test_a_session_id_that_is_no_uuid_is_invalid(client: httpx.AsyncClient, operation: Any, text: str) -> None:
+    """A session id that is no UUID is invalid in every path."""
     path = operation.path.replace("{id}", text).replace("{user_id}", OTHER)
     assert told(await client.request(operation.method, path)) == (422, "validation_error", ["id"])
 
 
-async def test_user_ids_must_be_uuids(client: httpx.AsyncClient) -> None:
+async def test_a_user_id_that_is_no_uuid_is_invalid(client: httpx.AsyncClient) -> None:
     """The user's id is checked like the session's."""
     response = await client.delete(f"/api/sessions/{SESSION}/users/ana")
     assert told(response) == (422, "validation_error", ["user_id"])
 
 
 @pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if operation.path.startswith("/api")])
-async def test_unknown_parameters(client: httpx.AsyncClient, operation: Any) -> None:
-    """No operation takes a query parameter that it does not know."""
+async def test_an_unknown_query_parameter_is_refused(client: httpx.AsyncClient, operation: Any) -> None:
+    """Every operation refuses unknown query parameters."""
     path = operation.path.replace("{id}", SESSION).replace("{user_id}", OTHER)
     response = await client.request(operation.method, path, params={"colour": "red"})
     assert told(response) == (422, "validation_error", ["colour"])
@@ -142,20 +142,20 @@ async def test_unknown_parameters(client: httpx.AsyncClient, operation: Any) -> 
         ("before=null", ["before"]),
     ],
 )
-async def test_history_query(client: httpx.AsyncClient, query: str, fields: list[str]) -> None:
-    """Bounds that make no sense are invalid, each by name."""
+async def test_invalid_history_bounds_are_named(client: httpx.AsyncClient, query: str, fields: list[str]) -> None:
+    """Each invalid bound of the history is named."""
     assert told(await client.get(f"{MESSAGES}?{query}")) == (422, "validation_error", fields)
 
 
-async def test_unknown_ack(client: httpx.AsyncClient, host: dict[str, str]) -> None:
-    """An acknowledgement that does not exist is refused with the choice that there is."""
+async def test_an_unknown_ack_level_is_refused(client: httpx.AsyncClient, host: dict[str, str]) -> None:
+    """An unknown `ack` is refused with the allowed values."""
     response = await client.post(f"{MESSAGES}?ack=stored", json={"text": "hi"}, headers=host)
     assert told(response) == (422, "validation_error", ["ack"])
     assert response.json()["error"]["details"][0]["message"] == "expected one of `accepted`, `persisted`"
 
 
 @pytest.mark.parametrize("keys", [[""], ["x" * 256], ["é"], ["a\tb"], ["a", "a"]])
-async def test_idempotency_key(client: httpx.AsyncClient, keys: list[str]) -> None:
+async def test_an_invalid_idempotency_key_is_refused(client: httpx.AsyncClient, keys: list[str]) -> None:
     """A key must be one value of printable ASCII."""
     headers = [(b"Idempotency-Key", key.encode("latin-1")) for key in keys]
     response = await client.post("/api/sessions", json={"name": "Ana"}, headers=headers)
@@ -177,13 +177,15 @@ async def test_idempotency_key(client: httpx.AsyncClient, keys: list[str]) -> No
         ({"Content-Type": "application/json;charset=utf8", "Content-Encoding": "identity"}, 503),
     ],
 )
-async def test_content_type(client: httpx.AsyncClient, headers: dict[str, str], status: int) -> None:
+async def test_only_uncompressed_utf_8_json_is_read(
+    client: httpx.AsyncClient, headers: dict[str, str], status: int
+) -> None:
     """Only uncompressed JSON in UTF-8 is read."""
     response = await client.post("/api/sessions", content=b'{"name": "Ana"}', headers=headers)
     assert response.status_code == status
 
 
-def test_every_guarded_operation_is_tried() -> None:
+def test_the_tables_cover_every_guarded_operation() -> None:
     """The tables above cover every operation that needs a token."""
     guarded = {(operation.method, operation.path) for operation in OPERATIONS if operation.scopes}
     tried = {(method, path.replace(SESSION, "{id}").replace(OTHER, "{user_id}")) for method, path, _ in GUARDED}

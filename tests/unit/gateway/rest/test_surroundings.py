@@ -1,4 +1,4 @@
-"""What surrounds every request: ids, headers, CORS, limits, unknown paths, faults, servers that are away."""
+"""The middleware of every request: ids, headers, CORS, limits, unknown paths, exceptions, servers that are down."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -34,7 +34,7 @@ def error(response: httpx.Response) -> tuple[int, str]:
 
 @pytest.mark.parametrize("path", ["/live", "/docs", "/api/nothing", "/api/sessions/x", "/openapi.json"])
 async def test_every_answer_has_headers(client: httpx.AsyncClient, path: str) -> None:
-    """Every answer echoes the request id and is neither sniffed nor kept by the browser."""
+    """Every answer echoes the request id, and forbids sniffing and caching."""
     response = await client.get(path, headers={"X-Request-ID": "my request"})
     assert response.headers["X-Request-ID"] == "my request"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -42,7 +42,7 @@ async def test_every_answer_has_headers(client: httpx.AsyncClient, path: str) ->
 
 
 async def test_log_lines_carry_the_request_id(client: httpx.AsyncClient) -> None:
-    """A refusal is logged once, with its request, status and code."""
+    """A refusal is logged once, with its request id, status and code."""
     with capture_logs() as lines:
         await client.get("/api/nothing", headers={"X-Request-ID": "r1"})
     (line,) = lines
@@ -69,7 +69,7 @@ async def test_log_lines_carry_the_request_id(client: httpx.AsyncClient) -> None
         ("GET", "/%00"),
     ],
 )
-async def test_unknown_path(client: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_an_unknown_path_gets_404(client: httpx.AsyncClient, method: str, path: str) -> None:
     """An unknown path is `not_found`, with a trailing slash too."""
     assert error(await client.request(method, path)) == (404, "not_found")
 
@@ -83,59 +83,59 @@ async def test_unknown_path(client: httpx.AsyncClient, method: str, path: str) -
         ("POST", "/health", "GET, HEAD, OPTIONS"),
     ],
 )
-async def test_unknown_method(client: httpx.AsyncClient, method: str, path: str, allow: str) -> None:
-    """A method that the path does not know is refused, and `Allow` names those that it knows."""
+async def test_an_unknown_method_gets_405(client: httpx.AsyncClient, method: str, path: str, allow: str) -> None:
+    """A method that the path does not have is refused, and `Allow` names its methods."""
     response = await client.request(method, path)
     assert error(response) == (405, "method_not_allowed")
     assert response.headers["Allow"] == allow
 
 
-async def test_options(client: httpx.AsyncClient) -> None:
-    """OPTIONS says what a path allows."""
+async def test_options_names_the_allowed_methods(client: httpx.AsyncClient) -> None:
+    """OPTIONS names the methods of a path."""
     response = await client.options("/api/sessions")
     assert (response.status_code, response.headers["Allow"], response.content) == (204, "OPTIONS, POST", b"")
 
 
-async def test_declared_length(client: httpx.AsyncClient) -> None:
+async def test_a_body_declared_too_large_is_refused(client: httpx.AsyncClient) -> None:
     """A body whose declared length is over the limit is refused, on any path."""
     for path in ("/api/sessions", "/api/nothing"):
         response = await client.post(path, content=b" " * 2049, headers=JSON)
         assert error(response) == (413, "payload_too_large")
 
 
-async def test_absurd_length(client: httpx.AsyncClient) -> None:
+async def test_a_length_of_many_digits_is_refused(client: httpx.AsyncClient) -> None:
     """A declared length of many digits is refused as too large."""
     response = await client.post("/api/sessions", content=b"{}", headers={**JSON, "Content-Length": "9" * 5000})
     assert error(response) == (413, "payload_too_large")
 
 
-async def test_length_of_chunks(client: httpx.AsyncClient) -> None:
-    """A body in chunks is refused once it grows over the limit."""
+async def test_a_chunked_body_over_the_limit_is_refused(client: httpx.AsyncClient) -> None:
+    """A chunked body is refused once it grows over the limit."""
     response = await client.post("/api/sessions", content=chunks(3, 1000), headers=JSON)
     assert error(response) == (413, "payload_too_large")
 
 
-async def test_length_at_the_limit(client: httpx.AsyncClient) -> None:
+async def test_a_body_of_exactly_the_limit_is_read(client: httpx.AsyncClient) -> None:
     """A body of exactly the limit is read."""
     response = await client.post("/api/sessions", content=b" " * 2048, headers=JSON)
     assert error(response) == (400, "malformed_json")
 
 
-async def test_allowed_origin(client: httpx.AsyncClient) -> None:
+async def test_an_allowed_origin_may_read_answers(client: httpx.AsyncClient) -> None:
     """A page of an allowed origin may read the answer and its headers, errors too."""
     response = await client.get("/api/nothing", headers={"Origin": "https://b.example"})
     assert response.headers["Access-Control-Allow-Origin"] == "https://b.example"
     assert "X-Request-ID" in response.headers["Access-Control-Expose-Headers"]
 
 
-async def test_forbidden_origin(client: httpx.AsyncClient) -> None:
-    """A page of another origin may not."""
+async def test_another_origin_may_not_read_answers(client: httpx.AsyncClient) -> None:
+    """A page of another origin may not read the answer."""
     response = await client.get("/live", headers={"Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_preflight(client: httpx.AsyncClient) -> None:
-    """A browser is told that it may send our methods and headers, but only from an allowed origin."""
+async def test_a_preflight_is_granted_to_allowed_origins_only(client: httpx.AsyncClient) -> None:
+    """A preflight from an allowed origin gets the methods and headers; one from another origin is refused."""
     asked = {
         "Access-Control-Request-Method": "DELETE",
         "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,x-request-id",
@@ -167,14 +167,14 @@ async def out_of_memory(_: Request) -> StreamingResponse:
 
 @pytest.fixture
 def faulty(offline: Services) -> Starlette:
-    """The application with routes that fail."""
+    """The application, with routes that raise."""
     app = application(offline)
     app.router.routes += [Route("/boom", boom), Route("/boom/late", boom_late), Route("/memory", out_of_memory)]
     return app
 
 
-async def test_redis_refuses(faulty: Starlette) -> None:
-    """An error reply of Redis is told as unavailable, and logged with its words."""
+async def test_an_error_reply_of_redis_gets_503(faulty: Starlette) -> None:
+    """An error reply of Redis is answered with `unavailable`, and logged with its text."""
     transport = httpx.ASGITransport(faulty)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         with capture_logs() as lines:
@@ -185,8 +185,8 @@ async def test_redis_refuses(faulty: Starlette) -> None:
     assert "OOM" in lines[0]["reason"]
 
 
-async def test_fault(faulty: Starlette) -> None:
-    """The unexpected answers 500 without leaking anything, and is logged with its traceback and request."""
+async def test_an_unexpected_exception_gets_500_and_is_logged(faulty: Starlette) -> None:
+    """An unexpected exception gets 500 without its text, and is logged with traceback and request id."""
     transport = httpx.ASGITransport(faulty)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         with capture_logs() as lines:
@@ -198,16 +198,16 @@ async def test_fault(faulty: Starlette) -> None:
     assert (line["event"], line["path"], line["exc_info"]) == ("request.failed", "/boom", True)
 
 
-async def test_late_fault(faulty: Starlette) -> None:
-    """A fault after the answer has begun reaches the server, which cuts the connection."""
+async def test_an_exception_after_the_answer_began_reaches_the_server(faulty: Starlette) -> None:
+    """An exception after the answer has begun reaches the server, which closes the connection."""
     transport = httpx.ASGITransport(faulty)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         with pytest.raises(ZeroDivisionError):
             await client.get("/boom/late")
 
 
-async def test_client_goes_away(app: Starlette) -> None:
-    """A client that goes away in the middle of its body is no fault, and gets no answer."""
+async def test_a_client_lost_during_its_body_is_no_error(app: Starlette) -> None:
+    """A client that disconnects during its body causes no error and gets no answer."""
     sent: list[Message] = []
     incoming = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
 
@@ -230,8 +230,8 @@ async def test_client_goes_away(app: Starlette) -> None:
     assert [line["event"] for line in lines] == ["request.abandoned"]
 
 
-async def test_other_protocols_pass(app: Starlette) -> None:
-    """What is not HTTP is handed on untouched."""
+async def test_other_protocols_pass_unchanged(app: Starlette) -> None:
+    """Scopes that are not HTTP are passed on unchanged."""
     sent: list[Message] = []
 
     async def receive() -> Any:
@@ -258,17 +258,17 @@ async def test_other_protocols_pass(app: Starlette) -> None:
         ("POST", f"/api/sessions/{SESSION}/events", {"type": "user_typing"}),
     ],
 )
-async def test_servers_away(
+async def test_an_unreachable_server_gives_503_with_retry_after(
     client: httpx.AsyncClient, host: dict[str, str], method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    """While a server is away, what needs it answers 503 with the time to wait."""
+    """While Redis or Postgres is down, operations that need it answer 503 with `Retry-After`."""
     response = await client.request(method, path, json=body, headers=host)
     assert error(response) == (503, "unavailable")
     assert response.headers["Retry-After"] == "2"
 
 
-async def test_idempotency_needs_redis(client: httpx.AsyncClient) -> None:
-    """A key can't be honoured while Redis is away, so nothing is created."""
+async def test_a_key_without_redis_creates_no_session(client: httpx.AsyncClient) -> None:
+    """An Idempotency-Key can't be checked while Redis is down, so no session is created."""
     response = await client.post("/api/sessions", json={"name": "Ana"}, headers={"Idempotency-Key": "k"})
     assert error(response) == (503, "unavailable")
     assert "Redis" in response.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""What is said about the servers behind a gateway."""
+"""The dependency probe: what it reports of Redis and Postgres."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,32 +13,32 @@ from persistence.errors import DatabaseUnavailableError
 
 
 async def answers() -> None:
-    """A server that is there."""
+    """A server that answers."""
 
 
 async def fails() -> None:
-    """A server that is away."""
+    """A server that is down."""
     raise DatabaseUnavailableError("Postgres is away")
 
 
 async def hangs() -> None:
-    """A server that says nothing."""
+    """A server that never answers."""
     await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize(("ping", "is_up", "count"), [(answers, True, 1), (fails, False, 0), (hangs, False, 0)])
-async def test_postgres(
+async def test_postgres_is_up_when_it_answers_in_time(
     ping: Callable[[], Awaitable[None]], is_up: bool, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Postgres is up when it answers in time; only answers have a round trip."""
+    """Postgres is up when it answers in time; only answers count as round trips."""
     monkeypatch.setattr(dependency_probe, "LOOK_SECONDS", 0.05)
     found = DependencyProbe(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=ping, partitions=2)
     await found.look()
     assert (found.is_postgres_up, found.postgres_seconds.count) == (is_up, count)
 
 
-async def test_redis_away() -> None:
-    """A Redis that answers a ping but can't say what waits is not up; what waited last is still told."""
+async def test_redis_without_a_backlog_answer_is_down() -> None:
+    """A Redis that answers a ping but not the backlog is down; the last backlog is still reported."""
 
     async def away() -> None:
         raise BrokerUnavailableError("Redis is away")

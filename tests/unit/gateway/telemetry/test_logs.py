@@ -1,4 +1,4 @@
-"""The log chain: one line per event, the same for structlog and for the libraries, no secrets by accident."""
+"""Logging: one line per event, the same for structlog and for the libraries, without secrets."""
 
 import io
 import json
@@ -20,7 +20,7 @@ CONSOLE = Settings(log_format="console")
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Leave logging as it was."""
+    """Restore logging at the end."""
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     handlers = logging.getLogger().handlers[:]
     yield
@@ -35,18 +35,18 @@ Capture = pytest.CaptureFixture[str]
 
 
 def lines(capsys: Capture) -> list[dict[str, Any]]:
-    """The JSON lines at standard error since the last call."""
+    """The JSON lines on standard error since the last call."""
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
 def fail_with_secrets() -> None:
-    """Raise an error while local variables hold what must not be logged."""
+    """Raise an error while local variables hold secrets."""
     password = "hunter2"
     raise ValueError(f"it went wrong with {len(password)} characters")
 
 
-def test_json(capsys: Capture) -> None:
-    """A line is one JSON object: the event, its keys, the level, the instant and what every line carries."""
+def test_a_json_line_has_event_keys_level_and_time(capsys: Capture) -> None:
+    """A line is one JSON object: the event, its keys, the level, the time and the fixed keys."""
     logs.configure(JSON, gateway_id="gw-1")
     structlog.get_logger().info("connection.closed", session_id="s1", code=1000)
     (line,) = lines(capsys)
@@ -60,15 +60,15 @@ def test_json(capsys: Capture) -> None:
     }
 
 
-def test_an_event_may_name_another_gateway(capsys: Capture) -> None:
-    """What every line carries does not overwrite what the event says."""
+def test_a_fixed_key_does_not_overwrite_an_events_key(capsys: Capture) -> None:
+    """A fixed key does not overwrite the same key of an event."""
     logs.configure(JSON, gateway_id="gw-1")
     structlog.get_logger().info("gateway.reaped", gateway_id="gw-2")
     assert lines(capsys)[0]["gateway_id"] == "gw-2"
 
 
-def test_what_is_bound_for_a_while(capsys: Capture) -> None:
-    """Keys bound to the context, as a request's id is, are in every line meanwhile, the libraries' too."""
+def test_context_keys_are_in_every_line(capsys: Capture) -> None:
+    """Keys bound to the context, such as a request's id, are in every line, those of libraries too."""
     logs.configure(JSON)
     with structlog.contextvars.bound_contextvars(request_id="r1"):
         structlog.get_logger().info("one")
@@ -86,8 +86,8 @@ def test_the_libraries_log_the_same_way(capsys: Capture) -> None:
     assert line["port"] == 8000
 
 
-def test_an_error_in_json(capsys: Capture) -> None:
-    """An exception is told with its place, as data, and without local variables."""
+def test_a_json_traceback_has_no_local_variables(capsys: Capture) -> None:
+    """An exception is logged with its place, as data, and without local variables."""
     logs.configure(JSON)
     try:
         fail_with_secrets()
@@ -104,7 +104,7 @@ def test_an_error_in_json(capsys: Capture) -> None:
         assert "locals" not in error["frames"][-1]
 
 
-def test_an_error_on_the_console(capsys: Capture) -> None:
+def test_a_console_traceback_has_no_local_variables(capsys: Capture) -> None:
     """On the console a plain traceback follows the line, without local variables."""
     logs.configure(CONSOLE)
     try:
@@ -118,7 +118,7 @@ def test_an_error_on_the_console(capsys: Capture) -> None:
     assert text.count("hunter2") == 0
 
 
-def test_console(capsys: Capture) -> None:
+def test_a_line_without_a_terminal_is_plain(capsys: Capture) -> None:
     """Without a terminal a line is plain text."""
     logs.configure(CONSOLE, gateway_id="gw-1")
     structlog.get_logger().info("connection.opened", session_id="s1")
@@ -131,11 +131,11 @@ class Terminal(io.StringIO):
     """A terminal."""
 
     def isatty(self) -> bool:
-        """It is one."""
+        """This is a terminal."""
         return True
 
 
-def test_console_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_on_a_terminal_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal a line is coloured."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -153,8 +153,8 @@ def test_console_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         ("error", ["error"]),
     ],
 )
-def test_level(capsys: Capture, level: str, expected: list[str]) -> None:
-    """What is less severe than the level is not logged, by us or by a library."""
+def test_lines_below_the_level_are_not_logged(capsys: Capture, level: str, expected: list[str]) -> None:
+    """Lines below the level are not logged, neither the gateway's nor a library's."""
     logs.configure(Settings(log_format="json", log_level=level))  # type: ignore[arg-type]
     for logger in (structlog.get_logger(), logging.getLogger("library")):
         for name in ("debug", "info", "warning", "error"):
@@ -163,8 +163,8 @@ def test_level(capsys: Capture, level: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "error"])
-def test_the_servers_own_lines(capsys: Capture, level: str) -> None:
-    """Uvicorn repeats nothing that we log: its warnings pass, its requests only when debugging."""
+def test_uvicorns_info_lines_are_not_logged(capsys: Capture, level: str) -> None:
+    """Of uvicorn's lines the warnings are logged, the requests only at level debug."""
     logs.configure(Settings(log_format="json", log_level=level))  # type: ignore[arg-type]
     logging.getLogger("uvicorn.error").info("Started server process")
     logging.getLogger("uvicorn.error").error("bad")
@@ -173,16 +173,16 @@ def test_the_servers_own_lines(capsys: Capture, level: str) -> None:
     assert [line["event"] for line in lines(capsys)] == expected
 
 
-def test_configured_twice(capsys: Capture) -> None:
-    """However often logging is configured, a line comes once."""
+def test_configuring_twice_logs_each_line_once(capsys: Capture) -> None:
+    """When logging is configured several times, a line is still logged once."""
     logs.configure(JSON)
     logs.configure(JSON)
     logging.getLogger("library").warning("once")
     assert len(lines(capsys)) == 1
 
 
-def test_what_is_no_json(capsys: Capture) -> None:
-    """A value that JSON does not know does not cost the line."""
+def test_a_value_that_is_no_json_keeps_its_line(capsys: Capture) -> None:
+    """A value that JSON can't encode does not lose the line."""
     logs.configure(JSON)
     structlog.get_logger().info("odd", value={1, 2}.__class__, raw=b"\xff")
     assert lines(capsys)[0]["event"] == "odd"

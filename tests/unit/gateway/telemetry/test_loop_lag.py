@@ -1,4 +1,4 @@
-"""The lag of the event loop: what is remembered, and for how long."""
+"""The lag of the event loop: its greatest value in the last seconds."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from tests.virtual_time import VirtualTimeLoop, run
 
 
 def test_the_greatest_lag_of_the_last_seconds_counts() -> None:
-    """The greatest lag of the last five seconds counts, then the next smaller one that is still recent."""
+    """The greatest lag of the last five seconds counts, then the greatest of the more recent ones."""
 
     async def seen() -> list[float]:
         lag = LoopLag()
@@ -28,7 +28,7 @@ def test_the_greatest_lag_of_the_last_seconds_counts() -> None:
 
 
 def test_a_blocked_loop_is_seen_once_it_runs_on() -> None:
-    """A callback that holds the loop up shows as lag in the next measurement."""
+    """A callback that blocks the loop shows as lag in the next measurement."""
 
     async def seen() -> float:
         loop = asyncio.get_running_loop()
