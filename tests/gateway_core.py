@@ -1,4 +1,4 @@
-"""The part of a gateway between Redis and its sockets, for tests: real connections, sockets that only remember."""
+"""The gateway core for tests: the parts between Redis and the sockets, with real links and recorded sockets."""
 
 import asyncio
 import contextlib
@@ -33,9 +33,9 @@ MARK = "the mark"
 
 
 class Recorder:
-    """Carries a membership and remembers what is written; it ends as a connection does, also in the middle of a write.
+    """A carrier that records every write, and ends its membership as a connection does.
 
-    A connection that ends in the middle of a write defers its end, as `ends_at_write` does.
+    `ends_at_write` makes the carrier end during its next write; like a connection, it defers that end.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Recorder:
         self._core = core
 
     def write(self, data: bytes) -> None:
-        """Remember the frames of one write."""
+        """Record the frames of one write."""
         assert self.ending is None, "nothing is written to a socket that has ended"
         frames = list(server_frames(data))
         assert frames[-1][2] == len(data), "whole frames only"
@@ -60,31 +60,31 @@ class Recorder:
             self._core.scheduler.defer(partial(self.end, self.ends_at_write))
 
     def answer(self, data: bytes) -> None:
-        """Remember the frames of an answer."""
+        """Record the frames of an answer."""
         self.write(data)
 
     def end(self, ending: Ending) -> None:
-        """Leave the room."""
+        """Record the ending, and leave the room."""
         if self.ending is None:
             self.ending = ending
             self._core.hub.leave(self.membership)
 
     def pause_reading(self) -> None:
-        """Nobody sends anything."""
+        """Do nothing: no client sends commands."""
 
     def resume_reading(self) -> None:
-        """Nobody sends anything."""
+        """Do nothing: no client sends commands."""
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Every event so far, those of batches too, marks left out."""
+        """Every event so far, those of batches too, without the markers of `GatewayCore.mark`."""
         frames = [frame for write in self.writes for frame in write]
         events = [event for frame in frames for event in (frame if isinstance(frame, list) else [frame])]
         return [event for event in events if event["data"].get("user", {}).get("name") != MARK]
 
     @property
     def marks(self) -> int:
-        """How many marks came."""
+        """How many markers of `GatewayCore.mark` were written."""
         return sum(MARK in json.dumps(frame) for write in self.writes for frame in write)
 
     @property
@@ -98,16 +98,16 @@ class Recorder:
         return [event["type"] for event in self.events]
 
     async def sees(self, last_seq: int) -> None:
-        """Return once this event is the last sequenced one."""
+        """Wait until the last sequenced event has this seq."""
         await eventually(lambda: self.seqs[-1:] == [last_seq], what=f"event {last_seq} after {self.seqs[-3:]}")
 
     async def ends(self) -> Ending:
-        """How it ended, once it has."""
+        """Wait for the end; returns the ending."""
         return await eventually(lambda: self.ending, what="the end")
 
 
 class RelayGate:
-    """Stands between the link and the hub: what Redis sent waits while the gate is shut."""
+    """Sits between the link and the hub: while shut, it holds the messages of the channels back."""
 
     def __init__(self, hub: Hub) -> None:
         self.is_shut = False
@@ -115,22 +115,22 @@ class RelayGate:
         self._hub = hub
 
     def heard(self, channel: bytes, payload: bytes) -> None:
-        """A message came."""
+        """Pass a message on, or hold it back."""
         if self.is_shut:
             self.waiting.append((channel, payload))
         else:
             self._hub.heard(channel, payload)
 
     def shut(self) -> None:
-        """Keep what comes from now on."""
+        """Hold back every later message."""
         self.is_shut = True
 
     async def holds(self, count: int) -> None:
-        """Return once so many messages wait."""
+        """Wait until so many messages are held back."""
         await eventually(lambda: len(self.waiting) >= count, what=f"{count} messages at the gate")
 
     def let(self, count: int | None = None, *, again: bool = False) -> None:
-        """Let the first messages through, and keep them for another time when they shall come `again`."""
+        """Pass on the first `count` messages held back; with `again`, also keep them to be passed on once more."""
         count = len(self.waiting) if count is None else count
         through = self.waiting[:count]
         if not again:
@@ -139,17 +139,17 @@ class RelayGate:
             self._hub.heard(channel, payload)
 
     def lose(self, count: int) -> None:
-        """The first messages never come."""
+        """Drop the first `count` messages held back."""
         del self.waiting[:count]
 
     def open(self) -> None:
-        """Let everything through."""
+        """Pass on every message, those held back first."""
         self.is_shut = False
         self.let()
 
 
 class GatewayCore:
-    """Everything between Redis and the sockets of one gateway."""
+    """The parts of one gateway between Redis and the sockets."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class GatewayCore:
     ) -> None:
         self.info = info
         self.link = Link(url, timeout_seconds=timeout_seconds)
-        # A gateway has one link for both; with two, a test can take the one away and use the other.
+        # A gateway has one link for both; with two, a test can break one and use the other.
         self.listening = self.link
         if is_apart:
             self.listening = Link(url, timeout_seconds=timeout_seconds, name="seance-listening")
@@ -194,21 +194,21 @@ class GatewayCore:
         self.log_key = keys.log(keys.partition_of(info.id, PARTITIONS), info.id)
 
     async def seat(self, user_id: str, name: str | None = None, *, connection: str | None = None) -> Seat:
-        """A seat for the user, as a gateway takes it."""
+        """Take a seat for the user, as a gateway does."""
         name = name or NAMES[user_id]
         user = User(user_id, name)
         await take_lease(self.link, self.info.id, PARTITIONS)
         return await self.sessions.join(self.info.id, user, gateway="gw-1", connection=connection or name)
 
     async def enter(self) -> Room:
-        """The room of the session, with one more join under way until `left`."""
+        """Begin a join that is under way until `left`; returns the session's room."""
         stack = contextlib.AsyncExitStack()
         room = await stack.enter_async_context(self.hub.joining(self.info))
         self._joins.append((room, stack))
         return room
 
     async def left(self, room: Room) -> None:
-        """A join under way in the room is over."""
+        """End a join in the room."""
         join = next(join for join in self._joins if join[0] is room)
         self._joins.remove(join)
         await join[1].aclose()
@@ -222,14 +222,14 @@ class GatewayCore:
         connection: str | None = None,
         wants_batches: bool = False,
     ) -> Recorder:
-        """A carrier of a membership of the user, not seated yet."""
+        """Make a carrier with a membership of the user that has no seat yet."""
         name = name or NAMES[user_id]
         return Recorder(self, room, User(user_id, name), connection or name, wants_batches=wants_batches)
 
     async def join(
         self, user_id: str, name: str | None = None, *, connection: str | None = None, wants_batches: bool = False
     ) -> Recorder:
-        """A user who has joined; `connection` is the name of the socket, by default the user's own."""
+        """Join a user; `connection` is the connection's id, by default the user's name. Returns the carrier."""
         room = await self.enter()
         seat = await self.seat(user_id, name, connection=connection)
         member = self.recorder(room, user_id, name, connection=connection, wants_batches=wants_batches)
@@ -238,17 +238,17 @@ class GatewayCore:
         return member
 
     def attach(self, member: Recorder, seat: Seat) -> None:
-        """The seat is taken: the member gets what comes after it."""
+        """Take the member into its room with this seat; the member gets the events after the seat's seq."""
         self.driver.seat(member.membership, seat.seq, seat.epoch)
         assert self.driver.attach(member.membership, seat.seq)
 
     async def say(self, text: str = "hi", *, user_id: str | None = None) -> int:
-        """A message from elsewhere; its seq."""
+        """Publish a message as a server or another user; returns its seq."""
         done = await self.publisher.message(self.info.id, user_id=user_id, user_name="Elsewhere", text=text)
         return done.seq
 
     async def mark(self, *members: Recorder) -> None:
-        """Return once everything that was published before has reached these members."""
+        """Wait until every event published before has reached these members."""
         before = [member.marks for member in members]
         await self.publisher.ephemeral(self.info.id, "user_typing", User(None, MARK))
         await eventually(
@@ -256,30 +256,30 @@ class GatewayCore:
         )
 
     async def shut(self, *members: Recorder) -> None:
-        """Shut the gate, once everything from before has come through to these members."""
+        """Shut the relay gate, after every event published before has reached these members."""
         await self.mark(*members)
         self.gate.shut()
 
     async def snapshot(self) -> dict[str, bytes]:
-        """All that Redis holds of the session now."""
+        """The session's keys in Redis, dumped."""
         names = [name.decode() for name in await self.link.call("KEYS", f"{self.key}*")]
         return {name: await self.link.call("DUMP", name) for name in names}
 
     async def go_back(self, snapshot: dict[str, bytes]) -> None:
-        """Let Redis hold of the session what it held then, and nothing else."""
+        """Replace the session's keys in Redis by those of the snapshot."""
         for name in await self.link.call("KEYS", f"{self.key}*"):
             await self.link.call("DEL", name)
         for name, dumped in snapshot.items():
             await self.link.call("RESTORE", name, 0, dumped)
 
     async def position(self) -> tuple[str, int]:
-        """Epoch and last seq of the session's hot state."""
+        """The epoch and the last seq of the session's hot state."""
         position = await self.sessions.position(self.info.id)
         assert position is not None
         return position.epoch, position.seq
 
     async def hears(self, *channels: str) -> None:
-        """Return once these are the channels that anybody hears; the wishes go over another connection."""
+        """Wait until exactly these channels are subscribed; subscriptions use another connection than this check."""
         heard: set[str] | None = None
         async with asyncio.timeout(10):
             while heard != set(channels):
@@ -295,7 +295,7 @@ async def gateway_core(
     retry_seconds: float = RETRY_SECONDS,
     is_apart: bool = True,
 ) -> AsyncIterator[GatewayCore]:
-    """A gateway core whose session is open, connected meanwhile."""
+    """Run a connected gateway core with an open session."""
     gateway_core = GatewayCore(
         url, info, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds, is_apart=is_apart
     )
@@ -309,7 +309,7 @@ async def gateway_core(
 
 @contextlib.asynccontextmanager
 async def without(keeper: Reconnector) -> AsyncIterator[None]:
-    """Without this connection; it is back at the end."""
+    """Break this connection, and let it be up again at the end."""
     url, keeper._url = keeper._url, "redis://127.0.0.1:1/0"
     assert keeper._wire is not None
     keeper._wire.abort()

@@ -1,4 +1,4 @@
-"""Hot state in Redis for tests: one session driven through the real scripts, and read back as it is."""
+"""The hot state of a session, for tests: driven through the real scripts, and read back from Redis."""
 
 import asyncio
 import contextlib
@@ -27,24 +27,24 @@ FOREVER = 2**52
 TS = "2026-11-22T21:05:00.123Z"
 EPOCH = "k3v9"
 GRACE = 15_000
-KEPT: Any = pytest.approx(GRACE, abs=10_000)  # how long a seat is kept, when the grace has just begun
+KEPT: Any = pytest.approx(GRACE, abs=10_000)  # the rest of a grace time that has just begun, in ms
 IDLE_SECONDS = 600
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch: Redis' clock too, since its server is on this machine."""
+    """Milliseconds since 1970, also by the clock of Redis, which runs on the same machine."""
     return time.time_ns() // 1_000_000
 
 
 async def take_lease(link: Link, session_id: str, partitions: int, gateway: str = "gw-1") -> None:
-    """Let a gateway hold seats in the session's partition, for ever, unless it has a lease already."""
+    """Give a gateway a lease without end in the session's partition, unless the gateway has one already."""
     partition = keys.partition_of(session_id, partitions)
     await link.call("ZADD", keys.gateways(partition), "NX", FOREVER, gateway)
 
 
 @contextlib.asynccontextmanager
 async def kept(keeper: Reconnector) -> AsyncIterator[None]:
-    """Run the keeper meanwhile; its wire is up at the start."""
+    """Run the keeper; at the start its wire is up."""
     task = asyncio.create_task(keeper.run(), name="keeper")
     try:
         async with asyncio.timeout(10):
@@ -57,14 +57,14 @@ async def kept(keeper: Reconnector) -> AsyncIterator[None]:
 
 
 def subscriber_on(link: Link) -> Subscriber:
-    """A subscriber that is told of the link's new connections."""
+    """A subscriber that subscribes again on the link's new connections."""
     subscriber = Subscriber(link)
     link.on_up = (subscriber.resubscribe,)
     return subscriber
 
 
 class ChannelRecorder:
-    """Hears channels through a subscriber of its own, and remembers."""
+    """Records the messages of channels."""
 
     def __init__(self, link: Link, subscriber: Subscriber) -> None:
         self._link = link
@@ -75,11 +75,11 @@ class ChannelRecorder:
         subscriber.on_resubscribed = self.resubscribed
 
     async def listen(self, channel: str) -> None:
-        """Hear this channel from now on."""
+        """Subscribe to this channel."""
         await self._subscriber.subscribe(channel.encode())
 
     async def latest(self, channel: str) -> list[bytes]:
-        """What the channel brought since the last call. What was published before this call is among it."""
+        """The messages of the channel since the last call, with every message published before this call."""
         mark = (channel.encode(), b"the end")
         await self._link.call("PUBLISH", *mark)
         await eventually(lambda: mark in self._heard, what="the mark on the channel")
@@ -90,25 +90,25 @@ class ChannelRecorder:
     # Listener
 
     def heard(self, channel: bytes, payload: bytes) -> None:
-        """A message came."""
+        """Record a message."""
         self._heard.append((channel, payload))
 
     def resubscribed(self, channel: bytes) -> None:
-        """The channel is heard again."""
+        """Record a new subscription."""
         self.resubscriptions.append(channel)
 
 
 class SessionState:
-    """One session of one partition, and everything that Redis keeps for it."""
+    """One session of one partition, and its keys in Redis."""
 
-    def __init__(self, link: Link, scripts: Scripts, ear: ChannelRecorder, session_id: str = SESSION) -> None:
+    def __init__(self, link: Link, scripts: Scripts, recorder: ChannelRecorder, session_id: str = SESSION) -> None:
         self.id = session_id
         self.key = keys.session(PARTITION, session_id)
         self._link = link
         self._scripts = scripts
-        self._ear = ear
+        self._recorder = recorder
 
-    # The scripts, their arguments as the typed wrappers give them
+    # The scripts, called with the arguments of the typed wrappers
 
     async def open(
         self,
@@ -121,8 +121,8 @@ class SessionState:
         seq: int = 0,
         epoch: str = EPOCH,
     ) -> Reply:
-        """Make it hot, and listen to its channel."""
-        await self._ear.listen(self.key)
+        """Open the session's hot state, and record its channel."""
+        await self._recorder.listen(self.key)
         fields: list[str | int] = [
             "presence",
             presence,
@@ -145,7 +145,7 @@ class SessionState:
         gateway: str = "gw-1",
         connection: str = "c-1",
     ) -> Reply:
-        """Take a seat, from a gateway that has a lease."""
+        """Take a seat through a gateway that has a lease."""
         await self.redis("ZADD", PART + "gateways", "NX", FOREVER, gateway)
         name = name or NAMES[user]
         return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS)
@@ -185,7 +185,7 @@ class SessionState:
         return await self._call("reap", (PART,), TS, limit)
 
     async def fence(self, seen: int, *, epoch: str = EPOCH, new: str = "new", is_rewritten: bool = False) -> Reply:
-        """Say that the session was handed out up to `seen`."""
+        """Fence the session, whose events were handed out up to `seen`."""
         return await self._seats("fence", epoch, seen, new, int(is_rewritten))
 
     async def _seats(self, name: str, *arguments: str | int) -> Reply:
@@ -194,15 +194,15 @@ class SessionState:
     async def _call(self, name: str, script_keys: tuple[str, ...], *arguments: str | int) -> Reply:
         return await self._scripts.call(name, script_keys, *arguments)
 
-    # What Redis holds
+    # The data in Redis
 
     async def redis(self, *command: str | int) -> Reply:
-        """Any command."""
+        """Send any command."""
         return await self._link.call(*command)
 
     async def heard(self) -> list[str]:
-        """What the session's channel brought since the last call."""
-        return [payload.decode() for payload in await self._ear.latest(self.key)]
+        """The messages of the session's channel since the last call."""
+        return [payload.decode() for payload in await self._recorder.latest(self.key)]
 
     async def hash(self) -> dict[str, str]:
         """The session's fields."""
@@ -216,12 +216,12 @@ class SessionState:
         }
 
     async def stream(self) -> list[dict[str, Any]]:
-        """What waits for the worker: {s, e, d}, d decoded."""
+        """The stream's entries for the worker: {s, e, d}, with d decoded."""
         entries = [_mapping(fields) for _, fields in await self.redis("XRANGE", f"{PART}events", "-", "+")]
         return [{**entry, "d": json.loads(entry["d"])} for entry in entries]
 
     async def recorded(self) -> list[dict[str, Any]]:
-        """The events that wait for the worker, all of which must be this session's and epoch's."""
+        """The events in the stream, all of which must be of this session and epoch."""
         entries = await self.stream()
         assert {(entry["s"], entry["e"]) for entry in entries} <= {(self.id, EPOCH)}
         return [entry["d"] for entry in entries]
@@ -235,32 +235,32 @@ class SessionState:
         return _mapping(await self.redis("HGETALL", f"{self.key}:names"))
 
     async def removed(self) -> set[str]:
-        """Users whom the host removed."""
+        """The ids of removed users."""
         return _texts(await self.redis("SMEMBERS", f"{self.key}:removed"))
 
     async def held_by(self, gateway: str) -> set[str]:
-        """The members that a gateway holds in this partition."""
+        """The members whose seats a gateway holds in this partition."""
         return _texts(await self.redis("SMEMBERS", f"{PART}gateway:{gateway}"))
 
     async def away(self) -> dict[str, int]:
-        """Member → how long its seat is still kept, in ms, of the partition."""
+        """Member → the rest of its seat's grace time in ms, for the partition."""
         seconds, microseconds = await self.redis("TIME")
         now = int(seconds) * 1000 + int(microseconds) // 1000
         found = await self.redis("ZRANGE", f"{PART}away", 0, -1, "WITHSCORES")
         return {member.decode(): int(score) - now for member, score in found}
 
     async def pass_time(self, ms: int) -> None:
-        """Bring the end of every grace in the partition nearer."""
+        """Move the end of every grace time in the partition nearer."""
         for member in await self.away():
             await self.redis("ZINCRBY", f"{PART}away", -ms, member)
 
     async def keys(self) -> set[str]:
-        """Every key that Redis holds, but for leases: `:log` for this session's log, `events` for the stream."""
+        """Every key in Redis except leases: `:log` for this session's log, `events` for the stream."""
         names = _texts(await self.redis("KEYS", "*"))
         return {name.removeprefix(self.key).removeprefix(PART) for name in names} - {"gateways"}
 
     async def expiring(self) -> set[str]:
-        """Suffixes of the session's keys that will go away by themselves, after the idle time."""
+        """Suffixes of the session's keys that expire after the idle time."""
         found = set()
         for name in _texts(await self.redis("KEYS", f"seance:{{{PARTITION}}}:session:{self.id}*")):
             ttl = await self.redis("TTL", name)
@@ -270,35 +270,35 @@ class SessionState:
         return found
 
     def member(self, user: str) -> str:
-        """How the partition's keys name this user's seat."""
+        """The name of this user's seat in the partition's keys."""
         return f"{self.id} {user}"
 
 
 def user_json(user: str, name: str | None = None) -> str:
-    """A user as they stand in events."""
+    """A user as in events."""
     return f'{{"id":"{user}","name":"{name or NAMES[user]}"}}'
 
 
 def joined(seq: int, user: str, count: int) -> str:
-    """The payload of a user who came."""
+    """The payload of `user_joined`."""
     data = f'{{"user":{user_json(user)},"user_count":{count}}}'
     return f'{seq} e {user}\n{{"type":"user_joined","seq":{seq},"ts":"{TS}","data":{data}}}'
 
 
 def left(seq: int, user: str, count: int, reason: str = "left") -> str:
-    """The payload of a user who went."""
+    """The payload of `user_left`."""
     data = f'{{"user":{user_json(user)},"user_count":{count},"reason":"{reason}"}}'
     kind = "r" if reason == "removed" else "e"
     return f'{seq} {kind} {user}\n{{"type":"user_left","seq":{seq},"ts":"{TS}","data":{data}}}'
 
 
 def message(seq: int, text: str = "hi", *, kind: str = "m", user: str = ANA) -> str:
-    """The payload of a message that `SessionState.publish` sent."""
+    """The payload of a message of `SessionState.publish`."""
     return f'{seq} {kind} {user}\n{{"type":"message_received","seq":{seq},"ts":"{TS}","data":{{"text":"{text}"}}}}'
 
 
 def closed(seq: int) -> str:
-    """The payload of the last event of a session."""
+    """The payload of `session_closed`."""
     return f'{seq} c -\n{{"type":"session_closed","seq":{seq},"ts":"{TS}","data":{{}}}}'
 
 

@@ -34,7 +34,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def away() -> AsyncIterator[AsyncEngine]:
+async def unreachable() -> AsyncIterator[AsyncEngine]:
     """An engine whose Postgres is unreachable."""
     engine = create_engine(NOWHERE, pool_size=1, max_overflow=0, timeout_seconds=1)
     yield engine
@@ -84,9 +84,9 @@ async def renew_process(core: GatewayCore) -> None:
     await core.link.call("SET", keys.FENCED, "another")
 
 
-async def test_an_empty_redis_is_open_at_once(redis_url: str, away: AsyncEngine) -> None:
+async def test_an_empty_redis_is_open_at_once(redis_url: str, unreachable: AsyncEngine) -> None:
     """A Redis without data is open at once, and Postgres is not asked."""
-    async with checked(redis_url, away) as core:
+    async with checked(redis_url, unreachable) as core:
         await core.opens()
         run_id = await core.link.call("GET", keys.FENCED)
         assert run_id in await core.link.call("INFO", "server")
@@ -178,9 +178,9 @@ async def test_the_claim_of_a_dead_gateway_ends(redis_url: str, engine: AsyncEng
         assert await core.link.call("GET", keys.FENCED) != b"another"
 
 
-async def test_sessions_do_not_wait_for_an_unreachable_postgres(redis_url: str, away: AsyncEngine) -> None:
+async def test_sessions_do_not_wait_for_an_unreachable_postgres(redis_url: str, unreachable: AsyncEngine) -> None:
     """Live sessions wait for Postgres only for a limited time; the warning is logged, and the check goes on."""
-    async with checked(redis_url, away, patience_seconds=0.3) as core:
+    async with checked(redis_url, unreachable, patience_seconds=0.3) as core:
         await core.opens()
         await core.sessions.open(INFO)
         await renew_process(core)

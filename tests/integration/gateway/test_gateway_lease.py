@@ -130,7 +130,7 @@ async def test_the_lease_is_taken_once_redis_is_up(core: GatewayCore) -> None:
     gateway_lease = lease_of(core)
     async with without(core.link.keeper):
         task = asyncio.create_task(gateway_lease.run())
-        await asyncio.sleep(0)  # it waits now
+        await asyncio.sleep(0)  # let the task reach its wait
         assert not gateway_lease.has_lease
     await eventually(lambda: gateway_lease.has_lease)
     task.cancel()
@@ -150,7 +150,7 @@ async def test_no_seat_is_reaped_right_after_an_outage(core: GatewayCore) -> Non
         back_at = loop.time()
         await core.link.call("ZADD", keys.gateways(PARTITION), now_ms() - 1, "gw-2")
         await eventually(lambda: "user_left" in ana.types)
-        # The loop that counted the time to renew is the one that is asked here.
+        # The lease counts its time on this test's event loop.
         assert loop.time() - back_at > 0.25
 
 

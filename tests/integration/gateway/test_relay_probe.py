@@ -15,7 +15,7 @@ from tests.proxy import proxy
 from tests.redis_server import RedisServer, cut
 from tests.session_state import ANA, BEN, eventually
 
-PATIENT_SECONDS = 60.0  # so that only the relay probe can find out
+PATIENT_SECONDS = 60.0  # so long that only the relay probe notices the failure
 INTERVAL_SECONDS = 0.1
 SILENT = "Redis does not answer"
 UNHEARD = "not heard here"
@@ -143,7 +143,7 @@ async def test_lost_probes_redial_at_growing_intervals(redis_url: str) -> None:
     """After three lost probes the link reconnects; the intervals to the next reconnects grow."""
     async with gateway_core(redis_url) as core, relay_probe(core) as probe:
         before = core.link.keeper._wire
-        core.gate.shut()  # nothing that is published comes through
+        core.gate.shut()  # no published event reaches the hub
         await becomes_unready(probe, UNHEARD)
         await eventually(lambda: core.link.keeper._wire not in (None, before))
         again = core.link.keeper._wire

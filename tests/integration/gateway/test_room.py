@@ -216,7 +216,7 @@ async def test_a_join_without_a_subscription_is_refused(core: GatewayCore, redis
 async def test_a_cancelled_join_leaves_no_room(core: GatewayCore) -> None:
     """A join that is cancelled during the subscription leaves no room behind."""
     entering = asyncio.create_task(core.enter())
-    await asyncio.sleep(0)  # it waits now
+    await asyncio.sleep(0)  # let the task reach its wait
     assert core.hub.room_count == 1
     entering.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -261,9 +261,9 @@ async def test_presence_is_announced_at_most_once_a_second(redis_url: str) -> No
     async with gateway_core(redis_url, big) as core:
         ana = await core.join(ANA)
         while len(ana.types) < 2:
-            guest = await core.join(BEN)
-            guest.end(close_codes.LEFT)
-            await core.sessions.leave(INFO.id, BEN, connection=guest.id, is_lost=False)
+            ben = await core.join(BEN)
+            ben.end(close_codes.LEFT)
+            await core.sessions.leave(INFO.id, BEN, connection=ben.id, is_lost=False)
         await core.join(CAT)
         await eventually(lambda: len(ana.types) > 2)
     assert set(ana.types) == {"presence_changed"}

@@ -19,7 +19,7 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
 
 
 @pytest.fixture
-async def hasty(redis_url: str) -> AsyncIterator[GatewayCore]:
+async def quick_core(redis_url: str) -> AsyncIterator[GatewayCore]:
     """A gateway core with a short retry delay."""
     async with gateway_core(redis_url, retry_seconds=0.01) as core:
         yield core
@@ -164,44 +164,44 @@ async def test_a_missed_removal_is_read_from_the_log(core: GatewayCore) -> None:
     assert (ben.ending, ben.seqs) == (None, [3, 4, 5])
 
 
-async def test_an_unreachable_log_ends_the_members(hasty: GatewayCore) -> None:
+async def test_an_unreachable_log_ends_the_members(quick_core: GatewayCore) -> None:
     """When the log stays unreachable, every member is ended with 4003."""
-    ana = await hasty.join(ANA)
-    async with without(hasty.link.keeper):
-        hasty.gate.heard(hasty.key.encode(), b"9 e -\n{}")
+    ana = await quick_core.join(ANA)
+    async with without(quick_core.link.keeper):
+        quick_core.gate.heard(quick_core.key.encode(), b"9 e -\n{}")
         assert await ana.ends() == close_codes.RESYNC
-    assert (ana.events, hasty.hub.room_count) == ([], 0)
+    assert (ana.events, quick_core.hub.room_count) == ([], 0)
 
 
-async def test_a_room_that_gave_up_retries_as_often_again(hasty: GatewayCore) -> None:
+async def test_a_room_that_gave_up_retries_as_often_again(quick_core: GatewayCore) -> None:
     """A room that gave up, and is kept by a join, retries as often the next time."""
-    ana = await hasty.join(ANA)
-    room = await hasty.enter()
-    async with without(hasty.link.keeper):
-        hasty.gate.heard(hasty.key.encode(), b"9 e -\n{}")
+    ana = await quick_core.join(ANA)
+    room = await quick_core.enter()
+    async with without(quick_core.link.keeper):
+        quick_core.gate.heard(quick_core.key.encode(), b"9 e -\n{}")
         assert await ana.ends() == close_codes.RESYNC
-    ben = await hasty.join(BEN)
-    await hasty.mark(ben)
-    async with without(hasty.link.keeper):
-        hasty.gate.heard(hasty.key.encode(), b"9 e -\n{}")
+    ben = await quick_core.join(BEN)
+    await quick_core.mark(ben)
+    async with without(quick_core.link.keeper):
+        quick_core.gate.heard(quick_core.key.encode(), b"9 e -\n{}")
         await eventually(lambda: 1 < room.sequencer._attempts < 5)
         assert ben.ending is None
-    await hasty.left(room)
+    await quick_core.left(room)
 
 
-async def test_a_short_outage_of_the_log_ends_no_member(hasty: GatewayCore) -> None:
+async def test_a_short_outage_of_the_log_ends_no_member(quick_core: GatewayCore) -> None:
     """In a short outage no member is ended: the log is read again, and the gap is filled."""
-    ana = await hasty.join(ANA)
-    await hasty.shut(ana)
+    ana = await quick_core.join(ANA)
+    await quick_core.shut(ana)
     for _ in range(3):
-        await hasty.say()
-    await hasty.gate.holds(3)
-    hasty.gate.lose(2)
-    async with without(hasty.link.keeper):
-        hasty.gate.open()
-        await eventually(lambda: hasty.hub.rooms()[0].sequencer._attempts > 2)
+        await quick_core.say()
+    await quick_core.gate.holds(3)
+    quick_core.gate.lose(2)
+    async with without(quick_core.link.keeper):
+        quick_core.gate.open()
+        await eventually(lambda: quick_core.hub.rooms()[0].sequencer._attempts > 2)
     await ana.sees(4)
-    assert (ana.seqs, hasty.hub.rooms()[0].sequencer._attempts) == ([2, 3, 4], 0)
+    assert (ana.seqs, quick_core.hub.rooms()[0].sequencer._attempts) == ([2, 3, 4], 0)
 
 
 async def test_a_rebuilt_hot_state_ends_the_members(core: GatewayCore, redis_url: str) -> None:
@@ -243,10 +243,10 @@ async def test_a_break_during_the_read_of_the_log_reads_again(core: GatewayCore)
         await core.say()
     await core.gate.holds(2)
     core.gate.lose(1)
-    core.gate.open()  # asks the log in this tick, and so before the next message is published
+    core.gate.open()  # reads the log in this tick, before the next message is published
     core.gate.shut()
     missed = asyncio.create_task(core.say("missed"))
-    await asyncio.sleep(0)  # it is sent after the question
+    await asyncio.sleep(0)  # the message is sent after the request for the log
     core.hub.resubscribed(core.key.encode())
     last = await missed
     await core.gate.holds(1)

@@ -88,7 +88,7 @@ async def test_each_member_ahead_is_admitted_at_its_own_join(core: GatewayCore) 
         seat = await core.seat(user)
         members.append(core.recorder(room, user))
         if user == ANA:
-            room.sequencer.last_seq = 0  # as if somebody had been here before
+            room.sequencer.last_seq = 0  # as if the room had had members before
             room.sequencer.epoch = seat.epoch
         core.attach(members[-1], seat)
     await core.left(room)

@@ -19,7 +19,7 @@ from tests.conformance.echo import echo_app
 
 ROOT = Path(__file__).resolve().parents[4]
 PINNED = "uvicorn>=0.54,<0.55"
-# What a connection's protocol holds that ours uses, and how uvicorn gets at it.
+# The members of uvicorn's protocol that the gateway's subclass uses, and where uvicorn takes each from.
 USED = {
     "access_log",
     "access_logger",
@@ -121,7 +121,7 @@ def test_everything_used_is_pinned() -> None:
 async def test_a_new_protocol_has_every_used_member() -> None:
     """A new protocol has every used member, and its registries are the server's."""
     made = protocol()
-    assert [name for name in sorted(USED) if not hasattr(made, name)] == ["url"]  # there with the first request
+    assert [name for name in sorted(USED) if not hasattr(made, name)] == ["url"]  # set by the first request
     made.on_message_begin()
     assert made.url == b""
     assert made.connections is made.server_state.connections

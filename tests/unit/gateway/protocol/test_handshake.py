@@ -4,7 +4,7 @@ import pytest
 
 from gateway.protocol.handshake import Refusal, accept_key, check_request, response
 
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455's own example
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the example of RFC 6455
 GOOD = {
     b"host": b"example.org",
     b"upgrade": b"websocket",

@@ -306,6 +306,6 @@ def test_any_frames_in_any_order_give_at_most_one_join_and_one_end(payloads: lis
         effects += take(one, client_frame(1, payload))
     ends = [number for number, effect in enumerate(effects) if isinstance(effect, End | Fail)]
     assert one.is_open != bool(ends)
-    # After the end only a broken protocol still counts: nothing can be read any more.
+    # After the end only a violation still has an effect.
     assert not ends or all(isinstance(effect, Fail) for effect in effects[ends[0] + 1 :])
     assert len([effect for effect in effects if isinstance(effect, Join)]) <= 1

@@ -1,4 +1,4 @@
-"""The REST application with all its real parts, none of which can reach a server."""
+"""The REST application with its real parts; its Redis and Postgres are unreachable."""
 
 from collections.abc import AsyncIterator
 
@@ -51,9 +51,9 @@ async def reachable() -> None:
 
 @pytest.fixture
 async def offline() -> AsyncIterator[Services]:
-    """Services of a gateway whose Redis and Postgres are away."""
+    """Services of a gateway whose Redis and Postgres are unreachable."""
     settings = Settings(jwt_secret=SECRET, max_body_bytes=2048, cors_origins="https://chat.example, https://b.example/")
-    # Port 1 of this machine: nothing listens there.
+    # No server listens on port 1 of the loopback.
     engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", pool_size=1, max_overflow=0, timeout_seconds=1)
     link = Link("redis://127.0.0.1:1/0")
     scripts = Scripts(link)

@@ -25,7 +25,7 @@ async def test_docs_pages_link_only_to_the_gateway(client: httpx.AsyncClient, pa
     assert len(addresses) >= count
     for address in addresses:
         assert re.fullmatch(r"/[\w./-]+", address)
-        if address not in {"/health", "/ready", "/live", "/metrics"}:  # they need more than these tests have
+        if address not in {"/health", "/ready", "/live", "/metrics"}:  # they need parts that these tests do not have
             assert (await client.get(address)).status_code == 200
     assert "".join(re.findall(r"<script[^>]*>([^<]*)</script>", page)) == ""
     assert "style" not in re.sub(r'rel="stylesheet"', "", page)
@@ -49,7 +49,7 @@ async def test_policy_blocks_other_origins(client: httpx.AsyncClient, path: str)
     assert policy["frame-ancestors"] == "'none'"
     sources = {source for value in policy.values() for source in value.split()}
     assert sources - {"'unsafe-inline'", "data:"} == {"'none'", "'self'"}
-    # Only Swagger UI needs more.
+    # Only Swagger UI needs a wider policy.
     assert (sources == {"'none'", "'self'"}) is (path != "/docs/rest")
 
 
