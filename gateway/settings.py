@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=60, le=31_536_000, description="How long host tokens and user tokens are valid.")
     ] = 86_400
     cors_origins: Annotated[
-        str, Meta(description="Origins that browsers may come from, comma-separated; `*` for all.")
+        str, Meta(description="Origins from which browsers may connect, comma-separated; `*` for all.")
     ] = "*"
 
     log_level: Annotated[
@@ -114,7 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=16_384, le=16_777_216, description="Unsent bytes from which on a client is a slow consumer.")
     ] = 262_144
     slow_consumer_seconds: Annotated[
-        int, Meta(ge=1, le=300, description="How long a client may take to read what fills its buffer.")
+        int, Meta(ge=1, le=300, description="How long a client may take to read a full buffer.")
     ] = 10
     max_malformed_frames: Annotated[
         Positive, Meta(description="Consecutive malformed frames that are allowed; one more closes the connection.")
@@ -130,14 +130,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1000
     drain_wait_seconds: Annotated[
         int,
-        Meta(ge=0, le=60, description="How long a gateway that drains is unready before its first client has to go."),
+        Meta(ge=0, le=60, description="How long a draining gateway is unready before it sends clients away."),
     ] = 1
     drain_window_seconds: Annotated[
         int, Meta(ge=0, le=300, description="How long a drain spreads the disconnects of the clients.")
     ] = 10
     shutdown_timeout_seconds: Annotated[
         int,
-        Meta(ge=1, le=600, description="Longest that the end of a process takes; a drain is shortened to fit in."),
+        Meta(ge=1, le=600, description="Longest shutdown of a process; a drain is shortened to fit in."),
     ] = 25
 
     @property

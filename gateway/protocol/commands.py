@@ -28,7 +28,7 @@ class Resume(msgspec.Struct, frozen=True):
 
 
 class Join(msgspec.Struct, frozen=True, tag="join"):
-    """The first command: who comes, with what right, and from where on."""
+    """The first command: the user's name or token, the password, and the event to resume after."""
 
     id: CommandId = None
     name: Annotated[
@@ -36,16 +36,17 @@ class Join(msgspec.Struct, frozen=True, tag="join"):
         Meta(description="Unique in the session without regard to case; ignored with the token of a `welcome`."),
     ] = None
     token: Annotated[
-        Annotated[str, Meta(max_length=4096)] | None, Meta(description="That of an earlier `welcome`, or a host token.")
+        Annotated[str, Meta(max_length=4096)] | None,
+        Meta(description="The token of an earlier `welcome`, or a host token."),
     ] = None
-    password: Annotated[Annotated[str, Meta(max_length=128)] | None, Meta(description="Of a session that has one.")] = (
-        None
-    )
-    resume: Annotated[Resume | None, Meta(description="Asks for what was missed.")] = None
+    password: Annotated[
+        Annotated[str, Meta(max_length=128)] | None, Meta(description="The session's password, if it has one.")
+    ] = None
+    resume: Annotated[Resume | None, Meta(description="Asks for the events after this one.")] = None
 
 
 class Message(msgspec.Struct, frozen=True, tag="message"):
-    """Say something to everyone."""
+    """Send a message to the session."""
 
     text: Annotated[str, Meta(extra_json_schema=_TEXT, description="Length counts in code points, after trimming.")]
     id: CommandId = None
@@ -55,12 +56,12 @@ class Message(msgspec.Struct, frozen=True, tag="message"):
     ] = None
     ack: Annotated[
         Literal["accepted", "persisted"],
-        Meta(description="When it is acknowledged: once it is ordered and on its way, or once Postgres has it."),
+        Meta(description="When the `ack` comes: once the message is in Redis, or once it is committed in Postgres."),
     ] = "accepted"
 
 
 class Typing(msgspec.Struct, frozen=True, tag="typing"):
-    """Tell the others that one is typing."""
+    """Tell the session's other users that this user is typing."""
 
     id: CommandId = None
 

@@ -47,7 +47,7 @@ class WelcomeSession(msgspec.Struct, frozen=True):
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """Whether what was missed follows, from where, and how many events."""
+    """Whether the missed events follow, from which store, and how many."""
 
     recovered: bool = False
     source: Literal["log", "history", "none"] = "none"
@@ -77,7 +77,7 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong; `field` names the field of the command when one is to blame."""
+    """The error; `field` names the wrong field of the command, if there is one."""
 
     code: Annotated[str, Meta(extra_json_schema=_CODES)]
     message: str
@@ -87,7 +87,7 @@ class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """The first and the last event that can't be delivered here; history over REST may have them."""
+    """The first and the last seq of events that can't be delivered here; the history over REST may have them."""
 
     first: int = msgspec.field(name="from")
     last: int = msgspec.field(name="to")
@@ -100,13 +100,13 @@ class Persisted(msgspec.Struct, frozen=True):
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):
-    """How many users are there now."""
+    """The number of users in the session."""
 
     user_count: int
 
 
 class Reconnect(msgspec.Struct, frozen=True):
-    """Why to go elsewhere, and after how many milliseconds."""
+    """Why to reconnect, and after how many milliseconds."""
 
     reason: Literal["restart"]
     after_ms: int
@@ -120,7 +120,7 @@ class WelcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class AckEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ack"):
-    """The answer to `message`: it is ordered and on its way (`accepted`), or committed in Postgres (`persisted`)."""
+    """The answer to `message`: the message is in Redis (`accepted`), or committed in Postgres (`persisted`)."""
 
     id: CommandId = None
     data: Ack
@@ -147,20 +147,20 @@ class GapEvent(msgspec.Struct, frozen=True, tag="gap"):
 
 
 class PersistedEvent(msgspec.Struct, frozen=True, tag="persisted"):
-    """How far the session is committed, to those who asked for such an `ack`."""
+    """Every event up to `seq` is committed; sent to clients that asked for such an `ack`."""
 
     data: Persisted
 
 
 class PresenceChangedEvent(msgspec.Struct, frozen=True, tag="presence_changed"):
-    """At most one a second, in `summary` sessions instead of joins and leaves; ephemeral."""
+    """The number of users, at most once a second, in `summary` sessions instead of joins and leaves; ephemeral."""
 
     ts: str
     data: PresenceChanged
 
 
 class ReconnectEvent(msgspec.Struct, frozen=True, tag="reconnect"):
-    """Go elsewhere: a close with 1012 follows."""
+    """Reconnect to another gateway: a close with 1012 follows."""
 
     data: Reconnect
 

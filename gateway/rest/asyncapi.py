@@ -33,13 +33,13 @@ NOTICES: tuple[type[msgspec.Struct], ...] = (
 )
 EVENTS = (*ANSWERS, *SEQUENCED, *EPHEMERAL, *NOTICES)
 
-_DESCRIPTION = f"""Live sessions over WebSocket, seen from the gateway: what it receives are a client's commands, \
-what it sends are answers and events. Text frames of JSON, one object per frame; the first one must be `join`, and \
-come in time.
+_DESCRIPTION = f"""Live sessions over WebSocket, seen from the gateway, which receives a client's commands and sends \
+answers and events. Text frames of JSON, one object per frame; the first command must be `join`, and must come in \
+time.
 
-Sequenced events carry `seq`, rising by exactly 1 within a session, the same for everyone; `ts` is when it happened. \
-Answers carry the `id` of their command when it had one. A client that comes back with its last `epoch` and `seq` gets \
-what it missed.
+Sequenced events carry `seq`, rising by exactly 1 in a session, the same for every client; `ts` is the event's time. \
+Answers carry the `id` of their command when it had one. A client that resumes with its last `epoch` and `seq` gets \
+the events that it missed.
 
 A client that asks for the subprotocol `{BATCH_SUBPROTOCOL}` may get a JSON array of these objects in one frame when \
 several came together (see the message `batch`)."""

@@ -79,9 +79,9 @@ class PublishMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ]
     user_name: Annotated[
         Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED, extra_json_schema=TRIMMED_SCHEMA)] | None,
-        Meta(description="Who speaks. Default: `Spirit` when `is_spirit`, else `Server`."),
+        Meta(description="The sender's name. Default: `Spirit` when `is_spirit`, else `Server`."),
     ] = None
-    is_spirit: Annotated[bool, Meta(description="The session's AI participant speaks.")] = False
+    is_spirit: Annotated[bool, Meta(description="Whether the message is from the session's AI participant.")] = False
     id: Annotated[
         Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=TEXT_SCHEMA)] | None,
         Meta(description="For 5 minutes the same id gives the first message's seq and publishes nothing."),
@@ -149,7 +149,7 @@ async def _committed(services: Services, session_id: str, send: Callable[[], Awa
         except TimeoutError as exc:
             raise unavailable("the message is on its way, but not committed yet; repeat it with the same `id`") from exc
     if outcome is CommitOutcome.UNKNOWN:
-        raise unavailable("Redis lost its newest data; whether the message was stored is seen in the history")
+        raise unavailable("Redis lost its newest data; read the history to see whether the message was stored")
     if outcome is CommitOutcome.REFUSED:
         raise ApiError(503, "unavailable", f"the message was delivered with seq {published.seq}, but can't be stored")
     return published

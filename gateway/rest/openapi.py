@@ -18,7 +18,10 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": "The request's id, as sent or made; the log lines carry it.",
         "schema": {"type": "string"},
     },
-    "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
+    "WWW-Authenticate": {
+        "description": "The authentication scheme that the operation needs.",
+        "schema": {"type": "string"},
+    },
     "Allow": {"description": "The methods that the path knows.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
 }

@@ -48,20 +48,20 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_users: Annotated[int, Meta(ge=1, le=10_000, description="Seats.")] = 6
     password: Annotated[
         Annotated[str, Meta(min_length=8, max_length=128, extra_json_schema=TEXT_SCHEMA)] | None,
-        Meta(description="Whoever joins must give it. Only its argon2id hash is kept."),
+        Meta(description="Every join without a token must give the password. Only its argon2id hash is kept."),
     ] = None
     presence: Annotated[
         Presence | None,
-        Meta(description="Whether everyone hears of each coming and going. Default: `full` up to 100 seats."),
+        Meta(description="`full`: events of every join and leave; `summary`: counts. Default: `full` up to 100 seats."),
     ] = None
     spirit: Annotated[bool, Meta(description="An AI participant belongs to the session.")] = True
     slow_consumers: Annotated[
         SlowConsumers,
-        Meta(description="Whether who reads too slowly is filled up from the log later, or disconnected at once."),
+        Meta(description="What a slow reader gets: missed events from the log later, or a disconnect at once."),
     ] = "resync"
     multiple_connections: Annotated[
         bool,
-        Meta(description="Whether one user may be connected several times; else the newest connection replaces."),
+        Meta(description="Whether a user may have several connections; else a new connection replaces the old one."),
     ] = False
 
 
