@@ -15,7 +15,7 @@ from broker.sessions.live_sessions import LiveSessions
 CLAIM_MS = 5000
 
 
-class Standing(msgspec.Struct, frozen=True):
+class RedisState(msgspec.Struct, frozen=True):
     """Which process answers, and whether its data may be used as they are."""
 
     run_id: str
@@ -31,15 +31,15 @@ class Fence:
         self._sessions = sessions
         self._name = name
 
-    def ask(self) -> "asyncio.Future[Standing]":
+    def ask(self) -> "asyncio.Future[RedisState]":
         """Ask which process answers; the commands leave now. Raises ValueError when Redis does not tell its run id."""
         info = self._link.call("INFO", "server")
         fenced = self._link.call("GET", keys.FENCED)
         # PARTITIONS is noted with the very first data.
         replies = asyncio.gather(info, fenced, self._link.call("EXISTS", keys.PARTITIONS))
 
-        async def read() -> Standing:
-            return _standing(*await replies)
+        async def read() -> RedisState:
+            return _redis_state(*await replies)
 
         return asyncio.ensure_future(read())
 
@@ -68,9 +68,9 @@ class Fence:
         await asyncio.gather(self._link.call("SET", keys.FENCED, run_id), self._link.call("DEL", keys.FENCING))
 
 
-def _standing(info: bytes, fenced: bytes | None, has_data: int) -> Standing:
+def _redis_state(info: bytes, fenced: bytes | None, has_data: int) -> RedisState:
     for line in info.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"run_id":
-            return Standing(value.decode(), is_checked=fenced == value, is_empty=not has_data)
+            return RedisState(value.decode(), is_checked=fenced == value, is_empty=not has_data)
     raise ValueError("INFO has no run_id")

@@ -47,12 +47,12 @@ class Door:
             message = f"more than {self._per_address} connections from this address"
             raise ApiError(429, "too_many_connections", message, headers={"Retry-After": "5"})
 
-    def entered(self, address: str) -> None:
+    def opened(self, address: str) -> None:
         """Count a socket that was opened."""
         self.sockets += 1
         self._addresses[address] += 1
 
-    def went(self, address: str) -> None:
+    def closed(self, address: str) -> None:
         """Uncount a socket that was closed."""
         self.sockets -= 1
         self._addresses[address] -= 1

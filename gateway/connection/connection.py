@@ -21,13 +21,13 @@ from gateway.protocol.frames import text_frame
 from gateway.protocol.server_events import RETRY_MS
 from gateway.protocol.state_machine import (
     Announce,
-    Answer,
     ClosedByClient,
     ConnectionState,
+    Disconnect,
     Effect,
-    End,
     Fail,
     Publish,
+    Reply,
     StateMachine,
 )
 from gateway.recovery.replay import Replay
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._transport.set_write_buffer_limits(high=self._context.max_buffer_bytes)
         self._registry.add(self)
-        self._context.door.entered(self.address)
+        self._context.door.opened(self.address)
         self._slice = self._context.heartbeat.add(self)
         seconds = self._context.join_timeout_seconds
         self._closer = asyncio.get_running_loop().call_later(seconds, self._join_is_late)
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         if self._closer is not None:
             self._closer.cancel()
         self._registry.discard(self)
-        self._context.door.went(self.address)
+        self._context.door.closed(self.address)
         self._context.heartbeat.discard(self._slice, self)
         if self._machine.is_open:
             self._context.counters.closed["lost"] += 1
@@ -219,14 +219,14 @@ class Connection(asyncio.Protocol):
         match effect:
             case Publish():
                 self._context.publishing.publish(self._joined(), effect)
-            case Answer(data):
+            case Reply(data):
                 self.answer(data)
             case Announce():
                 typing = self._context.publisher.send_ephemeral(self.session_id, "user_typing", self._joined().user)
                 typing.add_done_callback(ignore_result)  # a lost `typing` is no error
             case Join():
                 self._context.tasks.spawn(self._join(effect), f"join {self.id}")
-            case End(ending, command_id, field):
+            case Disconnect(ending, command_id, field):
                 self.end(ending, command_id, field)
             case Fail(ending):
                 self.end(ending)

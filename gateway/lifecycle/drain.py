@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.02
 log = structlog.get_logger()
 
 
-class Leaving(Protocol):
+class Drainable(Protocol):
     """A client's connection."""
 
     @property
@@ -69,7 +69,7 @@ class Drain:
             return most_seconds
         return min(most_seconds, max(LEAST_SECONDS, self._deadline - but - self._loop.time()))
 
-    async def run(self, connections: Callable[[], Sequence[Leaving]]) -> None:
+    async def run(self, connections: Callable[[], Sequence[Drainable]]) -> None:
         """Send every client away; returns before all of their sockets are closed."""
         self.begin()
         started_at = self._loop.time()
@@ -82,11 +82,11 @@ class Drain:
         self.is_over = True
         log.info("gateway.drained", sockets=self.drained_total, seconds=round(self._loop.time() - started_at, 3))
 
-    async def _spread(self, order: Sequence[Leaving]) -> None:
+    async def _spread(self, order: Sequence[Drainable]) -> None:
         """Send each client away in its slot; joining clients last, when they have joined and got their token."""
         seconds = min(self._window_seconds, len(order) / PER_SECOND)
         start = self._loop.time()
-        late: list[Leaving] = []
+        late: list[Drainable] = []
         for number, connection in enumerate(order):
             await self._pause(start + seconds * number / len(order) - self._loop.time())
             if connection.is_joining:
@@ -99,7 +99,7 @@ class Drain:
         for connection in late:
             self._send_away(connection, start + seconds)
 
-    def _send_away(self, connection: Leaving, end: float) -> None:
+    def _send_away(self, connection: Drainable, end: float) -> None:
         if connection.has_ended:
             return
         self.drained_total += 1

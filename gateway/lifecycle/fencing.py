@@ -10,7 +10,7 @@ from broker.redis.futures import ignore_result
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.epochs import Mark
-from broker.sessions.fence import Fence, Standing
+from broker.sessions.fence import Fence, RedisState
 from persistence.errors import PersistenceError
 from persistence.marks import Marks
 
@@ -42,7 +42,7 @@ class Fencing:
         self._fence = fence
         self._marks = marks
         self._linked = asyncio.Event()
-        self._asked: asyncio.Future[Standing] | None = None
+        self._asked: asyncio.Future[RedisState] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._patience_seconds = patience_seconds
         self._retry_seconds = retry_seconds
@@ -87,7 +87,7 @@ class Fencing:
         if not self._linked.is_set():
             self._open()
 
-    async def _compare(self, found: Standing) -> None:
+    async def _compare(self, found: RedisState) -> None:
         """Compare every session in Redis with its mark in Postgres, unless another gateway does that."""
         if found.is_empty:
             await self._fence.checked(found.run_id)
@@ -117,17 +117,17 @@ class Fencing:
 
     def _shut(self) -> None:
         self._scripts.shut()
-        self._forget_patience()
-        self._patience = asyncio.get_running_loop().call_later(self._patience_seconds, self._lose_patience)
+        self._cancel_timeout()
+        self._patience = asyncio.get_running_loop().call_later(self._patience_seconds, self._check_timed_out)
 
-    def _lose_patience(self) -> None:
+    def _check_timed_out(self) -> None:
         log.warning("fencing.unchecked", seconds=self._patience_seconds)
         self._open()
 
     def _open(self) -> None:
         self._scripts.open()
-        self._forget_patience()
+        self._cancel_timeout()
 
-    def _forget_patience(self) -> None:
+    def _cancel_timeout(self) -> None:
         if self._patience is not None:
             self._patience.cancel()

@@ -12,7 +12,7 @@ from metrics.definitions import SECONDS
 from metrics.histogram import Histogram
 
 INTERVAL_SECONDS = 2.0
-DEAF_AFTER = 3
+UNREADY_AFTER = 3
 # The longest interval between reconnects, in probes: a Redis that refuses for an hour is not redialled every 6 s.
 LONGEST_REDIAL = 24
 
@@ -32,7 +32,7 @@ class RelayProbe:
         self._channel = channel
         self._keeper = link.keeper
         self._lost_in_a_row = 0
-        self._redial_at = DEAF_AFTER
+        self._redial_at = UNREADY_AFTER
         self._is_proven = False
         self._problem = ""
         self._is_new = asyncio.Event()
@@ -42,7 +42,7 @@ class RelayProbe:
     def problem(self) -> str | None:
         """Why events may not arrive at this gateway; None when they arrive."""
         is_up = self._keeper.is_up
-        if self._lost_in_a_row >= DEAF_AFTER:
+        if self._lost_in_a_row >= UNREADY_AFTER:
             return self._problem if is_up else f"{self._problem}; dialling again"
         if not is_up:
             return "Redis can't be reached"
@@ -62,10 +62,10 @@ class RelayProbe:
         """A probe came back, in time or late: events arrive."""
         del payload  # any probe proves that events arrive
         self._channel.heard()
-        if self._lost_in_a_row >= DEAF_AFTER:
+        if self._lost_in_a_row >= UNREADY_AFTER:
             log.info("relay_probe.heard", lost=self._lost_in_a_row)
         self._lost_in_a_row = 0
-        self._redial_at = DEAF_AFTER
+        self._redial_at = UNREADY_AFTER
         self._is_proven = True
 
     async def _send(self) -> None:

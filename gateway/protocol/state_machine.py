@@ -60,13 +60,13 @@ class Announce(msgspec.Struct, frozen=True, gc=False):
     """Tell the session's other users that this user is typing."""
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """Send these frames to the client."""
 
     data: bytes
 
 
-class End(msgspec.Struct, frozen=True, gc=False):
+class Disconnect(msgspec.Struct, frozen=True, gc=False):
     """Close the connection; `command_id` and `field` are those of the command that is the cause, if one is."""
 
     ending: Ending
@@ -86,7 +86,7 @@ class ClosedByClient(msgspec.Struct, frozen=True, gc=False):
     reply: bytes
 
 
-Effect = Join | Publish | Announce | Answer | End | Fail | ClosedByClient
+Effect = Join | Publish | Announce | Reply | Disconnect | Fail | ClosedByClient
 
 
 class StateMachine:
@@ -127,15 +127,15 @@ class StateMachine:
             self._is_alive = False
             return None
         if self._pings == PINGS_UNANSWERED:
-            return End(close_codes.HEARTBEAT_LOST)
+            return Disconnect(close_codes.HEARTBEAT_LOST)
         self._pings += 1
-        return Answer(ping_frame())
+        return Reply(ping_frame())
 
-    def join_is_late(self, seconds: float) -> End:
+    def join_is_late(self, seconds: float) -> Disconnect:
         """No join was complete within `seconds`: end the connection."""
         if self.state is ConnectionState.JOINING:
-            return End(close_codes.UNAVAILABLE.saying(f"the join took longer than {seconds} seconds"))
-        return End(close_codes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
+            return Disconnect(close_codes.UNAVAILABLE.saying(f"the join took longer than {seconds} seconds"))
+        return Disconnect(close_codes.BAD_JOIN.saying(f"no join came within {seconds} seconds"))
 
     def joined(self) -> None:
         """The client has its seat."""
@@ -165,7 +165,7 @@ class StateMachine:
             case Text(payload):
                 return self._command(payload) if self.is_open else None
             case PingFrame(payload):
-                return Answer(pong_frame(payload)) if self.is_open else None
+                return Reply(pong_frame(payload)) if self.is_open else None
             case Pong():
                 self._is_alive = False  # a pong does not count as traffic, so that idle connections are still pinged
                 return None
@@ -199,11 +199,11 @@ class StateMachine:
             case Join():
                 return self._join(command)
             case _ if self.state is ConnectionState.AWAITING_JOIN:
-                return End(close_codes.BAD_JOIN, command.id)
+                return Disconnect(close_codes.BAD_JOIN, command.id)
             case Ping(id=command_id):
-                return Answer(text_frame(server_events.pong(command_id)))
+                return Reply(text_frame(server_events.pong(command_id)))
             case Leave():
-                return End(close_codes.LEFT)
+                return Disconnect(close_codes.LEFT)
             case _:
                 return _refuse(command.id, ErrorData("not_joined", "wait for `welcome` first", retryable=True))
 
@@ -212,20 +212,20 @@ class StateMachine:
             return _refuse(command.id, ErrorData("validation_error", "already joined", field="type"))
         if command.name is None and command.token is None:
             ending = close_codes.BAD_JOIN.saying("join needs a name, or the token of a welcome")
-            return End(ending, command.id, "name")
+            return Disconnect(ending, command.id, "name")
         self.state = ConnectionState.JOINING
         return command
 
     def _refused(self, error: CommandError) -> Effect:
         if self.state is ConnectionState.AWAITING_JOIN:
-            return End(close_codes.BAD_JOIN.saying(error.message), error.command_id, error.field)
+            return Disconnect(close_codes.BAD_JOIN.saying(error.message), error.command_id, error.field)
         if error.code == "malformed":
             self._malformed += 1
             if self._malformed > self._malformed_limit:
-                return End(close_codes.ABUSE)
+                return Disconnect(close_codes.ABUSE)
         return _refuse(error.command_id, ErrorData(error.code, error.message, field=error.field))
 
 
-def _refuse(command_id: CommandId, data: ErrorData) -> Answer:
+def _refuse(command_id: CommandId, data: ErrorData) -> Reply:
     """Answer with an error; the connection goes on."""
-    return Answer(text_frame(server_events.error(command_id, data)))
+    return Reply(text_frame(server_events.error(command_id, data)))

@@ -116,7 +116,7 @@ class Room:
         if len(late) != last_seq - seq:
             return ()
         effects = self._outbox.take()
-        self._enliven(member)
+        self._make_live(member)
         if late:
             effects.append(Write((member,), b"".join(text_frame(event.body) for event in late)))
             ending = ended_by(late, member.user_id)
@@ -263,11 +263,11 @@ class Room:
         for member in [member for member in self._ahead if member.position <= last_seq]:
             if member.position == last_seq:
                 self._ahead.remove(member)
-                self._enliven(member)
+                self._make_live(member)
             else:  # events between are missing, so that the member can't get its next event
                 self._end((member,), close_codes.RESYNC, effects)
 
-    def _enliven(self, member: Member) -> None:
+    def _make_live(self, member: Member) -> None:
         self._outbox.live.add(member)
         member.standing = Standing.LIVE
 

@@ -37,7 +37,7 @@ class Collector:
 
     def __call__(self) -> Mapping[str, Value]:
         """The current value of every metric, by name."""
-        return {**self._people(), **self._passing(), **self._servers()}
+        return {**self._connections(), **self._traffic(), **self._servers()}
 
     def health(self) -> HealthCounters:
         """The numbers of `/health`."""
@@ -54,7 +54,7 @@ class Collector:
             dead_letters=self.dependency_probe.backlog.dead,
         )
 
-    def _people(self) -> dict[str, Value]:
+    def _connections(self) -> dict[str, Value]:
         return {
             "seance_connections": self.door.sockets,
             "seance_sessions": self.hub.room_count,
@@ -67,7 +67,7 @@ class Collector:
             "seance_connections_closed_total": self.counters.closed,
         }
 
-    def _passing(self) -> dict[str, Value]:
+    def _traffic(self) -> dict[str, Value]:
         return {
             "seance_publishes_total": self.publisher.sent_total,
             "seance_publishes_failed_total": self.counters.publishes_failed,

@@ -8,7 +8,7 @@ import pytest
 
 from broker import keys
 from broker.pubsub.relay_probe import ProbeChannel
-from gateway.lifecycle.relay_probe import DEAF_AFTER, RelayProbe
+from gateway.lifecycle.relay_probe import UNREADY_AFTER, RelayProbe
 from tests.gateway_core import GatewayCore
 from tests.gateway_core import gateway_core as any_core
 from tests.proxy import proxy
@@ -45,7 +45,7 @@ async def relay_probe(core: GatewayCore) -> AsyncIterator[RelayProbe]:
 async def becomes_unready(relay_probe: RelayProbe, why: str) -> None:
     """Wait until the probe reports a problem with this text."""
     await eventually(lambda: why in (relay_probe.problem or ""), what=f"{why!r}, not {relay_probe.problem!r}")
-    assert relay_probe.lost_total >= DEAF_AFTER
+    assert relay_probe.lost_total >= UNREADY_AFTER
 
 
 async def becomes_ready(relay_probe: RelayProbe) -> None:
@@ -149,6 +149,6 @@ async def test_lost_probes_redial_at_growing_intervals(redis_url: str) -> None:
         again = core.link.keeper._wire
         lost = probe.lost_total
         await eventually(lambda: core.link.keeper._wire is not again)
-        assert probe.lost_total >= lost + DEAF_AFTER - 1
+        assert probe.lost_total >= lost + UNREADY_AFTER - 1
         core.gate.open()
         await becomes_ready(probe)

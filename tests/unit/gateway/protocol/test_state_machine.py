@@ -17,13 +17,13 @@ from gateway.protocol.state_machine import (
     NO_STATUS,
     PINGS_UNANSWERED,
     Announce,
-    Answer,
     ClosedByClient,
     ConnectionState,
+    Disconnect,
     Effect,
-    End,
     Fail,
     Publish,
+    Reply,
     StateMachine,
 )
 from tests.frames import client_frame, close, text
@@ -51,7 +51,7 @@ def take(one: StateMachine, data: bytes) -> list[Effect]:
     effects = []
     for effect in one.receive(data):
         effects.append(effect)
-        if isinstance(effect, End | Fail) and one.is_open:
+        if isinstance(effect, Disconnect | Fail) and one.is_open:
             one.close(effect.ending)
     return effects
 
@@ -76,14 +76,14 @@ def at(state: ConnectionState, malformed_limit: int = 3) -> StateMachine:
 
 def error(
     command_id: CommandId, code: str, message: str, field: str | None = None, *, retryable: bool = False
-) -> Answer:
+) -> Reply:
     """An answer with this error."""
-    return Answer(text_frame(server_events.error(command_id, ErrorData(code, message, retryable, field))))
+    return Reply(text_frame(server_events.error(command_id, ErrorData(code, message, retryable, field))))
 
 
-def pong(command_id: CommandId) -> Answer:
+def pong(command_id: CommandId) -> Reply:
     """An answer to a ping command."""
-    return Answer(text_frame(server_events.pong(command_id)))
+    return Reply(text_frame(server_events.pong(command_id)))
 
 
 NOT_YET = error(9, "not_joined", "wait for `welcome` first", retryable=True)
@@ -95,15 +95,15 @@ ALREADY = error(1, "validation_error", "already joined", "type")
     [
         (AWAITING_JOIN, JOIN, Join(id=1, name="Ana"), JOINING),
         (AWAITING_JOIN, {"type": "join", "token": "t"}, Join(token="t"), JOINING),
-        (AWAITING_JOIN, {"type": "ping", "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
-        (AWAITING_JOIN, {"type": "typing", "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
-        (AWAITING_JOIN, {"type": "leave", "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
-        (AWAITING_JOIN, {**MESSAGE, "id": 9}, End(close_codes.BAD_JOIN, 9), CLOSING),
+        (AWAITING_JOIN, {"type": "ping", "id": 9}, Disconnect(close_codes.BAD_JOIN, 9), CLOSING),
+        (AWAITING_JOIN, {"type": "typing", "id": 9}, Disconnect(close_codes.BAD_JOIN, 9), CLOSING),
+        (AWAITING_JOIN, {"type": "leave", "id": 9}, Disconnect(close_codes.BAD_JOIN, 9), CLOSING),
+        (AWAITING_JOIN, {**MESSAGE, "id": 9}, Disconnect(close_codes.BAD_JOIN, 9), CLOSING),
         (JOINING, JOIN, ALREADY, JOINING),
         (JOINING, {"type": "ping", "id": 9}, pong(9), JOINING),
         (JOINING, {"type": "typing", "id": 9}, NOT_YET, JOINING),
         (JOINING, {**MESSAGE, "id": 9}, NOT_YET, JOINING),
-        (JOINING, {"type": "leave"}, End(close_codes.LEFT), CLOSING),
+        (JOINING, {"type": "leave"}, Disconnect(close_codes.LEFT), CLOSING),
         (JOINED, JOIN, ALREADY, JOINED),
         (JOINED, {"type": "join"}, error(None, "validation_error", "already joined", "type"), JOINED),
         (JOINED, {"type": "ping"}, pong(None), JOINED),
@@ -111,7 +111,7 @@ ALREADY = error(1, "validation_error", "already joined", "type")
         (JOINED, MESSAGE, Publish(2, "hi", None), JOINED),
         (JOINED, {**MESSAGE, "key": "k", "id": "x"}, Publish("x", "hi", "k"), JOINED),
         (JOINED, {**MESSAGE, "ack": "persisted"}, Publish(2, "hi", None, is_awaited=True), JOINED),
-        (JOINED, {"type": "leave", "id": 9}, End(close_codes.LEFT), CLOSING),
+        (JOINED, {"type": "leave", "id": 9}, Disconnect(close_codes.LEFT), CLOSING),
         *(
             (CLOSING, fields, None, CLOSING)
             for fields in (JOIN, MESSAGE, {"type": "ping"}, {"type": "leave"}, {"type": "typing"}, {"type": "what"})
@@ -130,7 +130,7 @@ def test_each_command_has_one_effect_in_each_state(
 def test_a_join_without_name_and_token_ends_the_connection() -> None:
     """A join without name and token ends the connection, and the error says what is missing."""
     effect = say(at(AWAITING_JOIN), type="join", id=4, password="a password")
-    assert isinstance(effect, End)
+    assert isinstance(effect, Disconnect)
     assert (effect.ending.code, effect.command_id, effect.field) == (4500, 4, "name")
     assert "a name, or the token" in effect.ending.message
 
@@ -149,7 +149,7 @@ def test_a_wrong_first_frame_ends_the_connection(
 ) -> None:
     """A wrong first frame ends the connection, and the error says what is wrong."""
     one = at(AWAITING_JOIN)
-    assert take(one, client_frame(1, payload)) == [End(close_codes.BAD_JOIN.saying(message), command_id, field)]
+    assert take(one, client_frame(1, payload)) == [Disconnect(close_codes.BAD_JOIN.saying(message), command_id, field)]
     assert one.state is CLOSING
 
 
@@ -174,7 +174,7 @@ def test_a_wrong_later_frame_is_answered(state: ConnectionState, payload: bytes,
 
 def test_a_binary_frame_is_malformed_in_every_state() -> None:
     """A binary frame ends the connection as the first frame, gets an error later, and is ignored while closing."""
-    assert take(at(AWAITING_JOIN), BINARY) == [End(close_codes.BAD_JOIN.saying("frames must be text"))]
+    assert take(at(AWAITING_JOIN), BINARY) == [Disconnect(close_codes.BAD_JOIN.saying("frames must be text"))]
     assert take(at(JOINED), BINARY) == [error(None, "malformed", "frames must be text")]
     assert take(at(CLOSING), BINARY) == []
 
@@ -183,8 +183,8 @@ def test_more_malformed_frames_in_a_row_than_the_limit_end_the_connection() -> N
     """The limit of malformed frames in a row is allowed, the next one ends the connection."""
     one = at(JOINED, malformed_limit=3)
     nonsense = text("nonsense")
-    assert [type(effect) for effect in take(one, nonsense + BINARY + text("[]"))] == [Answer] * 3
-    assert take(one, nonsense) == [End(close_codes.ABUSE)]
+    assert [type(effect) for effect in take(one, nonsense + BINARY + text("[]"))] == [Reply] * 3
+    assert take(one, nonsense) == [Disconnect(close_codes.ABUSE)]
     assert one.state is CLOSING
     assert take(one, nonsense) == []
 
@@ -194,12 +194,12 @@ def test_a_valid_command_sets_the_count_of_malformed_frames_back() -> None:
     one = at(JOINED, malformed_limit=2)
     nonsense = text("nonsense")
     for _ in range(5):
-        assert [type(effect) for effect in take(one, nonsense * 2)] == [Answer] * 2
+        assert [type(effect) for effect in take(one, nonsense * 2)] == [Reply] * 2
         assert say(one, type="ping") == pong(None)
     for _ in range(2):
-        assert [type(effect) for effect in take(one, nonsense)] == [Answer]
-        assert isinstance(say(one, type="what"), Answer)
-    assert take(one, nonsense) == [End(close_codes.ABUSE)]
+        assert [type(effect) for effect in take(one, nonsense)] == [Reply]
+        assert isinstance(say(one, type="what"), Reply)
+    assert take(one, nonsense) == [Disconnect(close_codes.ABUSE)]
 
 
 # Pings (RFC 6455, 5.5.2)
@@ -207,7 +207,7 @@ def test_a_valid_command_sets_the_count_of_malformed_frames_back() -> None:
 
 def test_a_ping_of_the_client_gets_a_pong_with_its_payload() -> None:
     """A ping is answered while the connection is open, and ignored afterwards."""
-    assert take(at(AWAITING_JOIN), PING) == take(at(JOINED), PING) == [Answer(pong_frame(b"?"))]
+    assert take(at(AWAITING_JOIN), PING) == take(at(JOINED), PING) == [Reply(pong_frame(b"?"))]
     assert take(at(CLOSING), PING) == []
 
 
@@ -215,8 +215,8 @@ def test_a_silent_client_is_pinged_twice_and_then_ended() -> None:
     """After a silent interval the client is pinged; two unanswered pings later the heartbeat is lost."""
     one = at(JOINED)
     assert one.tick() is None
-    assert [one.tick() for _ in range(PINGS_UNANSWERED)] == [Answer(ping_frame())] * PINGS_UNANSWERED
-    assert one.tick() == End(close_codes.HEARTBEAT_LOST)
+    assert [one.tick() for _ in range(PINGS_UNANSWERED)] == [Reply(ping_frame())] * PINGS_UNANSWERED
+    assert one.tick() == Disconnect(close_codes.HEARTBEAT_LOST)
 
 
 def test_a_pong_keeps_an_idle_connection_that_goes_on_being_pinged() -> None:
@@ -224,7 +224,7 @@ def test_a_pong_keeps_an_idle_connection_that_goes_on_being_pinged() -> None:
     one = at(JOINED)
     one.tick()
     for _ in range(3 * PINGS_UNANSWERED):
-        assert one.tick() == Answer(ping_frame())
+        assert one.tick() == Reply(ping_frame())
         assert take(one, PONG) == []
 
 
@@ -266,7 +266,7 @@ def test_a_broken_protocol_fails_the_connection(state: ConnectionState) -> None:
     """An unmasked frame fails the connection with its code, after the effects of the frames before it."""
     one = at(state)
     assert take(one, PING + client_frame(1, b"x", mask=None) + PING) == [
-        Answer(pong_frame(b"?")),
+        Reply(pong_frame(b"?")),
         Fail(Ending(1002, "frame is not masked", "frame is not masked")),
     ]
     assert (one.state, one.close_code) == (CLOSING, 1002)
@@ -304,7 +304,7 @@ def test_any_frames_in_any_order_give_at_most_one_join_and_one_end(payloads: lis
         if number == joined_after and one.state is JOINING:
             one.joined()
         effects += take(one, client_frame(1, payload))
-    ends = [number for number, effect in enumerate(effects) if isinstance(effect, End | Fail)]
+    ends = [number for number, effect in enumerate(effects) if isinstance(effect, Disconnect | Fail)]
     assert one.is_open != bool(ends)
     # After the end only a violation still has an effect.
     assert not ends or all(isinstance(effect, Fail) for effect in effects[ends[0] + 1 :])
