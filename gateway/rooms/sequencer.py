@@ -39,13 +39,24 @@ _RETRY = RetryLater(Step.LOG)
 class Sequencer:
     """`epoch` and `last_seq` are None until the first `begin`. At most one `ReadLog` or `Fence` is unanswered."""
 
-    __slots__ = ("_attempts", "_held", "_is_behind", "_is_filling", "_last_body", "_max_attempts", "epoch", "last_seq")
+    __slots__ = (
+        "_attempts",
+        "_held",
+        "_held_when_asked",
+        "_is_behind",
+        "_is_filling",
+        "_last_body",
+        "_max_attempts",
+        "epoch",
+        "last_seq",
+    )
 
     def __init__(self, max_attempts: int = ATTEMPTS) -> None:
         self.epoch: str | None = None
         self.last_seq: int | None = None
         self._max_attempts = max_attempts
         self._held: list[Event] = []
+        self._held_when_asked = 0
         # The body of the event at `last_seq`, when this sequencer handed it out: the log must hold the same body.
         self._last_body: bytes | None = None
         self._is_filling = False
@@ -64,31 +75,34 @@ class Sequencer:
         if self.last_seq is None:
             self.last_seq = seq
             self._last_body = None
-            if self._is_behind:
-                results += self.catch_up()
+        if self._is_behind and not self._is_filling:
+            results += self.catch_up()
         return results
 
     def heard(self, event: Event) -> Results:
         """A sequenced event arrived from the channel."""
-        if self._is_filling:
-            self._held.append(event)
-        elif self.last_seq is None or event.seq == self.last_seq + 1:
+        if self.last_seq is None or (event.seq == self.last_seq + 1 and not self._is_filling):
             self.last_seq = event.seq
             self._last_body = event.body
             return (event,)
-        elif event.seq > self.last_seq:  # a gap: fetch what is missing, and hold the rest
+        if event.seq > self.last_seq:  # while there is a gap: fetch what is missing, and hold the rest
             self._held.append(event)
-            return self._fill(self.last_seq)
-        elif event.body != self._last_body:
-            # Late, or a number that was given twice because Redis went back to an earlier state.
-            return self.catch_up()
-        return ()
+            return () if self._is_filling else self._fill(self.last_seq)
+        # Late, or a number that was given twice because Redis went back to an earlier state.
+        if event.body == self._last_body:
+            return ()
+        if self._is_filling:
+            self._is_behind = True
+            return ()
+        return self.catch_up()
 
     def catch_up(self) -> Results:
         """Events may have been missed: read from the log every event after `last_seq`."""
         if self.last_seq is None or self._is_filling:
-            # The next `begin` reads the log; or the log is being read, and will be read again afterwards.
+            # The next `begin` reads the log; or the log is being read, and will be read again afterwards. Held events
+            # may be of a history that Redis has lost since.
             self._is_behind = True
+            self._forget_held()
             return ()
         self._is_behind = False
         return self._fill(self.last_seq)
@@ -125,6 +139,7 @@ class Sequencer:
 
     def _fill(self, last_seq: int) -> Results:
         self._is_filling = True
+        self._held_when_asked = len(self._held)
         # The read starts with the last event itself, to compare it with the event that was handed out.
         return (ReadLog(last_seq),)
 
@@ -140,11 +155,15 @@ class Sequencer:
             last_seq = self._append(results, event, last_seq)
         if len(events) == PAGE:
             return [*results, *self._fill(last_seq)]
-        self._is_filling = False
         held, self._held = self._held, []
-        # The log was read to its end: events that are missing between the held ones are announced as a gap.
-        for event in held:
+        for index, event in enumerate(held):
+            if event.seq > last_seq + 1 and index >= self._held_when_asked:
+                # Heard after the log was asked: the events before it may be in the log by now, or in another epoch.
+                self._held = held[index:]
+                return [*results, *self._fill(last_seq)]
+            # The log was read to its end after this event was held: events that it lacks are announced as a gap.
             last_seq = self._append(results, event, last_seq)
+        self._is_filling = False
         return [*results, *self.catch_up()] if self._is_behind else results
 
     def _append(self, results: list[Result], event: Event, last_seq: int) -> int:
@@ -163,6 +182,10 @@ class Sequencer:
         self._is_filling = False
         self._is_behind = True
         self._attempts = 0
-        self._held.clear()
+        self._forget_held()
         self.last_seq = None
         return (_LOST,)
+
+    def _forget_held(self) -> None:
+        self._held.clear()
+        self._held_when_asked = 0
