@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.unit.gateway.rooms.histories import DRAWN, History, info_of, play
+from tests.unit.gateway.rooms.histories import DRAWN, History, Presence, info_of, play
 
 HISTORIES = int(os.environ.get("HISTORIES") or 500)
 STEPS = 60
@@ -19,10 +19,9 @@ class RoomMachine(RuleBasedStateMachine):
     history: History | None = None
 
     @initialize(presence=st.sampled_from(("full", "summary")), spirit=st.booleans(), multiple=st.booleans())
-    def begin(self, presence: str, *, spirit: bool, multiple: bool) -> None:
+    def begin(self, presence: Presence, *, spirit: bool, multiple: bool) -> None:
         """Choose the session's options."""
-        kind = "full" if presence == "full" else "summary"
-        self.history = History(info_of(kind, spirit=spirit, multiple_connections=multiple))
+        self.history = History(info_of(presence, spirit=spirit, multiple_connections=multiple))
 
     @precondition(lambda self: self.history is not None)
     @rule(actions=st.lists(st.tuples(st.sampled_from(DRAWN), st.integers(0, 15)), min_size=1, max_size=3))
@@ -49,7 +48,7 @@ def test_every_prefix_of_a_history_holds_the_promises() -> None:
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(RoomMachine, settings=chosen)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(RoomMachine, settings=chosen)
 
 
 def test_many_random_histories_hold_the_promises() -> None:
