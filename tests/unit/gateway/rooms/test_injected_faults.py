@@ -84,8 +84,8 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
     "a late joiner is live although events are missing": (Room, "if len(late) != last_seq - seq:", "if False:"),
     "queued events reach a member that already has them": (
         Room,
-        "effects = self._outbox.take()\n        self._enliven",
-        "effects = []\n        self._enliven",
+        "effects = self._outbox.take()\n        self._make_live",
+        "effects = []\n        self._make_live",
     ),
     "a member ahead is admitted too early": (
         Room,
