@@ -58,7 +58,10 @@ def database_url(services: Services) -> str:
 def gateways(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Gateway]]:
     """Three gateways and a worker that every test of this process shares; none may be stopped."""
     folder = tmp_path_factory.mktemp("gateways")
-    with running_gateways(services, folder, 3) as gateways, running_workers(services, folder):
+    with (
+        running_gateways(services, folder, 3, is_measured=True) as gateways,
+        running_workers(services, folder, is_measured=True),
+    ):
         yield gateways
 
 
