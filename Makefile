@@ -6,8 +6,8 @@ VENV := .venv
 SEANCE := $(VENV)/bin/seance
 # A part of the tests: `make test TESTS=tests/unit`.
 TESTS ?= tests
-# Twice as many as cores, because tests mostly wait; tests/conftest.py orders the files.
-PYTEST_FLAGS ?= -n 4 --dist loadfile --no-loadscope-reorder
+# One more than cores, because tests also wait; tests/conftest.py orders the files.
+PYTEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 # The tests start hundreds of processes; without compiled files each would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE

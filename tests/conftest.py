@@ -1,15 +1,18 @@
 """Fixtures that every test may use: real servers, clean for each test."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from redis import Redis
 
 from tests.browser import chromium
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.services import Services, run_apart, running_services, truncate
 
+# Their tests run nothing of the project in this process.
+_OF_PROCESSES = frozenset({"system", "contract", "browser"})
 # In the order in which they start: files that take minutes first, so that no long one is left alone at the end.
 _FOLDERS = ("system", "contract", "browser", "clients", "integration", "unit")
 
@@ -20,9 +23,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_place)
 
 
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
 def _place(item: pytest.Item) -> int:
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    folder = _folder(item)
     return _FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Measure coverage in this process only during tests that run code of the project here.
+
+    Measuring makes a test up to three times as slow. Tests of processes talk to gateways, which are measured by
+    themselves; and a line that only a random input reaches should not count.
+    """
+    coverage = Coverage.current() if _folder(item) in _OF_PROCESSES or _is_random(item) else None
+    if coverage is not None:
+        coverage.stop()
+    try:
+        return (yield)
+    finally:
+        if coverage is not None:
+            coverage.start()
+
+
+def _is_random(item: pytest.Item) -> bool:
+    is_hypothesis = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return is_hypothesis or item.get_closest_marker("random_input") is not None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

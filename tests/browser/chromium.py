@@ -21,7 +21,8 @@ WITHOUT = "no Chromium on this machine: the tests of tests/browser are left out 
 
 def path() -> str | None:
     """Chromium's command, or None."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
+    commands = ("chromium-headless-shell", "chromium", "chromium-browser")  # the first has no window system to start
+    return next(filter(None, map(shutil.which, commands)), None)
 
 
 def is_required() -> bool:

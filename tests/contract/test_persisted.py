@@ -126,8 +126,8 @@ def own_redis(services: Services, tmp_path: Path) -> Iterator[Services]:
 async def test_while_the_worker_is_stopped(own_redis: Services, tmp_path: Path) -> None:
     """Nothing is acknowledged as persisted before it is; when the worker is back, the waiting acks come."""
     with (
-        running_gateways(own_redis, tmp_path, commit_timeout_seconds=1) as [gateway],
-        running_workers(own_redis, tmp_path) as [worker],
+        running_gateways(own_redis, tmp_path, commit_timeout_seconds=1, is_measured=True) as [gateway],
+        running_workers(own_redis, tmp_path, is_measured=True) as [worker],
     ):
         session = await create_session(gateway.url)
         async with connected(gateway.url, session["id"]) as ana:

@@ -26,8 +26,8 @@ def short(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Two gateways whose sessions keep short logs, and a worker."""
     folder = tmp_path_factory.mktemp("short")
     with (
-        running_gateways(services, folder, 2, log_events=16, max_buffer_bytes=65_536) as gateways,
-        running_workers(services, folder),
+        running_gateways(services, folder, 2, log_events=16, max_buffer_bytes=65_536, is_measured=True) as gateways,
+        running_workers(services, folder, is_measured=True),
     ):
         yield gateways
 
@@ -185,8 +185,8 @@ async def test_fifty_thousand_missed_messages_come_in_order(services: Services, 
     """50 000 missed messages come in order, however slowly they are read; the gateway needs no memory for them."""
     # The seat is kept for as long as publishing may take: a leave in the middle would be an event that is no message.
     with (
-        running_gateways(services, tmp_path, log_events=16, resume_grace_seconds=600) as [gateway],
-        running_workers(services, tmp_path),
+        running_gateways(services, tmp_path, log_events=16, resume_grace_seconds=600, is_measured=True) as [gateway],
+        running_workers(services, tmp_path, is_measured=True),
     ):
         session = await create_session(gateway.url)
         async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
@@ -269,10 +269,10 @@ async def test_a_user_who_goes_during_a_resume_ends_at_once(
 async def test_a_resume_that_is_never_read_is_closed(services: Services, tmp_path: Path) -> None:
     """A client that resumes and reads nothing is closed with 4000 after SLOW_CONSUMER_SECONDS."""
     with (
-        running_gateways(services, tmp_path, log_events=16, max_buffer_bytes=16_384, slow_consumer_seconds=1) as [
-            gateway
-        ],
-        running_workers(services, tmp_path),
+        running_gateways(
+            services, tmp_path, log_events=16, max_buffer_bytes=16_384, slow_consumer_seconds=1, is_measured=True
+        ) as [gateway],
+        running_workers(services, tmp_path, is_measured=True),
     ):
         session = await create_session(gateway.url)
         async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:

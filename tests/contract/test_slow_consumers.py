@@ -86,10 +86,10 @@ async def test_a_client_that_reads_on_gets_everything_from_the_log(services: Ser
 async def test_the_log_no_longer_reaches_back(services: Services, tmp_path: Path, presence: str) -> None:
     """In a `full` session the close is 4003, and the next resume goes on from Postgres; a `summary` one needs none."""
     with (
-        running_gateways(services, tmp_path, max_buffer_bytes=16_384, log_events=16, slow_consumer_seconds=60) as [
-            gateway
-        ],
-        running_workers(services, tmp_path),
+        running_gateways(
+            services, tmp_path, max_buffer_bytes=16_384, log_events=16, slow_consumer_seconds=60, is_measured=True
+        ) as [gateway],
+        running_workers(services, tmp_path, is_measured=True),
     ):
         async with slow_client(services, gateway, presence=presence) as (slow, welcome, behind):
             await flood(behind, gateway, "seance_slow_consumers_total")
@@ -114,7 +114,9 @@ async def test_the_log_no_longer_reaches_back(services: Services, tmp_path: Path
 
 async def test_a_client_that_never_reads_on_is_closed(services: Services, tmp_path: Path) -> None:
     """A client that reads nothing is closed with 4000 after SLOW_CONSUMER_SECONDS; nobody waits for it."""
-    with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=1) as [gateway]:
+    with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=1, is_measured=True) as [
+        gateway
+    ]:
         async with slow_client(services, gateway) as (slow, welcome, behind):
             await flood(behind, gateway, "seance_slow_consumers_total")
 
@@ -130,7 +132,9 @@ async def test_a_client_that_never_reads_on_is_closed(services: Services, tmp_pa
 
 async def test_a_full_buffer_closes_the_client_where_the_session_wants_it(services: Services, tmp_path: Path) -> None:
     """In a session that wants it so, a client is closed with 4000 as soon as its buffer is full."""
-    with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=300) as [gateway]:
+    with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=300, is_measured=True) as [
+        gateway
+    ]:
         async with slow_client(services, gateway, slow_consumers="disconnect") as (slow, welcome, behind):
             await flood(behind, gateway, "seance_slow_consumers_total")
             last = await behind.publish(1)
@@ -144,7 +148,9 @@ async def test_a_full_buffer_closes_the_client_where_the_session_wants_it(servic
 
 async def test_unread_answers_close_the_client(services: Services, tmp_path: Path) -> None:
     """Answers are not held back from a client that is behind, but it can't have any number of them unread: 4000."""
-    with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=300) as [gateway]:
+    with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=300, is_measured=True) as [
+        gateway
+    ]:
         async with slow_client(services, gateway) as (slow, _, behind):
             await flood(behind, gateway, "seance_slow_consumers_total")
             for _ in count():

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ async def first_unready(gateway: Gateway) -> float:
 
 async def test_a_drain_is_spread_over_the_window(services: Services, tmp_path: Path) -> None:
     """300 clients go one by one over the window, talk on until then and after, and nobody is seen to come or go."""
-    settings = {"drain_wait_seconds": WAIT_SECONDS, "drain_window_seconds": WINDOW_SECONDS}
+    settings: dict[str, Any] = {"drain_wait_seconds": WAIT_SECONDS, "drain_window_seconds": WINDOW_SECONDS}
     with running_gateways(services, tmp_path, 2, wait=True, **settings) as [first, second]:
         sessions = [await create_session(first.url, max_users=100) for _ in range(ROOMS)]
         guests = [
@@ -120,7 +121,7 @@ def drain_seconds(gateway: Gateway) -> float:
 
 async def test_a_second_signal_sends_everyone_away_at_once(services: Services, tmp_path: Path) -> None:
     """A second SIGTERM ends wait and pacing: everyone goes at once, told to come back over time, and keeps the seat."""
-    settings = {
+    settings: dict[str, Any] = {
         "drain_wait_seconds": 60,
         "drain_window_seconds": 300,
         "shutdown_timeout_seconds": 600,

@@ -3,11 +3,14 @@
 import os
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.unit.gateway.rooms.histories import DRAWN, History, Presence, info_of, play
+
+pytestmark = pytest.mark.random_input
 
 HISTORIES = int(os.environ.get("HISTORIES") or 500)
 STEPS = 60

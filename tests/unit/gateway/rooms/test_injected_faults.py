@@ -16,6 +16,8 @@ from gateway.rooms.seat_check import endings
 from gateway.rooms.sequencer import Sequencer
 from tests.unit.gateway.rooms import histories
 
+pytestmark = pytest.mark.random_input
+
 HISTORIES = 700
 # Which history to begin with, for faults that few histories show.
 FIRST = {
