@@ -16,7 +16,6 @@ from gateway.rooms.effects import (
     Answer,
     CommitCallback,
     CommitOutcome,
-    Count,
     Effects,
     End,
     Fence,
@@ -66,13 +65,15 @@ class RoomDriver:
         """Carry out the effects of the room, in order."""
         for effect in effects:
             match effect:
-                case ScheduleFlush():
-                    self._scheduler.schedule(partial(self._flush, room))
-                case Write(members, data):
+                case Write():  # this and the next one for each message
+                    data, members = effect.data, effect.members
                     for member in members:
                         member.carrier.write(data)
-                case Count(events, deliveries, delivered_bytes):
-                    self._counters.delivered(events, deliveries, delivered_bytes)
+                    if effect.events:
+                        sockets = len(members)
+                        self._counters.delivered(effect.new_events, effect.events * sockets, len(data) * sockets)
+                case ScheduleFlush():
+                    self._scheduler.schedule(partial(self._flush, room))
                 case Answer(member, data):
                     member.carrier.answer(data)
                 case End(members, ending):

@@ -35,10 +35,15 @@ class ScheduleFlush(msgspec.Struct, frozen=True, gc=False):
 
 
 class Write(msgspec.Struct, frozen=True, gc=False):
-    """Send these frames to each of the members."""
+    """Send these frames to each of the members.
+
+    For the metrics: `events` is how many events the frames hold, `new_events` how many of these no earlier write held.
+    """
 
     members: Collection[Member]
     data: bytes
+    events: int = 0
+    new_events: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -46,14 +51,6 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
     member: Member
     data: bytes
-
-
-class Count(msgspec.Struct, frozen=True, gc=False):
-    """Count what the writes before this effect delivered."""
-
-    events: int
-    deliveries: int
-    delivered_bytes: int
 
 
 class End(msgspec.Struct, frozen=True, gc=False):
@@ -115,7 +112,6 @@ Effect = (
     ScheduleFlush
     | Write
     | Answer
-    | Count
     | End
     | ReadLog
     | Fence

@@ -1,9 +1,7 @@
 """The events and answers that a room sends next, joined to one write for each member. Pure."""
 
-from collections.abc import Collection, Iterable
-
 from gateway.protocol.frames import text_frame
-from gateway.rooms.effects import Answer, Count, Effect, Write
+from gateway.rooms.effects import Answer, Effect, Write
 from gateway.rooms.member import Member
 
 
@@ -17,21 +15,20 @@ class Outbox:
         self._bodies: list[bytes] = []
         self._answers: dict[Member, bytes] = {}
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is queued."""
-        return not self._bodies and not self._answers
-
-    def queue(self, body: bytes) -> None:
-        """Queue an event for every live member."""
+    def queue(self, body: bytes) -> bool:
+        """Queue an event for every live member; returns whether nothing was queued before."""
+        is_first = not self._bodies and not self._answers
         self._bodies.append(body)
+        return is_first
 
-    def answer(self, member: Member, frame: bytes) -> None:
-        """Queue an answer for one member, for one write with the queued events.
+    def answer(self, member: Member, frame: bytes) -> bool:
+        """Queue an answer for one member, for one write with the queued events; returns as `queue` does.
 
         Redis' reply to a publish and the event itself come together: one write for both saves the publisher 5 µs.
         """
+        is_first = not self._bodies and not self._answers
         self._answers[member] = self._answers.get(member, b"") + frame
+        return is_first
 
     def discard(self, member: Member) -> None:
         """Drop a member, and the answers queued for it."""
@@ -47,31 +44,19 @@ class Outbox:
         if answers:
             self._answers = {}
         frames = batch = b"".join(map(text_frame, bodies))
-        if len(bodies) > 1 and any(member.wants_batches for member in self.live):
+        events = len(bodies)
+        if events > 1 and any(member.wants_batches for member in self.live):
             batch = text_frame(b"[" + b",".join(bodies) + b"]")
         effects: list[Effect] = []
         if bodies:
             members = [member for member in self.live if member not in answers] if answers else list(self.live)
-            effects += _writes(members, frames, batch)
+            if batch is not frames:
+                effects.append(Write([one for one in members if one.wants_batches], batch, events))
+                members = [one for one in members if not one.wants_batches]
+            effects.append(Write(members, frames, events, events))
         for member, ahead in answers.items():
             if member in self.live:
-                effects.append(Write((member,), ahead + (batch if member.wants_batches else frames)))
+                effects.append(Write((member,), ahead + (batch if member.wants_batches else frames), events))
             else:  # the member is not live, and must not get these events
                 effects.append(Answer(member, ahead))
-        effects.append(_count(len(bodies), effects))
         return effects
-
-
-def _writes(members: Collection[Member], frames: bytes, batch: bytes) -> Iterable[Write]:
-    if batch is frames:
-        return (Write(members, frames),)
-    return (
-        Write([member for member in members if member.wants_batches], batch),
-        Write([member for member in members if not member.wants_batches], frames),
-    )
-
-
-def _count(events: int, effects: Iterable[Effect]) -> Count:
-    writes = [effect for effect in effects if isinstance(effect, Write)]
-    deliveries = sum(len(write.members) for write in writes)
-    return Count(events, events * deliveries, sum(len(write.data) * len(write.members) for write in writes))

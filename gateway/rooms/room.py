@@ -17,7 +17,6 @@ from gateway.rooms.effects import (
     SCHEDULE_FLUSH,
     AnnouncePresence,
     CommitCallback,
-    Count,
     Effect,
     Effects,
     End,
@@ -202,9 +201,7 @@ class Room:
 
     def answer(self, member: Member, frame: bytes) -> Effects:
         """Queue an answer for one member, for one write with the queued events."""
-        is_first = self._outbox.is_empty
-        self._outbox.answer(member, frame)
-        return (SCHEDULE_FLUSH,) if is_first else ()
+        return (SCHEDULE_FLUSH,) if self._outbox.answer(member, frame) else ()
 
     def flush(self) -> Effects:
         """Send the queued events and answers."""
@@ -299,7 +296,7 @@ class Room:
         frame = text_frame(event.body)
         own = self.members.of(event.user_id)
         others = [member for member in self._outbox.live if member not in own]
-        effects += (Write(others, frame), Count(1, len(others), len(others) * len(frame)))
+        effects.append(Write(others, frame, 1, 1))
 
     def _committed(self, seq: int, effects: list[Effect]) -> None:
         effects += self._waiters().committed(seq)
@@ -330,9 +327,8 @@ class Room:
     # Shared
 
     def _queue(self, body: bytes, effects: list[Effect]) -> None:
-        if self._outbox.is_empty:
+        if self._outbox.queue(body):
             effects.append(SCHEDULE_FLUSH)
-        self._outbox.queue(body)
 
     def _end(self, members: Iterable[Member], ending: Ending, effects: list[Effect]) -> None:
         ended = tuple(members)

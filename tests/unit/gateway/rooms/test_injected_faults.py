@@ -134,7 +134,11 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
     "a member that left is sent its answer": (Outbox, "self._answers.pop(member, None)", "pass"),
     "an answer leaves apart from the events": (Outbox, "if member in self.live:", "if False:"),
     "an answer repeats the events": (Outbox, "if member not in answers]", "]"),
-    "a flush is not asked for": (Room, "return (SCHEDULE_FLUSH,) if is_first else ()", "return ()"),
+    "a flush is not asked for": (
+        Room,
+        "return (SCHEDULE_FLUSH,) if self._outbox.answer(member, frame) else ()",
+        "return ()",
+    ),
     "presence is told twice": (Room, "if not self._is_presence_due:", "if True:"),
     "a commit of a later epoch is told as committed": (CommitWaiters, "if seq > self.persisted - SEQ_LEAP", "if True"),
     "a commit is told twice": (

@@ -8,7 +8,6 @@ from gateway.rooms.effects import (
     AnnouncePresence,
     Answer,
     CommitOutcome,
-    Count,
     End,
     Fence,
     ReadLog,
@@ -49,7 +48,7 @@ def test_an_event_is_queued_and_flushed_once() -> None:
     assert list(room.heard(event(2))) == [FLUSH]
     assert list(room.heard(event(3))) == []
     frames = text_frame(b"2") + text_frame(b"3")
-    assert list(room.flush()) == [Write([ana], frames), Count(2, 2, len(frames))]
+    assert list(room.flush()) == [Write([ana], frames, 2, 2)]
     assert list(room.flush()) == []
 
 
@@ -131,7 +130,7 @@ def test_a_suspended_member_keeps_its_position() -> None:
     room = room_of()
     ana = live(room, "ana")
     room.heard(event(2))
-    assert Write([ana], text_frame(b"2")) in room.suspend(ana)
+    assert Write([ana], text_frame(b"2"), 1, 1) in room.suspend(ana)
     assert (ana.position, ana.standing) == (2, Standing.BEHIND)
 
 
@@ -141,7 +140,7 @@ def test_a_removed_user_ends_after_what_was_queued() -> None:
     ana = live(room, "ana")
     room.heard(event(2))
     effects = list(room.heard(event(3, EventKind.USER_REMOVED)))
-    assert effects == [Write([ana], text_frame(b"2")), Count(1, 1, 3), End((ana,), close_codes.REMOVED), FLUSH]
+    assert effects == [Write([ana], text_frame(b"2"), 1, 1), End((ana,), close_codes.REMOVED), FLUSH]
 
 
 def test_news_without_seq_ends_members_that_are_still_joining() -> None:
@@ -170,7 +169,7 @@ def test_a_closed_session_ends_live_members_after_the_event() -> None:
     room = room_of()
     ana = live(room, "ana")
     effects = list(room.heard(event(2, EventKind.SESSION_CLOSED)))
-    assert effects[1:] == [Write([ana], text_frame(b"2")), Count(1, 1, 3), End((ana,), close_codes.SESSION_CLOSED)]
+    assert effects[1:] == [Write([ana], text_frame(b"2"), 1, 1), End((ana,), close_codes.SESSION_CLOSED)]
 
 
 def test_a_close_among_the_late_events_ends_the_member() -> None:
@@ -189,7 +188,7 @@ def test_typing_goes_to_others() -> None:
     live(room, "ana")
     ben = live(room, "ben")
     effects = list(room.heard(event(0, EventKind.TO_OTHERS, "ana", b"t")))
-    assert effects == [Write([ben], text_frame(b"t")), Count(1, 1, 3)]
+    assert effects == [Write([ben], text_frame(b"t"), 1, 1)]
     assert list(room.heard(event(0, EventKind.TO_ALL, "-", b"n"))) == [FLUSH]
 
 
@@ -201,7 +200,7 @@ def test_an_answer_leaves_with_the_events() -> None:
     assert list(room.answer(ana, b"A")) == [FLUSH]
     assert list(room.answer(ben, b"B")) == []
     room.heard(event(2))
-    assert list(room.flush())[1:3] == [Write((ana,), b"A" + text_frame(b"2")), Answer(ben, b"B")]
+    assert list(room.flush())[1:3] == [Write((ana,), b"A" + text_frame(b"2"), 1), Answer(ben, b"B")]
 
 
 def test_commits_are_told_to_those_who_wait() -> None:
