@@ -163,7 +163,7 @@ class StateMachine:
     def _frame(self, event: FrameEvent) -> Effect | None:
         match event:
             case Text(payload):
-                return self._command(payload) if self.is_open else None
+                return self._command(payload) if self.state < ConnectionState.CLOSING else None
             case PingFrame(payload):
                 return Reply(pong_frame(payload)) if self.is_open else None
             case Pong():
