@@ -58,7 +58,7 @@ async def kept(keeper: Reconnector) -> AsyncIterator[None]:
 
 def subscriber_on(link: Link) -> Subscriber:
     """A subscriber that subscribes again on the link's new connections."""
-    subscriber = Subscriber(link)
+    subscriber = Subscriber(link, retry_seconds=0.02)
     link.on_up = (subscriber.resubscribe,)
     return subscriber
 

@@ -23,8 +23,9 @@ class Subscriber:
     published meanwhile must be fetched.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._link = link
+        self._retry_seconds = retry_seconds
         self.on_resubscribed: Callable[[bytes], None] = _nothing
         # What was asked for last, for each channel that is wanted.
         self._subscriptions: dict[bytes, Confirmation] = {}
@@ -73,7 +74,7 @@ class Subscriber:
         if error is None:
             self.on_resubscribed(channel)
         else:  # somebody relies on it: never forget it
-            confirmation.get_loop().call_later(RETRY_SECONDS, self._retry, channel, confirmation)
+            confirmation.get_loop().call_later(self._retry_seconds, self._retry, channel, confirmation)
 
     def _retry(self, channel: bytes, refused: Confirmation) -> None:
         if self._subscriptions.get(channel) is refused and self._link.is_up:

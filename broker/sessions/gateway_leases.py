@@ -17,12 +17,22 @@ REAP_AT_ONCE = 100
 class GatewayLeases:
     """The leases of one gateway process (`lease` is unique to the process, not to the replica's name)."""
 
-    def __init__(self, link: Link, scripts: Scripts, *, partitions: int, lease: str, lease_ms: int = LEASE_MS) -> None:
+    def __init__(
+        self,
+        link: Link,
+        scripts: Scripts,
+        *,
+        partitions: int,
+        lease: str,
+        lease_ms: int = LEASE_MS,
+        reap_at_once: int = REAP_AT_ONCE,
+    ) -> None:
         self._link = link
         self._scripts = scripts
         self._partitions = partitions
         self.lease = lease
         self.lease_ms = lease_ms
+        self._reap_at_once = reap_at_once
 
     async def renew(self) -> set[int]:
         """Take or prolong the leases; returns the partitions that had none (any more).
@@ -68,9 +78,10 @@ class GatewayLeases:
         left: Sequence[int] = range(self._partitions)
         while left:  # all at once: one by one, this was most of the cost of an idle gateway
             answers = [
-                self._scripts.call("reap", (keys.prefix(partition),), instant(), REAP_AT_ONCE) for partition in left
+                self._scripts.call("reap", (keys.prefix(partition),), instant(), self._reap_at_once)
+                for partition in left
             ]
             seen = await asyncio.gather(*answers)
             total += sum(seen)
-            left = [partition for partition, count in zip(left, seen, strict=True) if count >= REAP_AT_ONCE]
+            left = [partition for partition, count in zip(left, seen, strict=True) if count >= self._reap_at_once]
         return total

@@ -14,8 +14,6 @@ from gateway.rest.operation import Operation
 from gateway.rest.services import Services
 from persistence.errors import PersistenceError
 
-CHECK_SECONDS = 1.0
-
 UpOrDown = Literal["up", "down"]
 
 
@@ -52,7 +50,10 @@ class Ready(msgspec.Struct, frozen=True):
 
 async def health(_: Request, services: Services) -> Response:
     """GET /health: 503 when Redis or Postgres does not answer within a second."""
-    database, redis = await asyncio.gather(_check(services.ping_database), _check(services.ping_redis))
+    seconds = services.check_seconds
+    database, redis = await asyncio.gather(
+        _check(services.ping_database, seconds), _check(services.ping_redis, seconds)
+    )
     is_ok = database == redis == "up"
     counters = msgspec.structs.asdict(services.health())
     content = Health(status="ok" if is_ok else "degraded", database=database, redis=redis, **counters)
@@ -78,9 +79,9 @@ async def metrics(request: Request, services: Services) -> Response:
     return Response(content, headers={"Content-Type": content_type})
 
 
-async def _check(ping: Callable[[], Awaitable[None]]) -> UpOrDown:
+async def _check(ping: Callable[[], Awaitable[None]], seconds: float) -> UpOrDown:
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(seconds):
             await ping()
     except (BrokerError, PersistenceError, TimeoutError):
         return "down"

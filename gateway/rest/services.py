@@ -65,3 +65,5 @@ class Services:
     metrics: Exposition
     ping_database: Callable[[], Awaitable[None]]
     ping_redis: Callable[[], Awaitable[None]]
+    check_seconds: float = 1.0
+    """How long `/health` waits for Redis and Postgres."""

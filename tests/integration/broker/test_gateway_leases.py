@@ -9,7 +9,6 @@ from broker import keys
 from broker.events import User
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions import gateway_leases as leases_module
 from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases
 from broker.sessions.live_sessions import LiveSessions, SessionInfo
 from tests.session_state import now_ms, take_lease
@@ -96,17 +95,15 @@ async def test_reaping_frees_the_seats_of_dead_gateways_only(link: Link, scripts
     assert await alive.reap() == 0
 
 
-async def test_one_round_frees_any_number_of_seats(
-    link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_round_frees_any_number_of_seats(link: Link, scripts: Scripts) -> None:
     """However many seats a dead gateway held, one round frees them all, some at a time."""
-    monkeypatch.setattr(leases_module, "REAP_AT_ONCE", 3)
     sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
     dead = leases(link, scripts, "dead")
     held = await asyncio.gather(*(seated(sessions, number, "dead") for number in range(50)))
     await dead.renew()
     await dead.give_up()
-    assert await leases(link, scripts).reap() == 50
+    reaper = GatewayLeases(link, scripts, partitions=PARTITIONS, lease="gw-1", reap_at_once=3)
+    assert await reaper.reap() == 50
     assert {(await sessions.state(session_id)).user_count for session_id in held} == {0}
     assert await link.call("KEYS", "*gateway*") == []
 

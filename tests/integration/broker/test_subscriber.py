@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from broker.errors import BrokerUnavailableError
-from broker.pubsub import subscriber as subscriber_module
 from broker.pubsub.subscriber import Subscriber
-from broker.redis import reconnect
 from broker.redis.link import Link
+from broker.redis.reconnect import WATCH_SECONDS
 from tests.redis_server import RedisServer, cut
 from tests.session_state import ChannelRecorder, kept, subscriber_on
 from tests.waiting import eventually
@@ -179,10 +178,9 @@ async def test_the_listener_is_told_after_each_break(
 
 
 @pytest.fixture
-async def own(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subscriber]:
+async def own(server: RedisServer) -> AsyncIterator[Subscriber]:
     """A subscriber to a server of its own, that waits shortly."""
-    monkeypatch.setattr(reconnect, "WATCH_SECONDS", 0.05)
-    async with _link(server) as listening:
+    async with _link(server, watch_seconds=0.05) as listening:
         yield subscriber_on(listening)
 
 
@@ -279,9 +277,8 @@ async def test_an_idle_subscriber_keeps_its_connection(own: Subscriber) -> None:
     assert own._link.keeper._wire is wire
 
 
-async def test_a_refused_resubscription_is_repeated(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_resubscription_is_repeated(server: RedisServer) -> None:
     """A channel that somebody relies on is asked for until Redis allows it again, and then its listener is told."""
-    monkeypatch.setattr(subscriber_module, "RETRY_SECONDS", 0.02)
     async with _link(server) as link:
         await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "allchannels")
         url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")
@@ -318,7 +315,7 @@ async def test_messages_and_replies_share_one_connection(server: RedisServer) ->
 
 
 @contextlib.asynccontextmanager
-async def _link(server: RedisServer) -> AsyncIterator[Link]:
-    link = Link(server.url, timeout_seconds=0.3)
+async def _link(server: RedisServer, *, watch_seconds: float = WATCH_SECONDS) -> AsyncIterator[Link]:
+    link = Link(server.url, timeout_seconds=0.3, watch_seconds=watch_seconds)
     async with kept(link.keeper):
         yield link

@@ -7,7 +7,6 @@ import pytest
 
 from broker.errors import BrokerUnavailableError
 from broker.redis.link import Link
-from gateway.telemetry import dependency_probe
 from gateway.telemetry.dependency_probe import DependencyProbe
 from persistence.errors import DatabaseUnavailableError
 
@@ -28,11 +27,11 @@ async def hangs() -> None:
 
 @pytest.mark.parametrize(("ping", "is_up", "count"), [(answers, True, 1), (fails, False, 0), (hangs, False, 0)])
 async def test_postgres_is_up_when_it_answers_in_time(
-    ping: Callable[[], Awaitable[None]], is_up: bool, count: int, monkeypatch: pytest.MonkeyPatch
+    ping: Callable[[], Awaitable[None]], is_up: bool, count: int
 ) -> None:
     """Postgres is up when it answers in time; only answers count as round trips."""
-    monkeypatch.setattr(dependency_probe, "LOOK_SECONDS", 0.05)
-    found = DependencyProbe(Link("redis://127.0.0.1:1/0"), ping_redis=answers, ping_database=ping, partitions=2)
+    link = Link("redis://127.0.0.1:1/0")
+    found = DependencyProbe(link, ping_redis=answers, ping_database=ping, partitions=2, look_seconds=0.05)
     await found.look()
     assert (found.is_postgres_up, found.postgres_seconds.count) == (is_up, count)
 
