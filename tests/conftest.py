@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real servers, clean for each test."""
 
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from tests.services import Services, run_apart, running_services, truncate
 _OF_PROCESSES = frozenset({"system", "contract", "browser"})
 # In the order in which they start: files that take minutes first, so that no long one is left alone at the end.
 _FOLDERS = ("system", "contract", "browser", "clients", "integration", "unit")
+
+
+def pytest_configure() -> None:
+    """Take SIGINT: a shell lets background jobs ignore it, and the processes of the tests would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

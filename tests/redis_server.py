@@ -25,7 +25,7 @@ def cut(url: str, kind: Literal["normal", "pubsub"] = "normal") -> int:
 async def redial(url: str, keeper: Reconnector, kind: Literal["normal", "pubsub"] = "normal") -> None:
     """Have the server close the keeper's connection; return once there is a new one."""
     old = keeper._wire
-    cut(url, kind)
+    assert cut(url, kind), f"there is no {kind} connection to close"
     await eventually(lambda: keeper._wire not in (None, old), what="a new connection")
 
 

@@ -207,6 +207,7 @@ async def test_a_short_outage_of_the_log_ends_no_member(quick_core: GatewayCore)
 async def test_a_rebuilt_hot_state_ends_the_members(core: GatewayCore, redis_url: str) -> None:
     """When the hot state was rebuilt in the meantime, every member is ended: the seqs do not continue."""
     ana = await core.join(ANA)
+    await core.mark(ana)  # the join was heard, and the log read for it
     await core.link.call("DEL", core.key)
     await core.sessions.open(INFO, max_seq=1)
     await redial(redis_url, core.listening.keeper, "pubsub")
@@ -217,6 +218,7 @@ async def test_a_rebuilt_hot_state_ends_the_members(core: GatewayCore, redis_url
 async def test_a_session_unknown_to_redis_ends_its_members(core: GatewayCore, redis_url: str) -> None:
     """When Redis no longer holds the session, every member is ended."""
     ana = await core.join(ANA)
+    await core.mark(ana)  # the join was heard, and the log read for it
     await core.link.call("FLUSHALL")
     await redial(redis_url, core.listening.keeper, "pubsub")
     assert await ana.ends() == close_codes.RESYNC
