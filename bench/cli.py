@@ -56,7 +56,7 @@ def run(scenarios: tuple[str, ...], quick: bool) -> None:
 
 @main.command("report")
 def report_command() -> None:
-    """Make the tables, the summary and the plots anew from the stored results."""
+    """Make the tables, the summary and the plots again from the stored results."""
     write_report()
 
 

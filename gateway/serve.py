@@ -233,7 +233,6 @@ class Gateway:
             hub=hub,
             driver=driver,
             scheduler=scheduler,
-            publisher=publisher,
             publishing=Publishing(publisher, driver, counters),
             admission=admission,
             door=self._door,

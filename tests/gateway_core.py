@@ -200,6 +200,10 @@ class GatewayCore:
         await take_lease(self.link, self.info.id, PARTITIONS)
         return await self.sessions.join(self.info.id, user, gateway="gw-1", connection=connection or name)
 
+    def rooms(self) -> list[Room]:
+        """Every room of the hub."""
+        return list(self.hub._rooms.values())
+
     async def enter(self) -> Room:
         """Begin a join that is under way until `left`; returns the session's room."""
         stack = contextlib.AsyncExitStack()

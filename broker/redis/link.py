@@ -163,10 +163,8 @@ def _nothing() -> None:
 
 def settle_read(future: "asyncio.Future[T]", read: Callable[[Reply], T], reply: Reply | BrokerError) -> None:
     """Give a future the result of `read` for the reply, or the error."""
-    if future.done():  # the caller was cancelled
-        return
-    if isinstance(reply, BrokerError):
-        future.set_exception(reply)
+    if future.done() or isinstance(reply, BrokerError):
+        settle_future(future, reply)
         return
     try:
         result = read(reply)

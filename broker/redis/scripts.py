@@ -17,7 +17,7 @@ T = TypeVar("T")
 GATEWAY_SCRIPTS = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
 WORKER_SCRIPTS = ("announce", "take", "renew", "release", "persisted", "dead_letter", "restore", "trim")
 OPERATOR_SCRIPTS = ("retry_dead_letter",)
-# The functions in front of a script are made anew at each call: `publish`, which runs for each message, stands alone.
+# The functions in front of a script are made again at each call: `publish`, which runs for each message, stands alone.
 _SHARED = {
     **dict.fromkeys(("open", "canary"), ("lib",)),
     **dict.fromkeys(("join", "leave", "remove", "close", "reap", "fence", "restore"), ("lib", "seats")),

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import structlog
 
-from broker.redis.futures import ignore_result
 from gateway.access.admission import RefusedError
 from gateway.connection import joining
 from gateway.connection.context import Context
@@ -222,8 +221,7 @@ class Connection(asyncio.Protocol):
             case Reply(data):
                 self.answer(data)
             case Announce():
-                typing = self._context.publisher.send_ephemeral(self.session_id, "user_typing", self._joined().user)
-                typing.add_done_callback(ignore_result)  # a lost `typing` is no error
+                self._context.publishing.announce_typing(self._joined())
             case Join():
                 self._context.tasks.spawn(self._join(effect), f"join {self.id}")
             case Disconnect(ending, command_id, field):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from broker.pubsub.publisher import Publisher
 from gateway.access.admission import Admission
 from gateway.access.door import Door
 from gateway.connection.heartbeat import Heartbeat
@@ -28,7 +27,6 @@ class Context:
     hub: Hub
     driver: RoomDriver
     scheduler: FlushScheduler
-    publisher: Publisher
     publishing: Publishing
     admission: Admission
     door: Door

@@ -29,10 +29,6 @@ class Hub:
         """How many sessions have a room on this gateway."""
         return len(self._rooms)
 
-    def rooms(self) -> list[Room]:
-        """Every room of this gateway."""
-        return list(self._rooms.values())
-
     def info(self, session_id: str) -> SessionInfo | None:
         """The settings of a session, which never change; None when the session has no room on this gateway."""
         room = self._rooms.get(self._channel(session_id))

@@ -4,6 +4,7 @@ from functools import partial
 
 from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
 from broker.pubsub.publisher import Outcome, Published, Publisher
+from broker.redis.futures import ignore_result
 from gateway.counters import Counters
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.commands import CommandId
@@ -49,6 +50,11 @@ class Publishing:
             settle=partial(self._published, member, command),
         )
         self._counters.relay_timer.sent(message_id)
+
+    def announce_typing(self, member: Membership) -> None:
+        """Tell the other members that the member's user is typing."""
+        typing = self._publisher.send_ephemeral(member.room.info.id, "user_typing", member.user)
+        typing.add_done_callback(ignore_result)  # a lost `typing` is no error
 
     def _published(self, member: Membership, command: Publish, message_id: str, outcome: Outcome) -> None:
         member.in_flight -= 1

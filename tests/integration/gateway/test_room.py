@@ -196,10 +196,10 @@ async def test_a_join_under_way_keeps_the_room(core: GatewayCore) -> None:
     ana = await core.join(ANA)
     room = await core.enter()
     ana.end(close_codes.LEFT)
-    assert core.hub.rooms() == [room]
+    assert core.rooms() == [room]
     await core.hears(core.key)
     await core.left(room)
-    assert core.hub.rooms() == []
+    assert core.rooms() == []
     await core.hears()
 
 

@@ -199,9 +199,9 @@ async def test_a_short_outage_of_the_log_ends_no_member(quick_core: GatewayCore)
     quick_core.gate.lose(2)
     async with without(quick_core.link.keeper):
         quick_core.gate.open()
-        await eventually(lambda: quick_core.hub.rooms()[0].sequencer._attempts > 2)
+        await eventually(lambda: quick_core.rooms()[0].sequencer._attempts > 2)
     await ana.sees(4)
-    assert (ana.seqs, quick_core.hub.rooms()[0].sequencer._attempts) == ([2, 3, 4], 0)
+    assert (ana.seqs, quick_core.rooms()[0].sequencer._attempts) == ([2, 3, 4], 0)
 
 
 async def test_a_rebuilt_hot_state_ends_the_members(core: GatewayCore, redis_url: str) -> None:
@@ -268,7 +268,7 @@ async def test_an_empty_redis_ends_the_members(server: RedisServer) -> None:
             await eventually(lambda: not core.listening.is_up)
             await server.start()
             await asyncio.wait_for(core.listening.keeper.wait_up(), 10)
-            await eventually(lambda: core.hub.rooms()[0].sequencer._is_filling)
+            await eventually(lambda: core.rooms()[0].sequencer._is_filling)
         assert await ana.ends() == close_codes.RESYNC
 
 

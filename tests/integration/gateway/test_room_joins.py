@@ -278,13 +278,13 @@ async def test_a_join_in_a_new_epoch_ends_the_older_members(core: GatewayCore) -
     """A member that joins after the hot state was rebuilt stays; all members of the old epoch are ended."""
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.mark(ana, ben)
-    old = core.hub.rooms()[0].sequencer.epoch
+    old = core.rooms()[0].sequencer.epoch
     partition = keys.partition_of(INFO.id, PARTITIONS)
     await core.link.call("DEL", keys.session(partition, INFO.id))
     await core.sessions.open(INFO, max_seq=2)
     cat = await core.join(CAT)
     assert (ana.ending, ben.ending, cat.ending) == (close_codes.RESYNC, close_codes.RESYNC, None)
-    assert core.hub.rooms()[0].sequencer.epoch != old
+    assert core.rooms()[0].sequencer.epoch != old
     last = await core.say()
     await cat.sees(last)
     await core.mark(cat)

@@ -160,7 +160,7 @@ class SimulatedRedis:
         self.channel = deque(event for event in self.channel if event.kind is EventKind.REFUSED)
 
     def forget(self) -> None:
-        """Lose the session: whoever comes next loads it in another epoch."""
+        """Lose the session: the next join loads it in another epoch."""
         self.is_known = self.is_rewritten = False
         self.log.clear()
         self.holders.clear()

@@ -29,7 +29,7 @@ FIRST = {
 }
 STEPS = 60
 
-# What the fault does: where the rule is, the text of the rule, and the text that stands there instead.
+# Name of the fault → the class or function with the rule, the text of the rule, and the faulty text.
 FAULTS: dict[str, tuple[Any, str, str]] = {
     "a repeated event is delivered again": (
         Sequencer,
@@ -153,7 +153,7 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
 
 
 def with_fault(owner: Any, rule: str, fault: str) -> object:
-    """The class or function, made anew from its text with the fault in it."""
+    """The class or function, compiled from its text with the fault in the text."""
     text = inspect.getsource(owner)
     assert text.count(rule) == 1, f"the rule stands {text.count(rule)} times in {owner.__name__}"
     names = dict(vars(sys.modules[owner.__module__]))
