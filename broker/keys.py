@@ -1,67 +1,89 @@
-"""Every Redis key and channel name. A session's keys carry the hash tag of its partition: a script touches one slot."""
+"""Every Redis key and channel name of one installation.
+
+A session's keys carry the hash tag of its partition: a script touches one slot.
+"""
 
 from zlib import crc32
 
-# Keys of the whole installation, each used alone, so they need no tag.
-PARTITIONS = "seance:partitions"
-WORKERS = "seance:workers"  # zset: worker id → lease expiry in ms since the epoch
-FENCED = "seance:fenced"  # run_id of the Redis process whose sessions were compared with Postgres
-FENCING = "seance:fencing"  # the gateway that compares them now; expires
+import msgspec
 
 # The consumer group that drains the partition streams into Postgres.
 GROUP = "persistence"
 
 
-def partition_of(session_id: str, partitions: int) -> int:
-    """The partition that a session lives in: crc32 of its id, modulo the number of partitions."""
-    return crc32(session_id.encode()) % partitions
+class Keys(msgspec.Struct, frozen=True):
+    """The names in Redis of an installation with this prefix and this number of partitions.
 
+    Pub/sub does not know the databases of a Redis, so two installations on one Redis need two prefixes.
+    """
 
-def prefix(partition: int) -> str:
-    """The start of every key of a partition."""
-    return f"seance:{{{partition}}}:"
+    prefix: str
+    partitions: int
 
+    # Keys of the whole installation, each used alone, so they need no tag.
 
-def session(partition: int, session_id: str) -> str:
-    """The session's hash; the same name is its pub/sub channel. Its other keys add a suffix (`:log`, `:users`, …)."""
-    return f"{prefix(partition)}session:{session_id}"
+    @property
+    def claim(self) -> str:
+        """The number of partitions that the data was made with."""
+        return f"{self.prefix}:partitions"
 
+    @property
+    def workers(self) -> str:
+        """The zset of worker id → lease expiry in ms since the epoch."""
+        return f"{self.prefix}:workers"
 
-def refused(partition: int, session_id: str, seq: int) -> str:
-    """Mark of a message that Postgres refused for good; it expires."""
-    return f"{session(partition, session_id)}:refused:{seq}"
+    @property
+    def fenced(self) -> str:
+        """The run_id of the Redis process whose sessions were compared with Postgres."""
+        return f"{self.prefix}:fenced"
 
+    @property
+    def fencing(self) -> str:
+        """The gateway that compares them now; expires."""
+        return f"{self.prefix}:fencing"
 
-def log(partition: int, session_id: str) -> str:
-    """The stream of a session's recent sequenced events, entry id `<seq>-0`."""
-    return session(partition, session_id) + ":log"
+    def canary(self, lease: str) -> str:
+        """The key, and the channel, by which one gateway process finds out whether published events arrive."""
+        return f"{self.prefix}:canary:{lease}"
 
+    def idempotency(self, digest: str) -> str:
+        """The remembered answer to one Idempotency-Key."""
+        return f"{self.prefix}:idempotency:{digest}"
 
-def events(partition: int) -> str:
-    """The stream that a worker drains."""
-    return prefix(partition) + "events"
+    # Keys of one partition.
 
+    def partition_of(self, session_id: str) -> int:
+        """The partition that a session lives in: crc32 of its id, modulo the number of partitions."""
+        return crc32(session_id.encode()) % self.partitions
 
-def dead(partition: int) -> str:
-    """The stream of entries that could not be written, with the reason."""
-    return prefix(partition) + "dead"
+    def part(self, partition: int) -> str:
+        """The start of every key of a partition."""
+        return f"{self.prefix}:{{{partition}}}:"
 
+    def session(self, partition: int, session_id: str) -> str:
+        """The session's hash; the same name is its pub/sub channel. Its other keys add a suffix (`:users`, …)."""
+        return f"{self.prefix}:{{{partition}}}:session:{session_id}"
 
-def owner(partition: int) -> str:
-    """The id of the worker that drains this partition now; expires with its lease."""
-    return prefix(partition) + "owner"
+    def refused(self, partition: int, session_id: str, seq: int) -> str:
+        """Mark of a message that Postgres refused for good; it expires."""
+        return f"{self.session(partition, session_id)}:refused:{seq}"
 
+    def log(self, partition: int, session_id: str) -> str:
+        """The stream of a session's recent sequenced events, entry id `<seq>-0`."""
+        return self.session(partition, session_id) + ":log"
 
-def gateways(partition: int) -> str:
-    """The zset of gateway id → lease expiry in ms since the epoch."""
-    return prefix(partition) + "gateways"
+    def events(self, partition: int) -> str:
+        """The stream that a worker drains."""
+        return self.part(partition) + "events"
 
+    def dead(self, partition: int) -> str:
+        """The stream of entries that could not be written, with the reason."""
+        return self.part(partition) + "dead"
 
-def canary(lease: str) -> str:
-    """The key, and the channel, by which one gateway process finds out whether published events arrive."""
-    return f"seance:canary:{lease}"
+    def owner(self, partition: int) -> str:
+        """The id of the worker that drains this partition now; expires with its lease."""
+        return self.part(partition) + "owner"
 
-
-def idempotency(digest: str) -> str:
-    """The remembered answer to one Idempotency-Key."""
-    return f"seance:idempotency:{digest}"
+    def gateways(self, partition: int) -> str:
+        """The zset of gateway id → lease expiry in ms since the epoch."""
+        return self.part(partition) + "gateways"

@@ -137,18 +137,18 @@ class Gateway:
 
     def _compose(self) -> tuple[Services, Context]:
         settings = self._settings
-        partitions = settings.partitions
+        keys = settings.keys
         lease = f"{self._id}-{secrets.token_hex(4)}"
         counters = Counters()
         # Redis
         scripts = Scripts(self._link)
         subscriber = Subscriber(self._link)
-        publisher = Publisher(self._link, scripts, partitions=partitions, max_backlog=settings.max_backlog)
-        event_log = EventLog(self._link, partitions=partitions)
+        publisher = Publisher(self._link, scripts, keys=keys, max_backlog=settings.max_backlog)
+        event_log = EventLog(self._link, keys=keys)
         sessions = LiveSessions(
             self._link,
             scripts,
-            partitions=partitions,
+            keys=keys,
             log_events=settings.log_events,
             idle_seconds=settings.session_idle_seconds,
             grace_seconds=settings.resume_grace_seconds,
@@ -178,15 +178,17 @@ class Gateway:
         )
         # Lifecycle
         self._drain = Drain(self._door, settings)
-        self._fencing = Fencing(self._link, scripts, Fence(self._link, sessions, name=lease), Marks(self._engine))
-        leases = GatewayLeases(self._link, scripts, partitions=partitions, lease=lease)
-        self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, partitions=partitions)
-        probe_channel = ProbeChannel(scripts, subscriber, lease=lease)
+        self._fencing = Fencing(
+            self._link, scripts, Fence(self._link, sessions, keys=keys, name=lease), Marks(self._engine)
+        )
+        leases = GatewayLeases(self._link, scripts, keys=keys, lease=lease)
+        self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, keys=keys)
+        probe_channel = ProbeChannel(scripts, subscriber, key=keys.canary(lease))
         self._relay_probe = RelayProbe(probe_channel, self._link)
         # Telemetry
         self._lag = LoopLag()
         self._dependency_probe = DependencyProbe(
-            self._link, ping_redis=self._ping_redis, ping_database=self._ping_database, partitions=partitions
+            self._link, ping_redis=self._ping_redis, ping_database=self._ping_database, keys=keys
         )
         collector = Collector(
             gateway_id=self._id,
@@ -283,7 +285,7 @@ class Gateway:
         while not self._is_checked:
             await self._link.keeper.wait_up()
             try:
-                await installation.claim(self._link, self._settings.partitions)
+                await installation.claim(self._link, self._settings.keys)
                 for problem in await installation.problems(self._link):
                     log.warning("redis.unsafe", problem=problem.what, mend=problem.mend)
             except BrokerUnavailableError:

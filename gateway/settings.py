@@ -8,6 +8,8 @@ import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta
 
+from broker.keys import Keys
+
 DEFAULT_SECRET = "seance-development-secret-do-not-use-in-production"  # noqa: S105 - refused in production
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -139,6 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=600, description="Longest shutdown of a process; a drain is shortened to fit in."),
     ] = 25
+
+    @property
+    def keys(self) -> Keys:
+        """The names of this installation's Redis keys and channels."""
+        return Keys("seance", self.partitions)
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from broker.errors import BrokerError
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.streams.lag import lag
 from broker.streams.ownership import Ownership
@@ -70,11 +71,11 @@ def exposed(readings: Readings, worker_id: str, host: str, port: int) -> Iterato
         endpoint.close()
 
 
-async def watch_lag(link: Link, partitions: int, ownership: Ownership, counters: Counters) -> NoReturn:
+async def watch_lag(link: Link, keys: Keys, ownership: Ownership, counters: Counters) -> NoReturn:
     """Measure every two seconds how far this worker's partitions lag; while Redis is away the last value stays."""
     while True:
         try:
-            lags = await lag(link, partitions)
+            lags = await lag(link, keys)
         except BrokerError:
             pass  # the lanes notice and count the outage
         else:

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 
 from broker.errors import BrokerUnavailableError
+from broker.keys import Keys
 from broker.redis.backoff import Backoff
 from broker.redis.link import Link
 from broker.redis.scripts import WORKER_SCRIPTS, Scripts
@@ -40,7 +41,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str
     redis_url: str
-    partitions: int
+    keys: Keys
     batch_entries: int = 1000
     batch_milliseconds: int = 50
     pool_size: int = 20
@@ -89,7 +90,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
     link = Link(config.redis_url, timeout_seconds=config.redis_timeout_seconds, name=worker_id)
     scripts = Scripts(link, WORKER_SCRIPTS)
     link.on_up = (scripts.load,)
-    ownership = Ownership(link, scripts, worker_id=worker_id, partitions=config.partitions, lease_ms=config.lease_ms)
+    ownership = Ownership(link, scripts, worker_id=worker_id, keys=config.keys, lease_ms=config.lease_ms)
     audit = Audit(Marks(engine))
     redis_outage = Outage(away="worker.redis_away", back="worker.redis_back")
     database_outage = Outage(away="worker.database_away", back="worker.database_back")
@@ -99,7 +100,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
     )
     partition_lanes: list[PartitionLane] = []
     links = [link]
-    for number, lane in enumerate(lanes(config.partitions)):
+    for number, lane in enumerate(lanes(config.keys.partitions)):
         # A read that waits must not be taken for a silent server.
         timeout_seconds = config.redis_timeout_seconds + timings.read_seconds
         reading = Link(config.redis_url, timeout_seconds=timeout_seconds, name=f"{worker_id}-lane-{number}")
@@ -107,7 +108,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
         partition_lanes.append(
             PartitionLane(
                 lane,
-                stream=PartitionStreams(link, scripts, reading=reading, partitions=config.partitions),
+                stream=PartitionStreams(link, scripts, reading=reading, keys=config.keys),
                 writer=Writer(engine),
                 audit=audit,
                 ownership=ownership,
@@ -121,10 +122,10 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
         )
     try:
         with exposed(readings, worker_id, config.metrics_host, config.metrics_port):
-            log.info("worker.started", worker_id=worker_id, partitions=config.partitions)
+            log.info("worker.started", worker_id=worker_id, partitions=config.keys.partitions)
             upkeep = {
                 "worker-leases": partial(_keep_leases, ownership, config.renew_seconds, redis_outage),
-                "worker-lag": partial(watch_lag, link, config.partitions, ownership, counters),
+                "worker-lag": partial(watch_lag, link, config.keys, ownership, counters),
             }
             await _supervise(links, partition_lanes, upkeep, ownership)
         log.info("worker.stopped", worker_id=worker_id)

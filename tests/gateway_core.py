@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from broker import keys
 from broker.events import User
+from broker.keys import Keys
 from broker.pubsub.publisher import Publisher
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.link import Link
@@ -28,6 +28,7 @@ from tests.frames import server_frames
 from tests.session_state import NAMES, SESSION, eventually, kept, take_lease
 
 PARTITIONS = 4
+KEYS = Keys("seance", PARTITIONS)
 INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 50, "full", spirit=False)
 MARK = "the mark"
 
@@ -168,13 +169,13 @@ class GatewayCore:
             self.listening = Link(url, timeout_seconds=timeout_seconds, name="seance-listening")
         self.subscriber = Subscriber(self.listening)
         self.scripts = Scripts(self.link)
-        self.sessions = LiveSessions(self.link, self.scripts, partitions=PARTITIONS)
-        self.publisher = Publisher(self.link, self.scripts, partitions=PARTITIONS, max_backlog=100_000)
+        self.sessions = LiveSessions(self.link, self.scripts, keys=KEYS)
+        self.publisher = Publisher(self.link, self.scripts, keys=KEYS, max_backlog=100_000)
         self.counters = Counters()
         self.scheduler = FlushScheduler()
         self.driver = RoomDriver(
             self.sessions,
-            EventLog(self.link, partitions=PARTITIONS),
+            EventLog(self.link, keys=KEYS),
             self.scheduler,
             self.counters,
             retry_seconds=retry_seconds,
@@ -191,13 +192,13 @@ class GatewayCore:
         self.subscriber.on_resubscribed = self.hub.resubscribed
         self._joins: list[tuple[Room, contextlib.AsyncExitStack]] = []
         self.key = self.sessions.key(info.id)
-        self.log_key = keys.log(keys.partition_of(info.id, PARTITIONS), info.id)
+        self.log_key = KEYS.log(KEYS.partition_of(info.id), info.id)
 
     async def seat(self, user_id: str, name: str | None = None, *, connection: str | None = None) -> Seat:
         """Take a seat for the user, as a gateway does."""
         name = name or NAMES[user_id]
         user = User(user_id, name)
-        await take_lease(self.link, self.info.id, PARTITIONS)
+        await take_lease(self.link, self.info.id, KEYS)
         return await self.sessions.join(self.info.id, user, gateway="gw-1", connection=connection or name)
 
     def rooms(self) -> list[Room]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from broker import keys
+from broker.keys import Keys
 from broker.pubsub.publisher import Outcome, Published, Publisher
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
@@ -17,6 +17,7 @@ from tests.session_state import kept
 from tests.waiting import eventually
 
 PARTITIONS = 16
+KEYS = Keys("seance", PARTITIONS)
 AT_ONCE = 500
 _TRIM_EVERY = 64  # seqs between two trims of a log
 _NODE = 100  # entries that Redis drops together
@@ -28,8 +29,8 @@ class RedisAdmin:
     def __init__(self, link: Link, session_id: str) -> None:
         self.session_id = session_id
         self._link = link
-        self._publisher = Publisher(link, Scripts(link), partitions=PARTITIONS, max_backlog=200_000)
-        self._key = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
+        self._publisher = Publisher(link, Scripts(link), keys=KEYS, max_backlog=200_000)
+        self._key = KEYS.session(KEYS.partition_of(session_id), session_id)
 
     async def publish(self, count: int, text: str = "hi") -> int:
         """So many messages from a server; returns the last seq."""
@@ -66,7 +67,7 @@ class RedisAdmin:
 
     async def log_first(self) -> int:
         """The seq of the log's first event."""
-        return (await EventLog(self._link, partitions=PARTITIONS).range(self.session_id, 0, limit=1))[0].seq
+        return (await EventLog(self._link, keys=KEYS).range(self.session_id, 0, limit=1))[0].seq
 
     async def lose_log(self, *, committed: int) -> None:
         """The log is gone, and Postgres has as much as this."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from broker import keys
+from broker.keys import Keys
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.connection import Reply
 from broker.redis.link import Link
@@ -18,7 +18,8 @@ from broker.redis.scripts import Scripts
 from tests.waiting import eventually as eventually  # noqa: PLC0414 - for the gateway's tests
 
 PARTITION = 3
-PART = keys.prefix(PARTITION)
+KEYS = Keys("seance", 4)
+PART = KEYS.part(PARTITION)
 SESSION = "5b0d7a52-6c07-4b86-9b2d-0d4f6a6b9f10"
 OTHER_SESSION = "7c1e8b63-7d18-4c97-8c3e-1e5f7b7cae21"
 ANA, BEN, CAT = (f"0000000{number}-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
@@ -36,9 +37,9 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def take_lease(link: Link, session_id: str, partitions: int, gateway: str = "gw-1") -> None:
+async def take_lease(link: Link, session_id: str, keys: Keys, gateway: str = "gw-1") -> None:
     """Give a gateway a lease without end in the session's partition, unless the gateway has one already."""
-    partition = keys.partition_of(session_id, partitions)
+    partition = keys.partition_of(session_id)
     await link.call("ZADD", keys.gateways(partition), "NX", FOREVER, gateway)
 
 
@@ -103,7 +104,7 @@ class SessionState:
 
     def __init__(self, link: Link, scripts: Scripts, recorder: ChannelRecorder, session_id: str = SESSION) -> None:
         self.id = session_id
-        self.key = keys.session(PARTITION, session_id)
+        self.key = KEYS.session(PARTITION, session_id)
         self._link = link
         self._scripts = scripts
         self._recorder = recorder
@@ -262,7 +263,7 @@ class SessionState:
     async def expiring(self) -> set[str]:
         """Suffixes of the session's keys that expire after the idle time."""
         found = set()
-        for name in _texts(await self.redis("KEYS", f"seance:{{{PARTITION}}}:session:{self.id}*")):
+        for name in _texts(await self.redis("KEYS", f"{self.key}*")):
             ttl = await self.redis("TTL", name)
             assert ttl == -1 or IDLE_SECONDS - 60 < ttl <= IDLE_SECONDS, (name, ttl)
             if ttl != -1:

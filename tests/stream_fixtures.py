@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import keys
 from broker.events import (
     LeftReason,
     Message,
@@ -24,12 +23,14 @@ from broker.events import (
     UserLeftData,
     instant,
 )
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import WORKER_SCRIPTS, Scripts
 from broker.streams.partition_streams import PartitionStreams
 from persistence.engine import create_engine
 from tests.services import Services
 
+KEYS = Keys("seance", 4)
 EPOCH = "k3v9"
 
 Result = TypeVar("Result")
@@ -52,9 +53,9 @@ async def redis_on(url: str) -> AsyncIterator[Redis]:
     await redis.aclose()
 
 
-def streams_over(link: Link, partitions: int, *, reading: Link | None = None) -> PartitionStreams:
+def streams_over(link: Link, keys: Keys, *, reading: Link | None = None) -> PartitionStreams:
     """The worker's source over one link, or two when reads are to wait while other commands run."""
-    return PartitionStreams(link, Scripts(link, WORKER_SCRIPTS), reading=reading or link, partitions=partitions)
+    return PartitionStreams(link, Scripts(link, WORKER_SCRIPTS), reading=reading or link, keys=keys)
 
 
 async def empty_streams(services: Services) -> str:
@@ -96,17 +97,17 @@ def left(
     return UserLeft(instant(moment), UserLeftData(User(user_id, name), 0, reason), seq)
 
 
-async def publish(redis: Redis, partitions: int, session_id: str, *events: Stored, epoch: str = EPOCH) -> None:
+async def publish(redis: Redis, keys: Keys, session_id: str, *events: Stored, epoch: str = EPOCH) -> None:
     """Put events into the stream of the session's partition, as the scripts do."""
     pipeline = redis.pipeline(transaction=False)
     for event in events:
-        put(pipeline, keys.partition_of(session_id, partitions), session_id, msgspec.json.encode(event), epoch)
+        put(pipeline, keys.partition_of(session_id), session_id, msgspec.json.encode(event), epoch)
     await pipeline.execute()
 
 
 def put(redis: Any, partition: int, session_id: str, body: bytes, epoch: str = EPOCH) -> Any:
     """Put one entry with any body into a partition's stream."""
-    return redis.xadd(keys.events(partition), {"s": session_id, "e": epoch, "d": body})
+    return redis.xadd(KEYS.events(partition), {"s": session_id, "e": epoch, "d": body})
 
 
 async def add_sessions(engine: AsyncEngine, count: int) -> list[str]:

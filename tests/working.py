@@ -7,19 +7,20 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from broker import keys
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.streams.lag import lag
 from persistence.worker import WorkerConfig, work
 from tests.waiting import eventually
 
 PARTITIONS = 4
+KEYS = Keys("seance", PARTITIONS)
 LEASE_MS = 1000
 
 
 def config(redis_url: str, database_url: str, **other: Any) -> WorkerConfig:
     """The configuration of a worker of a test."""
-    values: dict[str, Any] = {"partitions": PARTITIONS, "batch_milliseconds": 5}
+    values: dict[str, Any] = {"keys": KEYS, "batch_milliseconds": 5}
     leases = {"lease_ms": LEASE_MS, "renew_seconds": 0.1}
     timeouts = {"database_timeout_seconds": 2, "redis_timeout_seconds": 2}
     return WorkerConfig(redis_url=redis_url, database_url=database_url, **{**values, **leases, **timeouts, **other})
@@ -59,14 +60,14 @@ async def drained(link: Link) -> None:
     """Return when every entry is acknowledged."""
 
     async def is_drained() -> bool:
-        return not any((await lag(link, PARTITIONS)).values())
+        return not any((await lag(link, KEYS)).values())
 
     await eventually(is_drained, what="streams without lag")
 
 
 async def owners(redis: Redis) -> list[str | None]:
     """Who owns each partition."""
-    found: list[Any] = [await redis.get(keys.owner(partition)) for partition in range(PARTITIONS)]
+    found: list[Any] = [await redis.get(KEYS.owner(partition)) for partition in range(PARTITIONS)]
     return [None if owner is None else owner.decode() for owner in found]
 
 

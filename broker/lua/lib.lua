@@ -26,7 +26,7 @@
 local TRIM_EVERY = 64
 
 local function session_id_of(session)
-  return string.match(session, 'session:(.*)$')
+  return string.match(session, '}:session:(.*)$')
 end
 
 local function record(part, session, body, epoch)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from broker import keys
 from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
+from broker.keys import Keys
 from broker.pubsub.message_ids import MessageIds
 from broker.redis.connection import Reply
 from broker.redis.link import Link, settle_future
@@ -47,10 +47,10 @@ _ERRORS: dict[bytes, type[BrokerError]] = {
 class Publisher:
     """Publishes to sessions."""
 
-    def __init__(self, link: Link, scripts: Scripts, *, partitions: int, max_backlog: int) -> None:
+    def __init__(self, link: Link, scripts: Scripts, *, keys: Keys, max_backlog: int) -> None:
         self._link = link
         self._scripts = scripts
-        self._partitions = partitions
+        self._keys = keys
         self._max_backlog = max_backlog
         self._ids = MessageIds()
         self.sent_total = 0
@@ -71,7 +71,8 @@ class Publisher:
 
         `is_awaited` says that somebody waits until the message is committed: the channel will be told.
         """
-        partition = keys.partition_of(session_id, self._partitions)
+        keys = self._keys
+        partition = keys.partition_of(session_id)
         message_id = self._ids.next()
         self.sent_total += 1
         ts = instant()
@@ -81,7 +82,7 @@ class Publisher:
         self._scripts.send(
             partial(_settle, settle, message_id),
             "publish",
-            (keys.session(partition, session_id), keys.prefix(partition)),
+            (keys.session(partition, session_id), keys.part(partition)),
             body,
             kind,
             user_id or "-",
@@ -107,7 +108,7 @@ class Publisher:
         self, session_id: str, event: EphemeralKind, user: User | None = None
     ) -> "asyncio.Future[object]":
         """`ephemeral` without waiting."""
-        channel = keys.session(keys.partition_of(session_id, self._partitions), session_id)
+        channel = self._keys.session(self._keys.partition_of(session_id), session_id)
         subject = user.id if user is not None and user.id is not None else "-"
         kind = "a" if subject == "-" else "t"
         body = ephemeral(event, instant(), Empty() if user is None else UserTypingData(user))

@@ -6,7 +6,6 @@ never asked.
 
 import asyncio
 
-from broker import keys
 from broker.errors import BrokerError
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.scripts import Scripts
@@ -19,10 +18,13 @@ class ProbeLostError(BrokerError):
 
 
 class ProbeChannel:
-    """The probes of one process. The listener of the subscriber calls `heard` when `channel` brings something."""
+    """The probes of one process on its own key, which is also the channel.
 
-    def __init__(self, scripts: Scripts, subscriber: Subscriber, *, lease: str) -> None:
-        self._key = keys.canary(lease)
+    The listener of the subscriber calls `heard` when `channel` brings something.
+    """
+
+    def __init__(self, scripts: Scripts, subscriber: Subscriber, *, key: str) -> None:
+        self._key = key
         self.channel = self._key.encode()
         self._scripts = scripts
         self._subscriber = subscriber

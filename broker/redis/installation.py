@@ -2,8 +2,8 @@
 
 import msgspec
 
-from broker import keys
 from broker.errors import BrokerError, PartitionsMismatchError
+from broker.keys import Keys
 from broker.redis.link import Link
 
 
@@ -14,16 +14,12 @@ class Problem(msgspec.Struct, frozen=True):
     mend: str
 
 
-async def claim(link: Link, partitions: int) -> None:
+async def claim(link: Link, keys: Keys) -> None:
     """Store the number of partitions with the first data. Raises PartitionsMismatchError for another number."""
-    check_partitions(await link.call("SET", keys.PARTITIONS, partitions, "NX", "GET"), partitions)
-
-
-def check_partitions(first: bytes | None, partitions: int) -> None:
-    """Raises PartitionsMismatchError when the number stored with the first data is not `partitions`."""
-    if first is not None and int(first) != partitions:
+    first = await link.call("SET", keys.claim, keys.partitions, "NX", "GET")
+    if first is not None and int(first) != keys.partitions:
         raise PartitionsMismatchError(
-            f"Redis holds data in {int(first)} partitions, PARTITIONS is {partitions}; set PARTITIONS={int(first)}"
+            f"Redis holds data in {int(first)} partitions, PARTITIONS is {keys.partitions}; set PARTITIONS={int(first)}"
         )
 
 

@@ -5,7 +5,7 @@ from enum import Enum
 
 import msgspec
 
-from broker import keys
+from broker.keys import Keys
 from broker.redis.connection import Reply
 from broker.redis.link import Link
 
@@ -60,15 +60,15 @@ def parse(raw: bytes) -> Event:
 class EventLog:
     """Reads ranges of recent events."""
 
-    def __init__(self, link: Link, *, partitions: int) -> None:
+    def __init__(self, link: Link, *, keys: Keys) -> None:
         self._link = link
-        self._partitions = partitions
+        self._keys = keys
 
     def range(
         self, session_id: str, first: int, last: int | None = None, *, limit: int = PAGE
     ) -> "asyncio.Future[list[Event]]":
         """Events `first` to `last` (to the end, when None) in order of seq, at most `limit`. Raises BrokerError."""
-        key = keys.log(keys.partition_of(session_id, self._partitions), session_id)
+        key = self._keys.log(self._keys.partition_of(session_id), session_id)
         end = "+" if last is None else f"{last}-0"
         return self._link.ask(_events, "XRANGE", key, f"{first}-0", end, "COUNT", limit)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from broker import keys
+from broker.keys import Keys
 from broker.redis.futures import ignore_result
 from broker.redis.link import Link
 from broker.sessions.epochs import Mark
@@ -26,17 +26,18 @@ class RedisState(msgspec.Struct, frozen=True):
 class Fence:
     """The Redis side of the comparison. Methods raise BrokerError, and BrokerUnavailableError when Redis is away."""
 
-    def __init__(self, link: Link, sessions: LiveSessions, *, name: str) -> None:
+    def __init__(self, link: Link, sessions: LiveSessions, *, keys: Keys, name: str) -> None:
         self._link = link
         self._sessions = sessions
+        self._keys = keys
         self._name = name
 
     def ask(self) -> "asyncio.Future[RedisState]":
         """Ask which process answers; the commands leave now. Raises ValueError when Redis does not tell its run id."""
         info = self._link.call("INFO", "server")
-        fenced = self._link.call("GET", keys.FENCED)
-        # PARTITIONS is noted with the very first data.
-        replies = asyncio.gather(info, fenced, self._link.call("EXISTS", keys.PARTITIONS))
+        fenced = self._link.call("GET", self._keys.fenced)
+        # The number of partitions is noted with the very first data.
+        replies = asyncio.gather(info, fenced, self._link.call("EXISTS", self._keys.claim))
 
         async def read() -> RedisState:
             return _redis_state(*await replies)
@@ -45,16 +46,16 @@ class Fence:
 
     async def is_checked(self, run_id: str) -> bool:
         """Whether the data of this process were compared."""
-        return bool(await self._link.call("GET", keys.FENCED) == run_id.encode())
+        return bool(await self._link.call("GET", self._keys.fenced) == run_id.encode())
 
     async def claim(self) -> bool:
         """Whether nobody else compares; then it is us, for a while."""
-        answer = await self._link.call("SET", keys.FENCING, self._name, "NX", "PX", CLAIM_MS)
+        answer = await self._link.call("SET", self._keys.fencing, self._name, "NX", "PX", CLAIM_MS)
         return answer is not None
 
     async def compare(self, marks: Sequence[Mark]) -> int:
         """Give every session another epoch that Redis holds, but not as far as its mark; returns how many."""
-        self._link.call("PEXPIRE", keys.FENCING, CLAIM_MS).add_done_callback(ignore_result)
+        self._link.call("PEXPIRE", self._keys.fencing, CLAIM_MS).add_done_callback(ignore_result)
         positions = await asyncio.gather(*(self._sessions.position(mark.session_id) for mark in marks))
         behind = [
             self._sessions.fence(mark.session_id, epoch=position.epoch, seen=mark.seq)
@@ -65,7 +66,9 @@ class Fence:
 
     async def checked(self, run_id: str) -> None:
         """The data of this process were compared."""
-        await asyncio.gather(self._link.call("SET", keys.FENCED, run_id), self._link.call("DEL", keys.FENCING))
+        await asyncio.gather(
+            self._link.call("SET", self._keys.fenced, run_id), self._link.call("DEL", self._keys.fencing)
+        )
 
 
 def _redis_state(info: bytes, fenced: bytes | None, has_data: int) -> RedisState:

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from broker import keys
 from broker.events import instant
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 
@@ -22,14 +22,14 @@ class GatewayLeases:
         link: Link,
         scripts: Scripts,
         *,
-        partitions: int,
+        keys: Keys,
         lease: str,
         lease_ms: int = LEASE_MS,
         reap_at_once: int = REAP_AT_ONCE,
     ) -> None:
         self._link = link
         self._scripts = scripts
-        self._partitions = partitions
+        self._keys = keys
         self.lease = lease
         self.lease_ms = lease_ms
         self._reap_at_once = reap_at_once
@@ -41,8 +41,8 @@ class GatewayLeases:
         """
         expiry = await self._now_ms() + self.lease_ms
         answers = [
-            self._link.call("ZADD", keys.gateways(partition), "XX", "CH", expiry, self.lease)
-            for partition in range(self._partitions)
+            self._link.call("ZADD", self._keys.gateways(partition), "XX", "CH", expiry, self.lease)
+            for partition in range(self._keys.partitions)
         ]
         lost = {partition for partition, changed in enumerate(await asyncio.gather(*answers)) if changed == 0}
         if lost:
@@ -53,8 +53,8 @@ class GatewayLeases:
         expiry = await self._now_ms() + self.lease_ms
         await asyncio.gather(
             *(
-                self._link.call("ZADD", keys.gateways(partition), expiry, self.lease)
-                for partition in range(self._partitions)
+                self._link.call("ZADD", self._keys.gateways(partition), expiry, self.lease)
+                for partition in range(self._keys.partitions)
             )
         )
 
@@ -67,18 +67,18 @@ class GatewayLeases:
         """Let the leases end now; the next gateway that reaps frees the seats that are still held."""
         await asyncio.gather(
             *(
-                self._link.call("ZADD", keys.gateways(partition), "XX", 0, self.lease)
-                for partition in range(self._partitions)
+                self._link.call("ZADD", self._keys.gateways(partition), "XX", 0, self.lease)
+                for partition in range(self._keys.partitions)
             )
         )
 
     async def reap(self) -> int:
         """Free the seats of dead gateways and of users whose grace has passed; returns how many were looked at."""
         total = 0
-        left: Sequence[int] = range(self._partitions)
+        left: Sequence[int] = range(self._keys.partitions)
         while left:  # all at once: one by one, this was most of the cost of an idle gateway
             answers = [
-                self._scripts.call("reap", (keys.prefix(partition),), instant(), self._reap_at_once)
+                self._scripts.call("reap", (self._keys.part(partition),), instant(), self._reap_at_once)
                 for partition in left
             ]
             seen = await asyncio.gather(*answers)

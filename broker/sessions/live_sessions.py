@@ -9,7 +9,6 @@ from typing import Literal
 import msgspec
 import structlog
 
-from broker import keys
 from broker.errors import (
     LeaseMissingError,
     NameTakenError,
@@ -20,6 +19,7 @@ from broker.errors import (
     UserRemovedError,
 )
 from broker.events import User, instant
+from broker.keys import Keys
 from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
@@ -125,25 +125,25 @@ class LiveSessions:
         link: Link,
         scripts: Scripts,
         *,
-        partitions: int,
+        keys: Keys,
         log_events: int = 512,
         idle_seconds: int = 86_400,
         grace_seconds: int = 15,
     ) -> None:
         self._link = link
         self._scripts = scripts
-        self._partitions = partitions
+        self._keys = keys
         self._log_events = log_events
         self._idle_seconds = idle_seconds
         self._grace_ms = grace_seconds * 1000
 
     def key(self, session_id: str) -> str:
         """The session's hash and channel."""
-        return keys.session(keys.partition_of(session_id, self._partitions), session_id)
+        return self._keys.session(self._keys.partition_of(session_id), session_id)
 
-    def _keys(self, session_id: str) -> tuple[str, str]:
-        partition = keys.partition_of(session_id, self._partitions)
-        return keys.session(partition, session_id), keys.prefix(partition)
+    def _keys_of(self, session_id: str) -> tuple[str, str]:
+        partition = self._keys.partition_of(session_id)
+        return self._keys.session(partition, session_id), self._keys.part(partition)
 
     async def info(self, session_id: str) -> SessionInfo | None:
         """The session, when Redis holds its hot state."""
@@ -208,7 +208,7 @@ class LiveSessions:
         assert user.id is not None
         reply = await self._scripts.call(
             "join",
-            self._keys(session_id),
+            self._keys_of(session_id),
             user.id,
             _encode(user),
             fold(user.name),
@@ -238,14 +238,16 @@ class LiveSessions:
                 log.warning("session.fenced", session_id=session_id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
             return bool(reply == 1)
 
-        return self._scripts.ask(changed, "fence", self._keys(session_id), epoch, seen, new_epoch(), int(is_rewritten))
+        return self._scripts.ask(
+            changed, "fence", self._keys_of(session_id), epoch, seen, new_epoch(), int(is_rewritten)
+        )
 
     def leave(self, session_id: str, user_id: str, *, connection: str, is_lost: bool) -> "asyncio.Future[LeaveOutcome]":
         """End a connection of a seat; the last connection frees the seat: at once, or after the grace time if lost."""
         return self._scripts.ask(
             LeaveOutcome,
             "leave",
-            self._keys(session_id),
+            self._keys_of(session_id),
             user_id,
             connection,
             "lost" if is_lost else "left",
@@ -255,14 +257,14 @@ class LiveSessions:
 
     async def remove(self, session_id: str, user_id: str) -> User:
         """Remove a user for the host. Raises NotSeatedError, SessionUnknownError or SessionClosedError."""
-        reply = await self._scripts.call("remove", self._keys(session_id), user_id, instant())
+        reply = await self._scripts.call("remove", self._keys_of(session_id), user_id, instant())
         if reply[0] in _REFUSALS and reply[0] != b"removed":
             raise _REFUSALS[reply[0]]
         return _decode_user(reply[1])
 
     async def close(self, session_id: str) -> int:
         """Close the session and return its last seq. Closing twice is fine. Raises SessionUnknownError."""
-        reply = await self._scripts.call("close", self._keys(session_id), instant())
+        reply = await self._scripts.call("close", self._keys_of(session_id), instant())
         if reply == b"unknown":
             raise SessionUnknownError
         return int(reply)
@@ -292,7 +294,7 @@ class LiveSessions:
 
     async def remember(self, digest: str, fingerprint: str, session_id: str) -> tuple[str, str]:
         """Keep what an Idempotency-Key stands for, for 24 h; returns what was kept first: (fingerprint, session id)."""
-        key = keys.idempotency(digest)
+        key = self._keys.idempotency(digest)
         stored = self._link.call("SET", key, f"{fingerprint} {session_id}", "NX", "GET", "EX", IDEMPOTENCY_SECONDS)
         first = await stored
         if first is None:

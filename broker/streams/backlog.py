@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from broker import keys
+from broker.keys import Keys
 from broker.redis.link import Link
 
 
@@ -16,12 +16,12 @@ class Backlog(msgspec.Struct, frozen=True):
     dead: int = 0
 
 
-async def measure(link: Link, partitions: int) -> Backlog:
+async def measure(link: Link, keys: Keys) -> Backlog:
     """Measure every partition. Entries that a worker has written count until the worker trims, within about a second.
 
     Raises BrokerUnavailableError.
     """
-    numbers = range(partitions)
+    numbers = range(keys.partitions)
     waiting = await asyncio.gather(*(link.call("XLEN", keys.events(number)) for number in numbers))
     dead = await asyncio.gather(*(link.call("XLEN", keys.dead(number)) for number in numbers))
     return Backlog(sum(waiting), max(waiting), sum(dead))

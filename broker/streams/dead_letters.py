@@ -6,7 +6,7 @@ from itertools import chain
 
 import msgspec
 
-from broker import keys
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import OPERATOR_SCRIPTS, Scripts
 
@@ -29,39 +29,39 @@ class DeadEntry(msgspec.Struct, frozen=True):
         return f"{self.partition}:{self.id}"
 
 
-async def listed(link: Link, partitions: int, limit: int | None = None) -> list[DeadEntry]:
+async def listed(link: Link, keys: Keys, limit: int | None = None) -> list[DeadEntry]:
     """The dead entries by partition, oldest first, at most `limit`. Raises BrokerUnavailableError."""
     found: list[DeadEntry] = []
-    async for entry in _entries(link, partitions):
+    async for entry in _entries(link, keys):
         if limit is not None and len(found) >= limit:
             break
         found.append(entry)
     return found
 
 
-async def retry(link: Link, partitions: int, names: Collection[str] | None = None) -> int:
+async def retry(link: Link, keys: Keys, names: Collection[str] | None = None) -> int:
     """Put entries back into their streams for the workers, all when no names are given; returns how many."""
     scripts = Scripts(link, OPERATOR_SCRIPTS)
     count = 0
-    for entry in await _chosen(link, partitions, names):
+    for entry in await _chosen(link, keys, names):
         streams = keys.events(entry.partition), keys.dead(entry.partition)
         count += await scripts.call("retry_dead_letter", streams, entry.id, *chain.from_iterable(entry.fields.items()))
     return count
 
 
-async def drop(link: Link, partitions: int, names: Collection[str] | None = None) -> int:
+async def drop(link: Link, keys: Keys, names: Collection[str] | None = None) -> int:
     """Delete entries for good, all when no names are given; returns how many."""
-    chosen = await _chosen(link, partitions, names)
+    chosen = await _chosen(link, keys, names)
     return sum(await asyncio.gather(*(link.call("XDEL", keys.dead(entry.partition), entry.id) for entry in chosen)))
 
 
-async def _chosen(link: Link, partitions: int, names: Collection[str] | None) -> list[DeadEntry]:
+async def _chosen(link: Link, keys: Keys, names: Collection[str] | None) -> list[DeadEntry]:
     # Listed before anything is moved: an entry that fails again meanwhile is not taken a second time.
-    return [entry for entry in await listed(link, partitions) if names is None or entry.name in names]
+    return [entry for entry in await listed(link, keys) if names is None or entry.name in names]
 
 
-async def _entries(link: Link, partitions: int) -> AsyncIterator[DeadEntry]:
-    for partition in range(partitions):
+async def _entries(link: Link, keys: Keys) -> AsyncIterator[DeadEntry]:
+    for partition in range(keys.partitions):
         start = "-"
         while True:
             page = await link.call("XRANGE", keys.dead(partition), start, "+", "COUNT", _PAGE)

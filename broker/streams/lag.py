@@ -3,26 +3,26 @@
 import asyncio
 from typing import Any
 
-from broker import keys
 from broker.errors import BrokerError, BrokerUnavailableError
+from broker.keys import GROUP, Keys
 from broker.redis.link import Link
 
-_GROUP = keys.GROUP.encode()
+_GROUP = GROUP.encode()
 
 
-async def lag(link: Link, partitions: int) -> dict[int, int]:
+async def lag(link: Link, keys: Keys) -> dict[int, int]:
     """For each partition, how many entries are not acknowledged yet. Raises BrokerUnavailableError."""
-    numbers = range(partitions)
+    numbers = range(keys.partitions)
     lengths, groups = await asyncio.gather(
         asyncio.gather(*(link.call("XLEN", keys.events(number)) for number in numbers)),
-        asyncio.gather(*(_groups(link, number) for number in numbers)),
+        asyncio.gather(*(_groups(link, keys.events(number)) for number in numbers)),
     )
     return {number: _lag(lengths[number], groups[number]) for number in numbers}
 
 
-async def _groups(link: Link, partition: int) -> list[dict[bytes, Any]]:
+async def _groups(link: Link, stream: str) -> list[dict[bytes, Any]]:
     try:
-        groups: list[dict[bytes, Any]] = await link.call("XINFO", "GROUPS", keys.events(partition))
+        groups: list[dict[bytes, Any]] = await link.call("XINFO", "GROUPS", stream)
     except BrokerUnavailableError:
         raise
     except BrokerError:  # there is no stream yet; a key of another kind makes XLEN fail

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Collection
 
-from broker import keys
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 
@@ -26,12 +26,10 @@ def plan(partitions: int, worker_ids: Collection[str], worker_id: str) -> range:
 class Ownership:
     """One worker's leases. Methods raise BrokerUnavailableError when Redis can't answer."""
 
-    def __init__(
-        self, link: Link, scripts: Scripts, *, worker_id: str, partitions: int, lease_ms: int = LEASE_MS
-    ) -> None:
+    def __init__(self, link: Link, scripts: Scripts, *, worker_id: str, keys: Keys, lease_ms: int = LEASE_MS) -> None:
         self._link = link
         self._scripts = scripts
-        self._partitions = partitions
+        self._keys = keys
         self._lease_ms = lease_ms
         self._renewed_at = float("-inf")
         self.worker_id = worker_id
@@ -51,8 +49,8 @@ class Ownership:
     async def renew(self) -> None:
         """Announce this worker, learn which others live, and prolong the leases; lost leases are no longer held."""
         asked_at = time.monotonic()
-        live = await self._scripts.call("announce", (keys.WORKERS,), self.worker_id, self._lease_ms)
-        self.planned = plan(self._partitions, {name.decode() for name in live}, self.worker_id)
+        live = await self._scripts.call("announce", (self._keys.workers,), self.worker_id, self._lease_ms)
+        self.planned = plan(self._keys.partitions, {name.decode() for name in live}, self.worker_id)
         self._held -= await self._each("renew", sorted(self._held), refused=True)
         self._renewed_at = asked_at
 
@@ -70,13 +68,13 @@ class Ownership:
     async def leave(self) -> None:
         """Give up every lease and announce no more."""
         await self.release(tuple(self._held))
-        await self._link.call("ZREM", keys.WORKERS, self.worker_id)
+        await self._link.call("ZREM", self._keys.workers, self.worker_id)
 
     async def _each(self, script: str, partitions: Collection[int], *, refused: bool = False) -> set[int]:
         """Run a script for each partition, in one round trip; returns those it accepted, or those it refused."""
         answers = await asyncio.gather(
             *(
-                self._scripts.call(script, (keys.owner(partition),), self.worker_id, self._lease_ms)
+                self._scripts.call(script, (self._keys.owner(partition),), self.worker_id, self._lease_ms)
                 for partition in partitions
             )
         )

@@ -11,11 +11,11 @@ from itertools import chain
 
 import msgspec
 
-from broker import keys
 from broker.events import MessageReceived, tail
+from broker.keys import GROUP, Keys
 from broker.pubsub.publisher import KEY_SECONDS
 from broker.redis.connection import Reply
-from broker.redis.installation import check_partitions
+from broker.redis.installation import claim
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.epochs import new_epoch
@@ -58,19 +58,19 @@ class PartitionStreams:
     of its own, since a read that waits delays every command behind it.
     """
 
-    def __init__(self, link: Link, scripts: Scripts, *, reading: Link, partitions: int) -> None:
+    def __init__(self, link: Link, scripts: Scripts, *, reading: Link, keys: Keys) -> None:
         self._link = link
         self._scripts = scripts
         self._reading = reading
-        self._partitions = partitions
-        self._of_key = {keys.events(partition).encode(): partition for partition in range(partitions)}
+        self._keys = keys
+        self._of_key = {keys.events(partition).encode(): partition for partition in range(keys.partitions)}
 
     async def prepare(self) -> None:
         """Make the consumer group on every partition. Raises PartitionsMismatchError when Redis has another number."""
-        check_partitions(await self._link.call("SET", keys.PARTITIONS, self._partitions, "NX", "GET"), self._partitions)
+        await claim(self._link, self._keys)
         made = (
-            self._link.call("XGROUP", "CREATE", keys.events(partition), keys.GROUP, _FROM_START, "MKSTREAM")
-            for partition in range(self._partitions)
+            self._link.call("XGROUP", "CREATE", self._keys.events(partition), GROUP, _FROM_START, "MKSTREAM")
+            for partition in range(self._keys.partitions)
         )
         for answer in await asyncio.gather(*made, return_exceptions=True):
             if isinstance(answer, BaseException) and not str(answer).startswith("BUSYGROUP"):
@@ -85,7 +85,7 @@ class PartitionStreams:
             start: str | bytes = _FROM_START
             while True:
                 answer = await self._link.call(
-                    *("XAUTOCLAIM", keys.events(partition), keys.GROUP, CONSUMER, 0, start, "COUNT", _CLAIM_AT_ONCE)
+                    *("XAUTOCLAIM", self._keys.events(partition), GROUP, CONSUMER, 0, start, "COUNT", _CLAIM_AT_ONCE)
                 )
                 start = answer[0]
                 if start == _FROM_START.encode():
@@ -93,11 +93,11 @@ class PartitionStreams:
 
     async def pending(self, partitions: Collection[int], count: int) -> list[Entry]:
         """The first entries that were read and never acknowledged, at most `count` of each partition."""
-        return self._entries(await self._link.call(*_read(partitions, count, _FROM_START)))
+        return self._entries(await self._link.call(*self._read(partitions, count, _FROM_START)))
 
     async def read(self, partitions: Collection[int], count: int, wait_ms: int) -> list[Entry]:
         """New entries, at most `count` of each partition; waits up to `wait_ms` (at least 1) for the first one."""
-        return self._entries(await self._reading.call(*_read(partitions, count, _NEW, "BLOCK", max(1, wait_ms))))
+        return self._entries(await self._reading.call(*self._read(partitions, count, _NEW, "BLOCK", max(1, wait_ms))))
 
     async def settle(self, entries: Collection[Entry], persisted: Iterable[Persisted]) -> None:
         """Acknowledge entries that are committed, and move their sessions' watermarks."""
@@ -109,13 +109,13 @@ class PartitionStreams:
             marks[mark.partition].append(mark)
         await asyncio.gather(
             *(
-                self._link.call("XACK", keys.events(partition), keys.GROUP, *acknowledged)
+                self._link.call("XACK", self._keys.events(partition), GROUP, *acknowledged)
                 for partition, acknowledged in ids.items()
             ),
             *(
                 self._scripts.call(
                     "persisted",
-                    [keys.session(partition, mark.session_id) for mark in moved],
+                    [self._keys.session(partition, mark.session_id) for mark in moved],
                     *(part for mark in moved for part in (mark.epoch, mark.seq)),
                 )
                 for partition, moved in marks.items()
@@ -132,12 +132,12 @@ class PartitionStreams:
         await self._scripts.call(
             "dead_letter",
             (
-                keys.events(partition),
-                keys.dead(partition),
-                keys.session(partition, session_id),
-                keys.refused(partition, session_id, seq),
+                self._keys.events(partition),
+                self._keys.dead(partition),
+                self._keys.session(partition, session_id),
+                self._keys.refused(partition, session_id, seq),
             ),
-            keys.GROUP,
+            GROUP,
             entry.id,
             reason,
             seq,
@@ -153,13 +153,13 @@ class PartitionStreams:
         """
         seq = await self._scripts.call(
             "restore",
-            (keys.session(entry.partition, entry.session_id), keys.prefix(entry.partition)),
+            (self._keys.session(entry.partition, entry.session_id), self._keys.part(entry.partition)),
             entry.epoch,
             seen,
             new_epoch(),
             event.data.user_id or "-",
             tail(event.ts, event.data),
-            keys.GROUP,
+            GROUP,
             entry.id,
         )
         return int(seq) or None
@@ -167,8 +167,15 @@ class PartitionStreams:
     async def trim(self, partitions: Collection[int]) -> int:
         """Drop the entries that every consumer group has acknowledged; returns how many."""
         return sum(
-            await asyncio.gather(*(self._scripts.call("trim", (keys.events(partition),)) for partition in partitions))
+            await asyncio.gather(
+                *(self._scripts.call("trim", (self._keys.events(partition),)) for partition in partitions)
+            )
         )
+
+    def _read(self, partitions: Collection[int], count: int, start: str, *options: str | int) -> tuple[str | int, ...]:
+        streams = (self._keys.events(partition) for partition in partitions)
+        starts = (start for _ in partitions)
+        return ("XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", count, *options, "STREAMS", *streams, *starts)
 
     def _entries(self, reply: Reply) -> list[Entry]:
         """The entries in a reply of XREADGROUP, which is nil when there are none."""
@@ -177,12 +184,6 @@ class PartitionStreams:
             for key, entries in (reply or {}).items()
             for entry_id, flat in entries
         ]
-
-
-def _read(partitions: Collection[int], count: int, start: str, *options: str | int) -> tuple[str | int, ...]:
-    streams = (keys.events(partition) for partition in partitions)
-    starts = (start for _ in partitions)
-    return ("XREADGROUP", "GROUP", keys.GROUP, CONSUMER, "COUNT", count, *options, "STREAMS", *streams, *starts)
 
 
 def _entry(partition: int, entry_id: bytes, flat: Sequence[bytes]) -> Entry:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from broker import keys
 from broker.errors import BrokerError
 from broker.redis.installation import server_info
 from broker.redis.link import Link, connected
@@ -34,9 +33,10 @@ async def _look(link: Link, settings: Settings) -> AsyncIterator[Finding]:
     yield eviction(info.get("maxmemory_policy", "unknown"))
     yield append_only(is_on=info.get("aof_enabled") == "1", last_write=info.get("aof_last_write_status", "ok"))
     yield memory(int(info.get("maxmemory", "0")), settings)
-    stored = await link.call("GET", keys.PARTITIONS)
+    keys = settings.keys
+    stored = await link.call("GET", keys.claim)
     yield partitions(None if stored is None else int(stored), settings.partitions)
-    lengths = (link.call("XLEN", keys.dead(partition)) for partition in range(settings.partitions))
+    lengths = (link.call("XLEN", keys.dead(partition)) for partition in range(keys.partitions))
     yield dead_letters(sum(await asyncio.gather(*lengths)))
 
 

@@ -10,6 +10,7 @@ import click
 from cluster.commands.context import FailedError, home_option, servers_in_force
 
 if TYPE_CHECKING:
+    from broker.keys import Keys
     from broker.redis.link import Link
 
 Result = TypeVar("Result")
@@ -36,7 +37,7 @@ def show(limit: int, home: Path) -> None:
     """List the entries: name, session and reason; message texts are not shown."""
     from broker.streams.dead_letters import listed
 
-    found = _with_redis(home, lambda link, partitions: listed(link, partitions, limit))
+    found = _with_redis(home, lambda link, keys: listed(link, keys, limit))
     for entry in found:
         click.echo(f"{entry.name}  session {entry.session_id or '-'}  {entry.reason}")
     if not found:
@@ -51,7 +52,7 @@ def retry(names: tuple[str, ...], is_all: bool, home: Path) -> None:
     from broker.streams.dead_letters import retry as put_back
 
     chosen = _names(names, is_all=is_all)
-    count = _with_redis(home, lambda link, partitions: put_back(link, partitions, chosen))
+    count = _with_redis(home, lambda link, keys: put_back(link, keys, chosen))
     _say(count, names, "put back")
 
 
@@ -63,7 +64,7 @@ def drop(names: tuple[str, ...], is_all: bool, home: Path) -> None:
     from broker.streams.dead_letters import drop as delete
 
     chosen = _names(names, is_all=is_all)
-    count = _with_redis(home, lambda link, partitions: delete(link, partitions, chosen))
+    count = _with_redis(home, lambda link, keys: delete(link, keys, chosen))
     _say(count, names, "dropped")
 
 
@@ -81,7 +82,7 @@ def _say(count: int, names: tuple[str, ...], done: str) -> None:
         raise FailedError(f"not found: {missing} of those names; see `seance dead list`")
 
 
-def _with_redis(home: Path, work: "Callable[[Link, int], Awaitable[Result]]") -> Result:
+def _with_redis(home: Path, work: "Callable[[Link, Keys], Awaitable[Result]]") -> Result:
     """Do the work with the Redis in force."""
     from broker.errors import BrokerError
     from broker.redis.link import connected
@@ -91,7 +92,7 @@ def _with_redis(home: Path, work: "Callable[[Link, int], Awaitable[Result]]") ->
     async def run() -> Result:
         timeout_seconds = settings.redis_timeout_seconds
         async with connected(settings.redis_url, timeout_seconds=timeout_seconds, name="seance-dead") as link:
-            return await work(link, settings.partitions)
+            return await work(link, settings.keys)
 
     try:
         return asyncio.run(run())

@@ -36,7 +36,7 @@ def worker(worker_id: str | None) -> None:
     config = WorkerConfig(
         database_url=settings.database_url,
         redis_url=settings.redis_url,
-        partitions=settings.partitions,
+        keys=settings.keys,
         batch_entries=settings.worker_batch_entries,
         batch_milliseconds=settings.worker_batch_milliseconds,
         pool_size=settings.db_pool_size,

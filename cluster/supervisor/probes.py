@@ -8,8 +8,8 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from broker import keys
 from broker.errors import BrokerError
+from broker.keys import Keys
 from broker.redis.link import Link, connected
 from broker.streams.lag import lag
 from broker.streams.ownership import LEASE_MS
@@ -100,9 +100,9 @@ class GatewayMonitor:
 class WorkerMonitor:
     """Reads from Redis which workers are present and how many entries each still has to write."""
 
-    def __init__(self, redis_url: str, partitions: int) -> None:
+    def __init__(self, redis_url: str, keys: Keys) -> None:
         self._redis_url = redis_url
-        self._partitions = partitions
+        self._keys = keys
 
     async def poll(self, started_at: Mapping[str, float]) -> Mapping[str, int] | None:
         """The lag of each present worker of these, in entries; None when Redis does not answer.
@@ -113,9 +113,9 @@ class WorkerMonitor:
         try:
             async with connected(self._redis_url, timeout_seconds=POLL_SECONDS, name="supervisor") as link:
                 leases, owners, lags = await asyncio.gather(
-                    link.call("ZRANGE", keys.WORKERS, 0, -1, "WITHSCORES"),
-                    _owners(link, self._partitions),
-                    lag(link, self._partitions),
+                    link.call("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES"),
+                    _owners(link, self._keys),
+                    lag(link, self._keys),
                 )
         except BrokerError:
             return None
@@ -124,8 +124,8 @@ class WorkerMonitor:
         return share_lag(present, lags, owners)
 
 
-async def _owners(link: Link, partitions: int) -> dict[int, str]:
-    found = await asyncio.gather(*(link.call("GET", keys.owner(partition)) for partition in range(partitions)))
+async def _owners(link: Link, keys: Keys) -> dict[int, str]:
+    found = await asyncio.gather(*(link.call("GET", keys.owner(partition)) for partition in range(keys.partitions)))
     return {partition: owner.decode() for partition, owner in enumerate(found) if owner is not None}
 
 

@@ -147,7 +147,7 @@ class Supervisor:
         self._report("migrations: applying")
         await migrate(launches, self._plan.home)
         settings = self._plan.settings
-        workers = WorkerMonitor(launches.redis_url, settings.partitions)
+        workers = WorkerMonitor(launches.redis_url, settings.keys)
         health_loop = self._health_loop = HealthLoop(self._children.changed, workers, self._report)
         has_balancer = self._balancer.is_available
         replicas = self._replicas = health_loop.replicas = Replicas(

@@ -5,8 +5,8 @@ import contextlib
 
 import structlog
 
-from broker import keys
 from broker.errors import BrokerError
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.sessions.gateway_leases import REAP_SECONDS, RENEW_SECONDS, GatewayLeases
 from gateway.protocol import close_codes
@@ -30,7 +30,7 @@ class GatewayLease:
         hub: Hub,
         leave_queue: LeaveQueue,
         *,
-        partitions: int,
+        keys: Keys,
         renew_seconds: float = RENEW_SECONDS,
         reap_seconds: float = REAP_SECONDS,
         reap_after_seconds: float | None = None,
@@ -39,7 +39,7 @@ class GatewayLease:
         self._leases = leases
         self._hub = hub
         self._leave_queue = leave_queue
-        self._partitions = partitions
+        self._keys = keys
         self._renew_seconds = renew_seconds
         self._reap_seconds = reap_seconds
         self._reap_after_seconds = leases.lease_ms / 1000 if reap_after_seconds is None else reap_after_seconds
@@ -83,6 +83,6 @@ class GatewayLease:
         lost = await self._leases.renew()
         if lost and self._had_leases:
             log.warning("lease.lost", partitions=sorted(lost))
-            self._hub.end(lambda room: keys.partition_of(room.info.id, self._partitions) in lost, close_codes.RESYNC)
+            self._hub.end(lambda room: self._keys.partition_of(room.info.id) in lost, close_codes.RESYNC)
         self.has_lease = self._had_leases = True
         self._leave_queue.retry()

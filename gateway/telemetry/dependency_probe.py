@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from broker.errors import BrokerError
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.streams.backlog import Backlog, measure
 from metrics.definitions import SECONDS
@@ -25,7 +26,7 @@ class DependencyProbe:
         *,
         ping_redis: Callable[[], Awaitable[None]],
         ping_database: Callable[[], Awaitable[None]],
-        partitions: int,
+        keys: Keys,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.is_redis_up = False
@@ -36,7 +37,7 @@ class DependencyProbe:
         self._link = link
         self._ping_redis = ping_redis
         self._ping_database = ping_database
-        self._partitions = partitions
+        self._keys = keys
         self._look_seconds = look_seconds
 
     async def run(self) -> None:
@@ -54,7 +55,7 @@ class DependencyProbe:
 
     async def _look_at_redis(self) -> None:
         await _timed(self._ping_redis, self.redis_seconds)
-        self.backlog = await measure(self._link, self._partitions)
+        self.backlog = await measure(self._link, self._keys)
 
     async def _look_at_postgres(self) -> None:
         await _timed(self._ping_database, self.postgres_seconds)

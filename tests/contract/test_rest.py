@@ -10,12 +10,13 @@ import httpx
 import pytest
 from redis import Redis
 
-from broker import keys
+from broker.keys import Keys
 from tests.contract.rest_client import Json, Rest
 from tests.gateways import Gateway
 from tests.raw_client import connected
 from tests.services import Services
 
+KEYS = Keys("seance", 16)
 DEADLINE_SECONDS = 10.0
 
 
@@ -42,7 +43,7 @@ def forget(services: Services, session_id: str) -> None:
     """Make Redis lose a session's hot state."""
     with Redis.from_url(services.redis_url) as redis:
         for partition in range(16):
-            key = keys.session(partition, session_id)
+            key = KEYS.session(partition, session_id)
             redis.delete(key, f"{key}:log", f"{key}:users")
 
 
@@ -191,7 +192,7 @@ async def test_redis_holds_no_secret(client: httpx.AsyncClient, services: Servic
     body = {"name": "Table", "password": "open sesame"}
     await client.post("/api/sessions", json=body, headers={"Idempotency-Key": key})
     with Redis.from_url(services.redis_url, decode_responses=True) as redis:
-        names = list(redis.scan_iter(keys.idempotency("*")))
+        names = list(redis.scan_iter(KEYS.idempotency("*")))
         assert names
         for name in names:
             assert key not in name

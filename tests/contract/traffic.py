@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 from redis import Redis
 
-from broker import keys
+from broker.keys import Keys
 from tests.frames import client_frame, text
 from tests.gateways import Gateway
 from tests.metrics import Scrape
@@ -21,6 +21,7 @@ from tests.services import Services
 
 Json = dict[str, Any]
 PARTITIONS = 16
+KEYS = Keys("seance", PARTITIONS)
 BATCHES: Mapping[str, str | None] = {**HEADERS, "Sec-WebSocket-Protocol": "seance.v1.batch"}
 # What the gateway must refuse, and the schemas too.
 WRONG: tuple[Json, ...] = (
@@ -174,7 +175,7 @@ class Talk:
     async def _gap(self) -> None:
         """Numbers that were given, and whose events Redis lacks."""
         session = await create_session(self._gateway.url)
-        key = keys.session(keys.partition_of(session["id"], PARTITIONS), session["id"])
+        key = KEYS.session(KEYS.partition_of(session["id"]), session["id"])
         async with self._client(session) as ana:
             await ana.join("Ana")
             with Redis.from_url(self._services.redis_url) as redis:
@@ -228,7 +229,7 @@ class Talk:
             async with self._client(session) as broken:
                 await broken.send(data)
                 await self._closed(broken)
-        key = keys.session(keys.partition_of(session["id"], PARTITIONS), session["id"])
+        key = KEYS.session(KEYS.partition_of(session["id"]), session["id"])
         async with self._client(session) as ana:
             await ana.join("Ana")
             with Redis.from_url(self._services.redis_url) as redis:
@@ -240,7 +241,7 @@ class Talk:
     async def _unavailable(self) -> None:
         """A gateway without its lease gives no seats."""
         session = await create_session(self._gateway.url)
-        leases = keys.gateways(keys.partition_of(session["id"], PARTITIONS))
+        leases = KEYS.gateways(KEYS.partition_of(session["id"]))
         async with self._client(session) as ana:
             with Redis.from_url(self._services.redis_url) as redis:
                 redis.delete(leases)
@@ -258,7 +259,7 @@ class Talk:
     async def _forget(self, session_id: str) -> None:
         """Let there be no such session any more."""
         with Redis.from_url(self._services.redis_url) as redis:
-            redis.delete(keys.session(keys.partition_of(session_id, PARTITIONS), session_id))
+            redis.delete(KEYS.session(KEYS.partition_of(session_id), session_id))
         connection = await asyncpg.connect(self._services.database_url)
         try:
             await connection.execute("DELETE FROM sessions WHERE id = $1", session_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis as Client
 
+from broker.keys import Keys
 from broker.pubsub.publisher import Publisher
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
@@ -21,6 +22,7 @@ from tests.waiting import eventually
 
 PATIENT_SECONDS = 60  # so that only the canary can find out
 PARTITIONS = 16
+KEYS = Keys("seance", PARTITIONS)
 # Longer than the allowed lag and the 0.25 s between two measurements together.
 STOPPED_SECONDS = 0.8
 
@@ -150,6 +152,6 @@ async def publish(url: str, session_id: str, text: str) -> int:
     """Publish a message over a connection of our own; its seq."""
     link = Link(url)
     scripts = Scripts(link)
-    publisher = Publisher(link, scripts, partitions=PARTITIONS, max_backlog=1000)
+    publisher = Publisher(link, scripts, keys=KEYS, max_backlog=1000)
     async with kept(link.keeper):
         return (await publisher.message(session_id, user_id=None, user_name="Elsewhere", text=text)).seq

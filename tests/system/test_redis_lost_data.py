@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from redis.asyncio import Redis
 
-from broker import keys
+from broker.keys import Keys
 from tests.gateways import running_gateways, running_workers
 from tests.raw_client import RawClient, connected
 from tests.redis_server import RedisServer, redis_server
@@ -15,6 +15,7 @@ from tests.services import Services
 from tests.waiting import eventually
 
 PARTITIONS = 16
+KEYS = Keys("seance", PARTITIONS)
 Json = dict[str, Any]
 Loss = Literal["flushed", "no file", "older file"]
 
@@ -33,7 +34,7 @@ async def lose(redis: RedisServer, how: Loss) -> None:
 async def have_leases(redis: RedisServer, count: int) -> bool:
     """Whether so many gateways may hold seats again."""
     async with Redis.from_url(redis.url) as client:
-        held: list[int] = [await client.zcard(keys.gateways(partition)) for partition in range(PARTITIONS)]
+        held: list[int] = [await client.zcard(KEYS.gateways(partition)) for partition in range(PARTITIONS)]
     return held == [count] * PARTITIONS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis as Client
 
-from broker import keys
+from broker.keys import Keys
 from tests.gateways import running_gateways
 from tests.raw_client import connected
 from tests.redis_server import cut
@@ -15,6 +15,8 @@ from tests.services import Services
 from tests.session_state import now_ms
 from tests.system.test_redis_away import redis_in
 from tests.waiting import eventually
+
+KEYS = Keys("seance", 16)
 
 
 async def test_refusing_redis(services: Services, tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ async def test_refusing_redis(services: Services, tmp_path: Path) -> None:
                 assert await cat.closed() == (1000, "left")
 
                 async def is_lease_over() -> bool:
-                    living = await client.zcount(keys.gateways(0), now_ms(), "+inf")
+                    living = await client.zcount(KEYS.gateways(0), now_ms(), "+inf")
                     return bool(living == 0)
 
                 await eventually(is_lease_over)

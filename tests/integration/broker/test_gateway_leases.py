@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from broker import keys
 from broker.events import User
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases
@@ -15,16 +15,17 @@ from tests.session_state import now_ms, take_lease
 from tests.waiting import eventually
 
 PARTITIONS = 4
+KEYS = Keys("seance", PARTITIONS)
 
 
 def leases(link: Link, scripts: Scripts, lease: str = "gw-1") -> GatewayLeases:
     """The leases of a gateway."""
-    return GatewayLeases(link, scripts, partitions=PARTITIONS, lease=lease)
+    return GatewayLeases(link, scripts, keys=KEYS, lease=lease)
 
 
 async def expiries(link: Link, lease: str = "gw-1") -> list[int | None]:
     """When the gateway's lease ends, in each partition."""
-    scores = [await link.call("ZSCORE", keys.gateways(partition), lease) for partition in range(PARTITIONS)]
+    scores = [await link.call("ZSCORE", KEYS.gateways(partition), lease) for partition in range(PARTITIONS)]
     return [None if score is None else int(score) for score in scores]
 
 
@@ -38,7 +39,7 @@ async def seated(sessions: LiveSessions, number: int, lease: str) -> str:
     """A session of its own with one user on that gateway; its id."""
     session_id = f"00000000-0000-4000-8000-{number:012}"
     await sessions.open(SessionInfo(session_id, "Evening", "2026-11-22T21:05:00.123Z", 200, "full", spirit=False))
-    await take_lease(sessions._link, session_id, PARTITIONS, lease)
+    await take_lease(sessions._link, session_id, KEYS, lease)
     await sessions.join(session_id, User(f"u{number}", f"Guest {number}"), gateway=lease, connection="c-1")
     return session_id
 
@@ -61,7 +62,7 @@ async def test_a_lost_lease_is_told_and_taken_again(link: Link, scripts: Scripts
     """A partition whose lease others have ended is told, and taken again."""
     ours = leases(link, scripts)
     await ours.renew()
-    await link.call("ZREM", keys.gateways(2), "gw-1")
+    await link.call("ZREM", KEYS.gateways(2), "gw-1")
     await a_millisecond()
     assert await ours.renew() == {2}
     assert None not in await expiries(link)
@@ -73,7 +74,7 @@ async def test_an_expired_lease_that_was_not_reaped_is_not_lost(link: Link, scri
     """A gateway that slept, but was not reaped, has lost nothing."""
     ours = leases(link, scripts)
     await ours.renew()
-    await link.call("ZADD", keys.gateways(1), 1, "gw-1")
+    await link.call("ZADD", KEYS.gateways(1), 1, "gw-1")
     await a_millisecond()
     assert await ours.renew() == set()
     assert min(expiry or 0 for expiry in await expiries(link)) > now_ms()
@@ -82,13 +83,13 @@ async def test_an_expired_lease_that_was_not_reaped_is_not_lost(link: Link, scri
 async def test_reaping_frees_the_seats_of_dead_gateways_only(link: Link, scripts: Scripts) -> None:
     """Seats of a gateway whose lease has passed are freed in every partition; those of the living stay."""
     dead, alive = leases(link, scripts, "dead"), leases(link, scripts, "alive")
-    sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
+    sessions = LiveSessions(link, scripts, keys=KEYS)
     await dead.renew()
     await alive.renew()
     held = [await seated(sessions, number, ("dead", "alive")[number % 2]) for number in range(20)]
     assert await alive.reap() == 0
     for partition in range(PARTITIONS):
-        await link.call("ZADD", keys.gateways(partition), now_ms() - 1, "dead")
+        await link.call("ZADD", KEYS.gateways(partition), now_ms() - 1, "dead")
     assert await alive.reap() == 10
     assert [(await sessions.state(session_id)).user_count for session_id in held] == [0, 1] * 10
     assert await expiries(link, "dead") == [None] * PARTITIONS
@@ -97,12 +98,12 @@ async def test_reaping_frees_the_seats_of_dead_gateways_only(link: Link, scripts
 
 async def test_one_round_frees_any_number_of_seats(link: Link, scripts: Scripts) -> None:
     """However many seats a dead gateway held, one round frees them all, some at a time."""
-    sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
+    sessions = LiveSessions(link, scripts, keys=KEYS)
     dead = leases(link, scripts, "dead")
     held = await asyncio.gather(*(seated(sessions, number, "dead") for number in range(50)))
     await dead.renew()
     await dead.give_up()
-    reaper = GatewayLeases(link, scripts, partitions=PARTITIONS, lease="gw-1", reap_at_once=3)
+    reaper = GatewayLeases(link, scripts, keys=KEYS, lease="gw-1", reap_at_once=3)
     assert await reaper.reap() == 50
     assert {(await sessions.state(session_id)).user_count for session_id in held} == {0}
     assert await link.call("KEYS", "*gateway*") == []
@@ -110,11 +111,11 @@ async def test_one_round_frees_any_number_of_seats(link: Link, scripts: Scripts)
 
 async def test_a_kept_seat_is_freed_after_its_grace(link: Link, scripts: Scripts) -> None:
     """A seat to which no user came back is freed once its grace has passed."""
-    sessions = LiveSessions(link, scripts, partitions=PARTITIONS, grace_seconds=15)
+    sessions = LiveSessions(link, scripts, keys=KEYS, grace_seconds=15)
     session_id = await seated(sessions, 1, "gw-1")
     await sessions.leave(session_id, "u1", connection="c-1", is_lost=True)
     assert await leases(link, scripts).reap() == 0
-    away = f"{keys.prefix(keys.partition_of(session_id, PARTITIONS))}away"
+    away = f"{KEYS.part(KEYS.partition_of(session_id))}away"
     await link.call("ZADD", away, now_ms() - 1, f"{session_id} u1")
     assert await leases(link, scripts).reap() == 1
     assert await sessions.users(session_id) == []
@@ -136,7 +137,7 @@ async def test_a_wrong_clock_frees_no_seat_of_a_living_gateway(
     link: Link, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway whose clock is wrong frees no seat of a gateway that lives, and lives itself."""
-    sessions = LiveSessions(link, scripts, partitions=PARTITIONS)
+    sessions = LiveSessions(link, scripts, keys=KEYS)
     ours, theirs = leases(link, scripts), leases(link, scripts, "gw-2")
     await theirs.renew()
     session_id = await seated(sessions, 1, "gw-2")

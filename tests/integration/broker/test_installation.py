@@ -4,26 +4,29 @@ import asyncio
 
 import pytest
 
-from broker import keys
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
+from broker.keys import Keys
 from broker.redis import installation
 from broker.redis.link import Link
 from tests.redis_server import RedisServer
 from tests.session_state import kept
 
+KEYS = Keys("seance", 16)
+OTHER = Keys("seance", 8)
+
 
 async def test_the_first_claim_decides_the_number_of_partitions(link: Link) -> None:
     """The number of partitions is noted with the first data; another number is refused and changes nothing."""
-    await installation.claim(link, 16)
-    await installation.claim(link, 16)
+    await installation.claim(link, KEYS)
+    await installation.claim(link, KEYS)
     with pytest.raises(PartitionsMismatchError, match="in 16 partitions, PARTITIONS is 8; set PARTITIONS=16"):
-        await installation.claim(link, 8)
-    assert await link.call("GET", keys.PARTITIONS) == b"16"
+        await installation.claim(link, OTHER)
+    assert await link.call("GET", KEYS.claim) == b"16"
 
 
 async def test_of_two_claims_at_once_one_is_refused(link: Link) -> None:
     """Of gateways that start at the same time with different numbers one is refused."""
-    claims = [installation.claim(link, number) for number in (16, 8)]
+    claims = [installation.claim(link, keys) for keys in (KEYS, OTHER)]
     first, second = await asyncio.gather(*claims, return_exceptions=True)
     assert first is None
     assert isinstance(second, PartitionsMismatchError)
@@ -72,11 +75,11 @@ async def test_a_redis_that_is_away_is_an_error(redis_url: str) -> None:
     with pytest.raises(BrokerUnavailableError):
         await installation.problems(link)
     with pytest.raises(BrokerUnavailableError):
-        await installation.claim(link, 16)
+        await installation.claim(link, KEYS)
 
 
 async def test_a_key_of_another_kind_is_not_overwritten(link: Link) -> None:
     """A value that is no number of partitions is not overwritten."""
-    await link.call("RPUSH", keys.PARTITIONS, "text")
+    await link.call("RPUSH", KEYS.claim, "text")
     with pytest.raises(BrokerError, match="WRONGTYPE"):
-        await installation.claim(link, 16)
+        await installation.claim(link, KEYS)

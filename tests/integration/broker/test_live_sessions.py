@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from broker import keys
 from broker.errors import (
     NameTakenError,
     NotSeatedError,
@@ -16,12 +15,14 @@ from broker.errors import (
     UserRemovedError,
 )
 from broker.events import User
+from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.live_sessions import LeaveOutcome, LiveSessions, Seat, SessionInfo, SessionState
 from tests.session_state import ANA, BEN, SESSION, kept, take_lease
 
 PARTITIONS = 4
+KEYS = Keys("seance", PARTITIONS)
 INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 3, "full", spirit=True, password_hash="$argon2id$x")
 ANA_USER, BEN_USER = User(ANA, "Ana"), User(BEN, "Ben")
 
@@ -29,12 +30,12 @@ ANA_USER, BEN_USER = User(ANA, "Ana"), User(BEN, "Ben")
 @pytest.fixture
 def sessions(link: Link, scripts: Scripts) -> LiveSessions:
     """Sessions with a short grace."""
-    return LiveSessions(link, scripts, partitions=PARTITIONS, log_events=99, idle_seconds=600, grace_seconds=15)
+    return LiveSessions(link, scripts, keys=KEYS, log_events=99, idle_seconds=600, grace_seconds=15)
 
 
 async def join(sessions: LiveSessions, user: User, connection: str = "c-1") -> Seat:
     """Take a seat."""
-    await take_lease(sessions._link, SESSION, PARTITIONS)
+    await take_lease(sessions._link, SESSION, KEYS)
     return await sessions.join(SESSION, user, gateway="gw-1", connection=connection)
 
 
@@ -77,7 +78,7 @@ async def test_session_info_reads_back(sessions: LiveSessions, link: Link, info:
 async def test_holders_are_named_oldest_first(sessions: LiveSessions, link: Link) -> None:
     """Every connection that holds a seat is named, the oldest first."""
     await sessions.open(msgspec.structs.replace(INFO, multiple_connections=True))
-    await take_lease(link, SESSION, PARTITIONS)
+    await take_lease(link, SESSION, KEYS)
     for connection in ("c-1", "c-2", "c-3"):
         seat = await sessions.join(SESSION, User(ANA, "Ana"), gateway="gw-1", connection=connection)
         assert seat.user_count == 1
@@ -202,7 +203,7 @@ async def test_an_idempotency_key_is_remembered_for_a_day(sessions: LiveSessions
     assert await sessions.remember("digest", "body-1", "session-1") == ("body-1", "session-1")
     assert await sessions.remember("digest", "body-2", "session-2") == ("body-1", "session-1")
     assert await sessions.remember("other", "body-2", "session-2") == ("body-2", "session-2")
-    assert 86_300 < await link.call("TTL", keys.idempotency("digest")) <= 86_400
+    assert 86_300 < await link.call("TTL", KEYS.idempotency("digest")) <= 86_400
 
 
 @pytest.fixture
@@ -210,7 +211,7 @@ async def gateways(redis_url: str) -> AsyncIterator[list[LiveSessions]]:
     """Three gateways' connections."""
     links = [Link(redis_url) for _ in range(3)]
     async with kept(links[0].keeper), kept(links[1].keeper), kept(links[2].keeper):
-        yield [LiveSessions(link, Scripts(link), partitions=PARTITIONS) for link in links]
+        yield [LiveSessions(link, Scripts(link), keys=KEYS) for link in links]
 
 
 async def test_a_crowd_takes_exactly_the_seats_there_are(gateways: list[LiveSessions]) -> None:

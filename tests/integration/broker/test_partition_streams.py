@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from broker import keys
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
+from broker.keys import GROUP, Keys
 from broker.redis.link import Link
 from broker.redis.scripts import WORKER_SCRIPTS, Scripts
 from broker.streams import dead_letters
@@ -20,21 +20,22 @@ from tests.stream_fixtures import EPOCH, message, publish, streams_over
 from tests.waiting import eventually
 
 P = 4
+KEYS = Keys("seance", P)
 SESSION = "5b0b1d3e-0f55-4f4e-9d7c-0a7f3a3a6a01"
-HOME = keys.partition_of(SESSION, P)
+HOME = KEYS.partition_of(SESSION)
 
 
 @pytest.fixture
 async def stream(stream_link: Link) -> PartitionStreams:
     """A source with its consumer groups."""
-    stream = streams_over(stream_link, P)
+    stream = streams_over(stream_link, KEYS)
     await stream.prepare()
     return stream
 
 
 async def fill(redis: Redis, count: int) -> None:
     """Publish so many messages of one session."""
-    await publish(redis, P, SESSION, *(message(SESSION, seq) for seq in range(1, count + 1)))
+    await publish(redis, KEYS, SESSION, *(message(SESSION, seq) for seq in range(1, count + 1)))
 
 
 # Reading
@@ -54,7 +55,7 @@ async def test_entries_come_in_order_with_their_fields(redis: Redis, stream: Par
 async def test_entries_published_before_the_group_are_read(redis: Redis, stream_link: Link) -> None:
     """The group begins at the first entry, and making it again changes nothing."""
     await fill(redis, 2)
-    stream = streams_over(stream_link, P)
+    stream = streams_over(stream_link, KEYS)
     await stream.prepare()
     await stream.prepare()
     assert len(await stream.read(range(P), 10, 1)) == 2
@@ -64,7 +65,7 @@ async def test_an_idle_read_is_no_outage(stream_url: str) -> None:
     """A read that waits for as long as a silent connection is asked for a sign of life ends with nothing."""
     link = Link(stream_url, timeout_seconds=0.5, watch_seconds=0.1)
     async with kept(link.keeper):
-        stream = streams_over(link, P)
+        stream = streams_over(link, KEYS)
         await stream.prepare()
         assert await stream.read(range(P), 10, 300) == []
         assert link.keeper.reconnects_total == 0
@@ -85,7 +86,7 @@ async def _is_blocked(redis: Redis) -> bool:
 
 async def test_an_entry_of_another_make_has_empty_fields(redis: Redis, stream: PartitionStreams) -> None:
     """An entry without our fields, or with bytes that are no text, is delivered as it is."""
-    await redis.xadd(keys.events(HOME), {b"s": b"\xff", b"x": b"y"})
+    await redis.xadd(KEYS.events(HOME), {b"s": b"\xff", b"x": b"y"})
     (entry,) = await stream.read([HOME], 10, 1)
     assert (entry.session_id, entry.epoch, entry.body) == ("\ufffd", "", b"")
     assert entry.fields == {b"s": b"\xff", b"x": b"y"}
@@ -95,17 +96,17 @@ async def test_another_number_of_partitions_is_refused(
     redis: Redis, stream_link: Link, stream: PartitionStreams
 ) -> None:
     """A worker with another PARTITIONS would miss events; it is told which number is right."""
-    assert await redis.get(keys.PARTITIONS) == b"4"
+    assert await redis.get(KEYS.claim) == b"4"
     with pytest.raises(PartitionsMismatchError, match="PARTITIONS=4"):
-        await streams_over(stream_link, 8).prepare()
+        await streams_over(stream_link, Keys("seance", 8)).prepare()
     await stream.prepare()
 
 
 async def test_a_key_that_is_no_stream_is_an_error(redis: Redis, stream_link: Link) -> None:
     """When a key is taken by something else, starting says so."""
-    await redis.set(keys.events(1), "mine")
+    await redis.set(KEYS.events(1), "mine")
     with pytest.raises(BrokerError, match="WRONGTYPE"):
-        await streams_over(stream_link, P).prepare()
+        await streams_over(stream_link, KEYS).prepare()
 
 
 async def test_lost_data_is_noticed(redis: Redis, stream: PartitionStreams) -> None:
@@ -121,8 +122,8 @@ async def test_lost_data_is_noticed(redis: Redis, stream: PartitionStreams) -> N
 async def test_a_redis_that_is_away_is_unavailable() -> None:
     """Every call says that Redis can't be reached, and no driver's error gets out."""
     link = Link(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=1, name="test")
-    stream = streams_over(link, P)
-    ownership = Ownership(link, Scripts(link, WORKER_SCRIPTS), worker_id="a", partitions=P)
+    stream = streams_over(link, KEYS)
+    ownership = Ownership(link, Scripts(link, WORKER_SCRIPTS), worker_id="a", keys=KEYS)
     entry = Entry(0, b"1-0", SESSION, EPOCH, b"", {})
     for work in (
         stream.prepare(),
@@ -132,10 +133,10 @@ async def test_a_redis_that_is_away_is_unavailable() -> None:
         stream.settle([entry], []),
         stream.dead_letter(entry, "bad", 0),
         stream.trim([0]),
-        lag(link, P),
-        dead_letters.listed(link, P),
-        dead_letters.retry(link, P),
-        dead_letters.drop(link, P),
+        lag(link, KEYS),
+        dead_letters.listed(link, KEYS),
+        dead_letters.retry(link, KEYS),
+        dead_letters.drop(link, KEYS),
         ownership.renew(),
         ownership.take([0]),
         ownership.leave(),
@@ -151,7 +152,7 @@ async def test_an_unacknowledged_entry_stays_pending(redis: Redis, stream_link: 
     """Entries that were read come again from `pending` until they are settled, also to another process."""
     await fill(redis, 5)
     entries = await stream.read([HOME], 10, 1)
-    assert await streams_over(stream_link, P).pending(range(P), 10) == entries
+    assert await streams_over(stream_link, KEYS).pending(range(P), 10) == entries
     await stream.settle(entries[:3], [])
     assert await stream.pending(range(P), 10) == entries[3:]
     await stream.settle(entries[3:], [])
@@ -162,13 +163,13 @@ async def test_entries_of_other_consumers_are_claimed(redis: Redis, stream: Part
     """A successor finds every entry that dead workers left, under any name and in any number, in order."""
     await fill(redis, 2500)
     for name, count in (("old-1", 1200), ("old-2", 1300)):
-        await redis.xreadgroup(keys.GROUP, name, {keys.events(HOME): ">"}, count=count)
+        await redis.xreadgroup(GROUP, name, {KEYS.events(HOME): ">"}, count=count)
     assert await stream.pending([HOME], 10_000) == []
     await stream.claim(range(P))
     entries = await stream.pending([HOME], 10_000)
     assert len(entries) == 2500
     assert [entry.id for entry in entries] == sorted((entry.id for entry in entries), key=_order)
-    consumers = await redis.xinfo_consumers(keys.events(HOME), keys.GROUP)
+    consumers = await redis.xinfo_consumers(KEYS.events(HOME), GROUP)
     assert {found["name"] for found in consumers if found["pending"]} == {CONSUMER.encode()}
 
 
@@ -177,7 +178,7 @@ def _order(entry_id: bytes) -> tuple[int, ...]:
 
 
 async def _hot(redis: Redis, session_id: str, persisted: int = 5) -> str:
-    key = keys.session(keys.partition_of(session_id, P), session_id)
+    key = KEYS.session(KEYS.partition_of(session_id), session_id)
     await redis.hset(key, mapping={"epoch": EPOCH, "persisted": persisted})
     return key
 
@@ -205,7 +206,7 @@ async def test_the_watermark_only_moves_forward_in_its_epoch(
 async def test_the_watermark_of_a_session_that_went_cold_is_not_kept(redis: Redis, stream: PartitionStreams) -> None:
     """Without hot state nothing is created."""
     await stream.settle([], [Persisted(HOME, SESSION, EPOCH, 9)])
-    assert not await redis.exists(keys.session(HOME, SESSION))
+    assert not await redis.exists(KEYS.session(HOME, SESSION))
 
 
 async def test_a_first_watermark_is_set(redis: Redis, stream: PartitionStreams) -> None:
@@ -213,9 +214,9 @@ async def test_a_first_watermark_is_set(redis: Redis, stream: PartitionStreams) 
     others = [f"session-{number}" for number in range(20)]
     for session_id in others:
         await redis.hdel(await _hot(redis, session_id), "persisted")
-    marks = [Persisted(keys.partition_of(one, P), one, EPOCH, number) for number, one in enumerate(others, 1)]
+    marks = [Persisted(KEYS.partition_of(one), one, EPOCH, number) for number, one in enumerate(others, 1)]
     await stream.settle([], marks)
-    found = [await redis.hget(keys.session(mark.partition, mark.session_id), "persisted") for mark in marks]
+    found = [await redis.hget(KEYS.session(mark.partition, mark.session_id), "persisted") for mark in marks]
     assert found == [b"%d" % number for number in range(1, 21)]
 
 
@@ -240,14 +241,14 @@ async def test_the_channel_hears_of_a_dead_message(redis: Redis, stream: Partiti
     """The channel tells the seq of a message that can't be written; the message is marked while keys are remembered."""
     await fill(redis, 2)
     first, second = await stream.read([HOME], 10, 1)
-    key = keys.session(HOME, first.session_id)
+    key = KEYS.session(HOME, first.session_id)
     async with redis.pubsub() as channel:
         await channel.subscribe(key)
         await stream.dead_letter(first, "bad", 7)
         await stream.dead_letter(second, "bad", 0)
         await redis.publish(key, b"end")
         assert await _until_end(channel) == [b"0 d -\n7"]
-    assert 290 < await redis.ttl(keys.refused(HOME, first.session_id, 7)) <= 300
+    assert 290 < await redis.ttl(KEYS.refused(HOME, first.session_id, 7)) <= 300
 
 
 async def _until_end(channel: PubSub) -> list[bytes]:

@@ -7,6 +7,7 @@ import pytest
 
 from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
 from broker.events import MessageReceived, User, decode_stored, message_received
+from broker.keys import Keys
 from broker.pubsub.publisher import Published, Publisher
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
@@ -15,25 +16,26 @@ from broker.sessions.live_sessions import LiveSessions, SessionInfo
 from tests.session_state import ANA, SESSION, ChannelRecorder
 
 PARTITIONS = 4
+KEYS = Keys("seance", PARTITIONS)
 INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 3, "full", spirit=True)
 
 
 @pytest.fixture
 def sessions(link: Link, scripts: Scripts) -> LiveSessions:
     """The hot state."""
-    return LiveSessions(link, scripts, partitions=PARTITIONS)
+    return LiveSessions(link, scripts, keys=KEYS)
 
 
 @pytest.fixture
 def publisher(link: Link, scripts: Scripts) -> Publisher:
     """Publishes while fewer than 2000 entries wait."""
-    return Publisher(link, scripts, partitions=PARTITIONS, max_backlog=2000)
+    return Publisher(link, scripts, keys=KEYS, max_backlog=2000)
 
 
 @pytest.fixture
 def log(link: Link) -> EventLog:
     """Reads recent events."""
-    return EventLog(link, partitions=PARTITIONS)
+    return EventLog(link, keys=KEYS)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ async def test_a_refused_message_says_why(
     with pytest.raises(SessionUnknownError):
         await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
     await sessions.open(INFO)
-    full = Publisher(link, scripts, partitions=PARTITIONS, max_backlog=0)
+    full = Publisher(link, scripts, keys=KEYS, max_backlog=0)
     with pytest.raises(BacklogFullError):
         await full.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
     last = await sessions.close(SESSION)

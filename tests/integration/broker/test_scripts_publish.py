@@ -2,8 +2,7 @@
 
 import pytest
 
-from broker import keys
-from tests.session_state import ANA, BEN, EPOCH, PARTITION, SessionState, bodies, message
+from tests.session_state import ANA, BEN, EPOCH, KEYS, PARTITION, SessionState, bodies, message
 
 BLOCK = 100  # the most entries that Redis keeps in one block of a stream, `stream-node-max-entries`
 
@@ -82,7 +81,7 @@ async def test_a_repeated_key_of_a_refused_message_is_not_committed(session: Ses
     await session.publish(key=f"{ANA} k")
     await session.publish(key=f"{ANA} next", message_id="m-2")
     await session.redis("HSET", session.key, "persisted", 2)
-    await session.redis("SET", keys.refused(PARTITION, session.id, 1), 1)
+    await session.redis("SET", KEYS.refused(PARTITION, session.id, 1), 1)
     assert await session.publish(key=f"{ANA} k") == b"1 m-1 refused"
     assert await session.publish(key=f"{ANA} next") == b"2 m-2 2"
 

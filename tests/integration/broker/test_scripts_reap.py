@@ -1,6 +1,5 @@
 """`reap.lua`, branch by branch."""
 
-from broker import keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from tests.session_state import (
@@ -10,6 +9,7 @@ from tests.session_state import (
     FOREVER,
     GRACE,
     KEPT,
+    KEYS,
     OTHER_SESSION,
     PARTITION,
     ChannelRecorder,
@@ -18,7 +18,7 @@ from tests.session_state import (
     left,
 )
 
-GATEWAYS = keys.gateways(PARTITION)
+GATEWAYS = KEYS.gateways(PARTITION)
 
 
 async def lease(session: SessionState, gateway: str, expiry: int) -> None:

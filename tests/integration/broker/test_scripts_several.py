@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from broker import keys
 from tests.session_state import (
     ANA,
     BEN,
     EPOCH,
     GRACE,
     KEPT,
+    KEYS,
     PART,
     PARTITION,
     SessionState,
@@ -47,7 +47,7 @@ async def held(session: SessionState) -> list[str]:
 
 async def end_lease(session: SessionState, gateway: str, expiry: int = 1) -> None:
     """Let the gateway's lease be over."""
-    await session.redis("ZADD", keys.gateways(PARTITION), expiry, gateway)
+    await session.redis("ZADD", KEYS.gateways(PARTITION), expiry, gateway)
 
 
 async def test_two_connections_of_a_user_share_one_seat(several: SessionState) -> None:

@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from broker import keys
+from broker.keys import Keys
 from cluster import migrate
 from cluster.cli import main
 from cluster.process.ports import free_port
 from gateway.settings import Settings
 from tests.services import Services, run_apart
 
+KEYS = Keys("seance", 16)
 NOWHERE = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/seance"}
 
 
@@ -79,7 +80,7 @@ def test_check_names_what_is_wrong_with_redis(seance: Seance, redis: Redis) -> N
     """A Redis that evicts, appends nothing, or holds other partitions is named, each with its remedy."""
     redis.config_set("maxmemory-policy", "allkeys-lru")
     redis.config_set("appendonly", "no")
-    redis.set(keys.PARTITIONS, 8)
+    redis.set(KEYS.claim, 8)
     try:
         result = seance("check")
     finally:
@@ -109,7 +110,7 @@ def test_check_names_servers_that_do_not_answer(seance: Seance) -> None:
 def add_dead_entry(redis: Redis, partition: int, session_id: str) -> str:
     """Add a dead entry as a worker does; return its name."""
     entry_id = redis.xadd(
-        keys.dead(partition),
+        KEYS.dead(partition),
         {"s": session_id, "e": "epoch", "d": '{"secret": "text"}', "reason": "bad value", "entry": "1-0"},
     )
     assert isinstance(entry_id, bytes)
@@ -129,7 +130,7 @@ def test_a_dead_entry_is_put_back_into_its_stream(seance: Seance, redis: Redis) 
     """A named entry is in its stream again, unchanged, and no longer among the dead entries."""
     name, other = add_dead_entry(redis, 3, "one"), add_dead_entry(redis, 3, "two")
     assert seance("dead", "retry", name).output == "1 entry put back\n"
-    ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(keys.events(3)))
+    ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(KEYS.events(3)))
     assert fields == {b"s": b"one", b"e": b"epoch", b"d": b'{"secret": "text"}'}
     assert other in seance("dead", "list").output
     assert seance("dead", "retry", "--all").output == "1 entry put back\n"
@@ -140,7 +141,7 @@ def test_dropped_entries_are_in_no_stream(seance: Seance, redis: Redis) -> None:
     add_dead_entry(redis, 3, "one")
     add_dead_entry(redis, 4, "two")
     assert seance("dead", "drop", "--all").output == "2 entries dropped\n"
-    assert (redis.xlen(keys.dead(3)), redis.xlen(keys.dead(4)), redis.xlen(keys.events(3))) == (0, 0, 0)
+    assert (redis.xlen(KEYS.dead(3)), redis.xlen(KEYS.dead(4)), redis.xlen(KEYS.events(3))) == (0, 0, 0)
 
 
 def test_an_unknown_entry_makes_the_command_fail(seance: Seance, redis: Redis) -> None:

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from broker import keys
 from broker.errors import BrokerUnavailableError
 from broker.sessions.fence import Fence
 from gateway.lifecycle.fencing import Fencing
@@ -18,7 +17,7 @@ from persistence.engine import create_engine
 from persistence.marks import Marks
 from persistence.rows import Record
 from persistence.writer import Writer
-from tests.gateway_core import INFO, GatewayCore
+from tests.gateway_core import INFO, KEYS, GatewayCore
 from tests.redis_server import RedisServer, redial
 from tests.session_state import ANA, eventually, kept
 from tests.stream_fixtures import engine_on, message
@@ -46,7 +45,7 @@ class Checked(GatewayCore):
 
     def __init__(self, url: str, engine: AsyncEngine, **options: Any) -> None:
         super().__init__(url, is_apart=False)
-        fence = Fence(self.link, self.sessions, name="gw-1")
+        fence = Fence(self.link, self.sessions, keys=KEYS, name="gw-1")
         self.fencing = Fencing(self.link, self.scripts, fence, Marks(engine), **options)
         self.link.on_up = (self.scripts.load, self.fencing.linked, self.subscriber.resubscribe)
 
@@ -80,15 +79,15 @@ async def mark(engine: AsyncEngine, seq: int, epoch: str) -> None:
 
 async def renew_process(core: GatewayCore) -> None:
     """Make the Redis process look unchecked, and reconnect the link."""
-    await core.link.call("SET", keys.PARTITIONS, 4)
-    await core.link.call("SET", keys.FENCED, "another")
+    await core.link.call("SET", KEYS.claim, 4)
+    await core.link.call("SET", KEYS.fenced, "another")
 
 
 async def test_an_empty_redis_is_open_at_once(redis_url: str, unreachable: AsyncEngine) -> None:
     """A Redis without data is open at once, and Postgres is not asked."""
     async with checked(redis_url, unreachable) as core:
         await core.opens()
-        run_id = await core.link.call("GET", keys.FENCED)
+        run_id = await core.link.call("GET", KEYS.fenced)
         assert run_id in await core.link.call("INFO", "server")
 
 
@@ -109,7 +108,7 @@ async def test_a_redis_that_holds_everything_keeps_its_epoch(redis_url: str, eng
         await ana.sees(await core.say())
         [line] = [line for line in lines if line["event"] == "fencing.compared"]
         assert (line["sessions"], line["fenced"], ana.ending) == (1, 0, None)
-        assert await core.link.call("EXISTS", keys.FENCING) == 0
+        assert await core.link.call("EXISTS", KEYS.fencing) == 0
 
 
 @pytest.mark.parametrize("is_same_epoch", [True, False])
@@ -155,14 +154,14 @@ async def test_a_second_gateway_waits_for_the_first_comparison(redis_url: str, e
     """The second gateway waits until the first one has compared, and does not compare again."""
     async with checked(redis_url, engine) as core:
         await core.opens()
-        run_id = await core.link.call("GET", keys.FENCED)
+        run_id = await core.link.call("GET", KEYS.fenced)
         await renew_process(core)
-        await core.link.call("SET", keys.FENCING, "gw-2")
+        await core.link.call("SET", KEYS.fencing, "gw-2")
         with capture_logs() as lines:
             await redial(redis_url, core.link.keeper)
             with pytest.raises(BrokerUnavailableError):
                 await core.say()
-            await core.link.call("SET", keys.FENCED, run_id)
+            await core.link.call("SET", KEYS.fenced, run_id)
             await core.opens()
         assert "fencing.compared" not in str(lines)
 
@@ -172,10 +171,10 @@ async def test_the_claim_of_a_dead_gateway_ends(redis_url: str, engine: AsyncEng
     async with checked(redis_url, engine) as core:
         await core.opens()
         await renew_process(core)
-        await core.link.call("SET", keys.FENCING, "gw-2", "PX", 200)
+        await core.link.call("SET", KEYS.fencing, "gw-2", "PX", 200)
         await redial(redis_url, core.link.keeper)
         await core.opens()
-        assert await core.link.call("GET", keys.FENCED) != b"another"
+        assert await core.link.call("GET", KEYS.fenced) != b"another"
 
 
 async def test_sessions_do_not_wait_for_an_unreachable_postgres(redis_url: str, unreachable: AsyncEngine) -> None:
@@ -190,7 +189,7 @@ async def test_sessions_do_not_wait_for_an_unreachable_postgres(redis_url: str, 
             await core.opens()
             assert await core.say() == 1
         assert [line["event"] for line in lines if line["event"] == "fencing.unchecked"] == ["fencing.unchecked"]
-        assert await core.link.call("GET", keys.FENCED) == b"another"
+        assert await core.link.call("GET", KEYS.fenced) == b"another"
 
 
 async def test_a_redis_without_info_is_not_compared(server: RedisServer, engine: AsyncEngine) -> None:
@@ -225,19 +224,19 @@ async def test_a_restart_that_kept_everything_changes_nothing(server: RedisServe
     """A Redis that was killed and kept its data is a new process, is compared, and keeps its epochs."""
     async with checked(server.url, engine) as core:
         await core.opens()
-        await core.link.call("SET", keys.PARTITIONS, 4)
+        await core.link.call("SET", KEYS.claim, 4)
         await core.sessions.open(INFO)
         ana = await core.join(ANA)
         await ana.sees(await core.say())
         before = await core.position()
         await mark(engine, before[1], before[0])
-        first = await core.link.call("GET", keys.FENCED)
+        first = await core.link.call("GET", KEYS.fenced)
         server.kill()
         await eventually(lambda: not core.link.is_up)
         await server.start()
         await asyncio.wait_for(core.link.keeper.wait_up(), 10)
         await core.opens()
-        assert await core.link.call("GET", keys.FENCED) != first
+        assert await core.link.call("GET", KEYS.fenced) != first
         assert await core.position() == before
         await ana.sees(await core.say())
         assert ana.ending is None

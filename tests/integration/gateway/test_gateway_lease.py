@@ -8,15 +8,14 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from broker import keys
 from broker.events import User
 from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases
 from gateway.lifecycle.gateway_lease import GatewayLease
 from gateway.protocol import close_codes
-from tests.gateway_core import INFO, PARTITIONS, GatewayCore, gateway_core, without
+from tests.gateway_core import INFO, KEYS, GatewayCore, gateway_core, without
 from tests.session_state import ANA, BEN, OTHER_SESSION, SESSION, eventually, now_ms, take_lease
 
-PARTITION = keys.partition_of(SESSION, PARTITIONS)
+PARTITION = KEYS.partition_of(SESSION)
 
 
 @pytest.fixture
@@ -30,13 +29,13 @@ def lease_of(
     core: GatewayCore, lease: str = "gw-1", *, lease_ms: int = LEASE_MS, reap_after_seconds: float | None = None
 ) -> GatewayLease:
     """The lease of the gateway core, with short intervals."""
-    leases = GatewayLeases(core.link, core.scripts, partitions=PARTITIONS, lease=lease, lease_ms=lease_ms)
+    leases = GatewayLeases(core.link, core.scripts, keys=KEYS, lease=lease, lease_ms=lease_ms)
     gateway_lease = GatewayLease(
         core.link,
         leases,
         core.hub,
         core.leave_queue,
-        partitions=PARTITIONS,
+        keys=KEYS,
         renew_seconds=0.03,
         reap_seconds=0.01,
         reap_after_seconds=reap_after_seconds,
@@ -58,7 +57,7 @@ async def renewing(gateway_lease: GatewayLease) -> AsyncIterator[None]:
 
 async def expiry(core: GatewayCore, lease: str = "gw-1") -> int | None:
     """When the lease expires in the session's partition, in milliseconds."""
-    score = await core.link.call("ZSCORE", keys.gateways(PARTITION), lease)
+    score = await core.link.call("ZSCORE", KEYS.gateways(PARTITION), lease)
     return None if score is None else int(score)
 
 
@@ -99,14 +98,14 @@ async def test_seats_of_a_dead_gateway_are_reaped_once(core: GatewayCore, redis_
 async def test_a_lost_lease_ends_the_members_of_its_partitions(core: GatewayCore) -> None:
     """Members whose seats another gateway may have freed are ended; members of other partitions stay."""
     other_info = msgspec.structs.replace(INFO, id=OTHER_SESSION)
-    assert keys.partition_of(OTHER_SESSION, PARTITIONS) != PARTITION
+    assert KEYS.partition_of(OTHER_SESSION) != PARTITION
     await core.sessions.open(other_info)
     with capture_logs() as logs:
         async with renewing(lease_of(core)):
             ana = await core.join(ANA)
             core.info = other_info
             ben = await core.join(BEN)
-            await core.link.call("ZREM", keys.gateways(PARTITION), "gw-1")
+            await core.link.call("ZREM", KEYS.gateways(PARTITION), "gw-1")
             assert await ana.ends() == close_codes.RESYNC
             assert ben.ending is None
             await becomes_later(core, now_ms())
@@ -142,13 +141,13 @@ async def test_no_seat_is_reaped_right_after_an_outage(core: GatewayCore) -> Non
     """After an outage all leases have expired: every gateway gets time to renew before seats are reaped."""
     loop = asyncio.get_running_loop()
     async with renewing(lease_of(core, reap_after_seconds=0.3)):
-        await take_lease(core.link, SESSION, PARTITIONS, "gw-2")
+        await take_lease(core.link, SESSION, KEYS, "gw-2")
         await core.sessions.join(SESSION, User(BEN, "Ben"), gateway="gw-2", connection="c-1")
         ana = await core.join(ANA)
         async with without(core.link.keeper):
             await eventually(lambda: not core.link.is_up)
         back_at = loop.time()
-        await core.link.call("ZADD", keys.gateways(PARTITION), now_ms() - 1, "gw-2")
+        await core.link.call("ZADD", KEYS.gateways(PARTITION), now_ms() - 1, "gw-2")
         await eventually(lambda: "user_left" in ana.types)
         # The lease counts its time on this test's event loop.
         assert loop.time() - back_at > 0.25
@@ -158,10 +157,10 @@ async def test_a_failed_renewal_is_logged_and_repeated(core: GatewayCore) -> Non
     """A failed renewal is logged and repeated; no seat is reaped before all gateways could renew again."""
     with capture_logs() as logs:
         async with renewing(lease_of(core)):
-            await core.link.call("DEL", keys.gateways(PARTITION))
-            await core.link.call("SET", keys.gateways(PARTITION), "no zset")
+            await core.link.call("DEL", KEYS.gateways(PARTITION))
+            await core.link.call("SET", KEYS.gateways(PARTITION), "no zset")
             await eventually(lambda: [line for line in logs if line["event"] == "lease.not_renewed"])
-            await core.link.call("DEL", keys.gateways(PARTITION))
+            await core.link.call("DEL", KEYS.gateways(PARTITION))
             await becomes_later(core, now_ms())
     assert {line["log_level"] for line in logs if line["event"] == "lease.not_renewed"} == {"warning"}
 

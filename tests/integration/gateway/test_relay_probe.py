@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker import keys
 from broker.pubsub.relay_probe import ProbeChannel
 from gateway.lifecycle.relay_probe import UNREADY_AFTER, RelayProbe
-from tests.gateway_core import GatewayCore
+from tests.gateway_core import KEYS, GatewayCore
 from tests.gateway_core import gateway_core as any_core
 from tests.proxy import proxy
 from tests.redis_server import RedisServer, cut
@@ -29,7 +28,7 @@ def gateway_core(url: str, *, timeout_seconds: float = 5.0) -> contextlib.Abstra
 @contextlib.asynccontextmanager
 async def relay_probe(core: GatewayCore) -> AsyncIterator[RelayProbe]:
     """Run a relay probe; its first probe has come back."""
-    channel = ProbeChannel(core.scripts, core.subscriber, lease="gw-1")
+    channel = ProbeChannel(core.scripts, core.subscriber, key=KEYS.canary("gw-1"))
     relay_probe = RelayProbe(channel, core.link, interval_seconds=INTERVAL_SECONDS)
     core.hub.listen(channel.channel, relay_probe.heard)
     core.link.on_up = (*core.link.on_up, relay_probe.linked)
@@ -60,7 +59,7 @@ async def test_probes_come_back_from_a_healthy_redis(redis_url: str) -> None:
         assert probe.lost_total == 0
         assert probe.round_trips.count >= 1
         assert 0 < probe.round_trips.total < 5 * probe.round_trips.count
-        assert 0 < await core.link.call("TTL", keys.canary("gw-1")) <= 60
+        assert 0 < await core.link.call("TTL", KEYS.canary("gw-1")) <= 60
 
 
 async def test_a_stopped_redis_makes_the_gateway_unready(server: RedisServer) -> None:

@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker import keys
 from gateway.protocol import close_codes
 from gateway.rooms.join_buffer import JoinBuffer
 from gateway.rooms.member import Standing
-from tests.gateway_core import INFO, PARTITIONS, GatewayCore, Recorder, gateway_core
+from tests.gateway_core import INFO, KEYS, GatewayCore, Recorder, gateway_core
 from tests.redis_server import redial
 from tests.session_state import ANA, BEN, CAT, eventually
 
@@ -279,8 +278,8 @@ async def test_a_join_in_a_new_epoch_ends_the_older_members(core: GatewayCore) -
     ana, ben = await core.join(ANA), await core.join(BEN)
     await core.mark(ana, ben)
     old = core.rooms()[0].sequencer.epoch
-    partition = keys.partition_of(INFO.id, PARTITIONS)
-    await core.link.call("DEL", keys.session(partition, INFO.id))
+    partition = KEYS.partition_of(INFO.id)
+    await core.link.call("DEL", KEYS.session(partition, INFO.id))
     await core.sessions.open(INFO, max_seq=2)
     cat = await core.join(CAT)
     assert (ana.ending, ben.ending, cat.ending) == (close_codes.RESYNC, close_codes.RESYNC, None)

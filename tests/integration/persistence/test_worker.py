@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from broker import keys
 from broker.events import Empty, SessionClosed, instant
+from broker.keys import GROUP
 from broker.redis.link import Link
 from broker.streams import dead_letters
 from broker.streams.lag import lag
@@ -19,7 +19,7 @@ from persistence.sessions import StoredSessions
 from persistence.worker import WorkerConfig
 from tests.stream_fixtures import EPOCH, add_sessions, joined, left, message, publish, put, rows
 from tests.waiting import eventually
-from tests.working import PARTITIONS, Working, config, drained, owned_by, working
+from tests.working import KEYS, PARTITIONS, Working, config, drained, owned_by, working
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ async def test_published_events_become_rows(
     """Messages, joins, leaves and closing reach their tables; the watermark follows and the streams get empty."""
     session_id, other = await add_sessions(engine, 2)
     ana, bob = str(uuid4()), str(uuid4())
-    session = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
+    session = KEYS.session(KEYS.partition_of(session_id), session_id)
     await redis.hset(session, mapping={"epoch": EPOCH, "persisted": 0})
     await publish(
         redis,
-        PARTITIONS,
+        KEYS,
         session_id,
         joined(ana, "Ana", seq=1),
         joined(bob, "Bob", seq=2),
@@ -54,7 +54,7 @@ async def test_published_events_become_rows(
         left(bob, "Bob", reason="removed", seq=4),
         SessionClosed(instant(), Empty(), 5),
     )
-    await publish(redis, PARTITIONS, other, joined(ana, "Ana"), left(ana, "Ana"), joined(bob, "Bob"))
+    await publish(redis, KEYS, other, joined(ana, "Ana"), left(ana, "Ana"), joined(bob, "Bob"))
     async with working(settings):
         await drained(stream_link)
         await eventually(lambda: _is_trimmed(redis), what="empty streams")
@@ -71,7 +71,7 @@ async def test_published_events_become_rows(
 
 
 async def _is_trimmed(redis: Redis) -> bool:
-    return not any([await redis.xlen(keys.events(partition)) for partition in range(PARTITIONS)])
+    return not any([await redis.xlen(KEYS.events(partition)) for partition in range(PARTITIONS)])
 
 
 async def test_pending_entries_are_written_first(
@@ -79,20 +79,18 @@ async def test_pending_entries_are_written_first(
 ) -> None:
     """Entries that a predecessor read under any name and never acknowledged are written before newer ones."""
     (session_id,) = await add_sessions(engine, 1)
-    key = keys.events(keys.partition_of(session_id, PARTITIONS))
-    await redis.xgroup_create(key, keys.GROUP, id="0", mkstream=True)
-    await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 3001)))
+    key = KEYS.events(KEYS.partition_of(session_id))
+    await redis.xgroup_create(key, GROUP, id="0", mkstream=True)
+    await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 3001)))
     for consumer in (CONSUMER, "worker-of-old", CONSUMER):
-        await redis.xreadgroup(keys.GROUP, consumer, {key: ">"}, count=700)
+        await redis.xreadgroup(GROUP, consumer, {key: ">"}, count=700)
     # The last entry contradicts an older one: the one that stays shows the order.
-    await publish(redis, PARTITIONS, session_id, message(session_id, 1, text="newer"))
+    await publish(redis, KEYS, session_id, message(session_id, 1, text="newer"))
     async with working(settings):
         await drained(stream_link)
     assert await stored(engine) == {session_id: list(range(1, 3001))}
     assert await rows(engine, "SELECT text FROM messages WHERE seq = 1") == [("hello",)]
-    assert [one.reason for one in await dead_letters.listed(stream_link, PARTITIONS)] == [
-        "another message has this seq"
-    ]
+    assert [one.reason for one in await dead_letters.listed(stream_link, KEYS)] == ["another message has this seq"]
 
 
 async def test_no_transaction_exceeds_the_batch_size(
@@ -101,7 +99,7 @@ async def test_no_transaction_exceeds_the_batch_size(
     """However many partitions have entries, no transaction holds more than a batch."""
     sessions = await add_sessions(engine, 12)
     for session_id in sessions:
-        await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 21)))
+        await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 21)))
     with capture_logs() as lines:
         async with working(msgspec.structs.replace(settings, batch_entries=7)):
             await drained(stream_link)
@@ -121,19 +119,19 @@ async def test_two_workers_share_the_partitions(
         flow = asyncio.create_task(_flow(redis, sessions, 40))
         async with working(settings, "b"):
             await owned_by(redis, "a", "a", "b", "b")
-        assert await redis.zrange(keys.WORKERS, 0, -1) == [b"a"]
+        assert await redis.zrange(KEYS.workers, 0, -1) == [b"a"]
         await owned_by(redis, "a", "a", "a", "a")
         await flow
         await drained(stream_link)
     assert await stored(engine) == {session_id: list(range(1, 401)) for session_id in sessions}
-    assert await dead_letters.listed(stream_link, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, KEYS) == []
 
 
 async def _flow(redis: Redis, sessions: list[str], rounds: int) -> None:
     for start in range(0, rounds * 10, 10):
         for session_id in sessions:
             events = (message(session_id, start + seq) for seq in range(1, 11))
-            await publish(redis, PARTITIONS, session_id, *events)
+            await publish(redis, KEYS, session_id, *events)
 
 
 async def test_the_partitions_of_a_dead_worker_are_taken_over(
@@ -144,7 +142,7 @@ async def test_the_partitions_of_a_dead_worker_are_taken_over(
     async with working(settings, "a") as first:
         await owned_by(redis, "a", "a", "a", "a")
         await first.die()
-    await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
+    await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
     async with working(settings, "b"):
         await owned_by(redis, "b", "b", "b", "b")
         await drained(stream_link)
@@ -156,12 +154,12 @@ async def test_a_lease_that_was_lost_is_taken_again(
 ) -> None:
     """When its leases vanish, a worker stops, takes them again and writes pending entries first."""
     (session_id,) = await add_sessions(engine, 1)
-    core = keys.partition_of(session_id, PARTITIONS)
+    core = KEYS.partition_of(session_id)
     async with working(settings, "a"):
         await owned_by(redis, "a", "a", "a", "a")
-        await redis.set(keys.owner(core), "somebody", px=300)
-        await redis.delete(keys.owner((core + 1) % PARTITIONS))
-        await publish(redis, PARTITIONS, session_id, message(session_id, 1))
+        await redis.set(KEYS.owner(core), "somebody", px=300)
+        await redis.delete(KEYS.owner((core + 1) % PARTITIONS))
+        await publish(redis, KEYS, session_id, message(session_id, 1))
         await owned_by(redis, "a", "a", "a", "a")
         await drained(stream_link)
     assert await stored(engine) == {session_id: [1]}
@@ -172,12 +170,12 @@ async def test_a_worker_without_a_share_waits_and_stops(
 ) -> None:
     """Workers without a share wait without doing anything, and stop as cleanly."""
     (session_id,) = await add_sessions(engine, 1)
-    narrow = msgspec.structs.replace(settings, partitions=1)
+    narrow = msgspec.structs.replace(settings, keys=msgspec.structs.replace(KEYS, partitions=1))
     async with working(narrow, "a"), working(narrow, "b"), working(narrow, "c"):
-        await publish(redis, 1, session_id, message(session_id, 1))
+        await publish(redis, narrow.keys, session_id, message(session_id, 1))
         await eventually(lambda: stored(engine), what="the message")
-        assert len(await redis.zrange(keys.WORKERS, 0, -1)) == 3
-    assert await redis.zrange(keys.WORKERS, 0, -1) == []
+        assert len(await redis.zrange(KEYS.workers, 0, -1)) == 3
+    assert await redis.zrange(KEYS.workers, 0, -1) == []
 
 
 async def test_a_bad_entry_becomes_a_dead_letter(
@@ -186,19 +184,19 @@ async def test_a_bad_entry_becomes_a_dead_letter(
     """Among good entries the bad ones are found, kept with their reasons, and never quoted in the log."""
     (session_id,) = await add_sessions(engine, 1)
     unknown = str(uuid4())
-    core = keys.partition_of(session_id, PARTITIONS)
-    await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 51)))
+    core = KEYS.partition_of(session_id)
+    await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 51)))
     await put(redis, core, session_id, b'{"type":"message_received","what":"Ana wrote"')
     await put(redis, core, session_id, b'{"type":"poem","data":"what Ana wrote"}')
-    await redis.xadd(keys.events(core), {"unexpected": "what Ana wrote"})
+    await redis.xadd(KEYS.events(core), {"unexpected": "what Ana wrote"})
     await put(redis, core, unknown, msgspec.json.encode(message(unknown, 1, text="what Ana wrote")))
-    await publish(redis, PARTITIONS, session_id, message(session_id, 51, text="what\0Ana wrote"))
-    await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(52, 101)))
+    await publish(redis, KEYS, session_id, message(session_id, 51, text="what\0Ana wrote"))
+    await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(52, 101)))
     with capture_logs() as lines:
         async with working(settings):
             await drained(stream_link)
     assert await stored(engine) == {session_id: [seq for seq in range(1, 101) if seq != 51]}
-    found = await dead_letters.listed(stream_link, PARTITIONS)
+    found = await dead_letters.listed(stream_link, KEYS)
     reasons = [line["reason"] for line in lines if line["event"] == "worker.entry_dead"]
     assert sorted(one.reason for one in found) == sorted(reasons)
     assert sorted(reason.partition(":")[0] for reason in reasons) == [
@@ -217,15 +215,15 @@ async def test_a_mended_entry_can_be_retried(
 ) -> None:
     """A message of a session that was missing is written once the session is there and the entry is put back."""
     unknown = str(uuid4())
-    await publish(redis, PARTITIONS, unknown, message(unknown, 7))
+    await publish(redis, KEYS, unknown, message(unknown, 7))
     async with working(settings):
-        await eventually(lambda: dead_letters.listed(stream_link, PARTITIONS), what="a dead entry")
-        assert not any((await lag(stream_link, PARTITIONS)).values())
+        await eventually(lambda: dead_letters.listed(stream_link, KEYS), what="a dead entry")
+        assert not any((await lag(stream_link, KEYS)).values())
         await StoredSessions(engine).create(name="Tuesday", id=unknown)
-        assert await dead_letters.retry(stream_link, PARTITIONS) == 1
+        assert await dead_letters.retry(stream_link, KEYS) == 1
         await eventually(lambda: stored(engine), what="the message")
     assert await stored(engine) == {unknown: [7]}
-    assert await dead_letters.listed(stream_link, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, KEYS) == []
 
 
 async def test_lost_data_of_redis_does_not_stop_the_worker(
@@ -237,13 +235,13 @@ async def test_lost_data_of_redis_does_not_stop_the_worker(
         async with working(settings):
             await owned_by(redis, *["worker-1"] * 4)
             await redis.flushdb()
-            await publish(redis, PARTITIONS, session_id, message(session_id, 1))
+            await publish(redis, KEYS, session_id, message(session_id, 1))
             await eventually(lambda: stored(engine), what="the message")
             await owned_by(redis, *["worker-1"] * 4)
     assert {"worker.redis_away", "worker.redis_back"} <= {line["event"] for line in lines}
 
 
-@pytest.mark.parametrize("key", [keys.WORKERS, keys.owner(1), keys.events(2)])
+@pytest.mark.parametrize("key", [KEYS.workers, KEYS.owner(1), KEYS.events(2)])
 async def test_the_death_of_one_task_ends_the_worker(redis: Redis, settings: WorkerConfig, key: str) -> None:
     """An error that waiting can't mend (a key of the wrong kind) ends the leases or a lane, and so the worker."""
     await redis.hset(key, "mine", "yes")
@@ -255,7 +253,7 @@ async def test_the_death_of_one_task_ends_the_worker(redis: Redis, settings: Wor
 
 async def test_another_number_of_partitions_ends_the_worker(redis: Redis, settings: WorkerConfig) -> None:
     """A worker with other PARTITIONS than the data refuses to work."""
-    await redis.set(keys.PARTITIONS, 16)
+    await redis.set(KEYS.claim, 16)
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(Working(settings, "worker-1").task, 10)
     assert "PARTITIONS=16" in str(caught.value.exceptions[0])
@@ -266,14 +264,12 @@ async def test_entries_of_a_vanished_consumer_are_found(
 ) -> None:
     """Entries that were delivered to a process that is gone are found while the worker runs, without a takeover."""
     (session_id,) = await add_sessions(engine, 1)
-    key = keys.events(keys.partition_of(session_id, PARTITIONS))
+    key = KEYS.events(KEYS.partition_of(session_id))
     async with working(msgspec.structs.replace(settings, sweep_seconds=0.2)):
         await owned_by(redis, *["worker-1"] * 4)
         pipeline = redis.pipeline(transaction=True)
-        put(
-            pipeline, keys.partition_of(session_id, PARTITIONS), session_id, msgspec.json.encode(message(session_id, 1))
-        )
-        pipeline.xreadgroup(keys.GROUP, "gone", {key: ">"}, count=1)
+        put(pipeline, KEYS.partition_of(session_id), session_id, msgspec.json.encode(message(session_id, 1)))
+        pipeline.xreadgroup(GROUP, "gone", {key: ">"}, count=1)
         await pipeline.execute()
         await drained(stream_link)
     assert await stored(engine) == {session_id: [1]}

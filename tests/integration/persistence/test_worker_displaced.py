@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from broker import keys
 from broker.events import decode_stored
 from broker.redis.link import Link
 from broker.streams import dead_letters
@@ -16,7 +15,7 @@ from persistence.rows import Record
 from persistence.worker import WorkerConfig
 from persistence.writer import Writer
 from tests.stream_fixtures import EPOCH, add_sessions, message, publish, rows
-from tests.working import PARTITIONS, config, drained, working
+from tests.working import KEYS, config, drained, working
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ async def session_id(engine: AsyncEngine) -> str:
 
 async def make_hot(redis: Redis, session_id: str, seq: int, epoch: str = EPOCH) -> str:
     """Let Redis know the session as it was at that seq; returns its key."""
-    session = keys.session(keys.partition_of(session_id, PARTITIONS), session_id)
+    session = KEYS.session(KEYS.partition_of(session_id), session_id)
     fields: dict[Any, Any] = {
         "epoch": epoch,
         "seq": seq,
@@ -62,7 +61,7 @@ async def test_displaced_messages_are_published_again(
     """The session goes on in another epoch, above everything written; both messages of a seq are rows in the end."""
     session = await make_hot(redis, session_id, 4)
     again = [message(session_id, seq, text=f"second {seq}") for seq in (3, 4)]
-    await publish(redis, PARTITIONS, session_id, *again)
+    await publish(redis, KEYS, session_id, *again)
     with capture_logs() as lines:
         async with working(settings):
             await drained(stream_link)
@@ -74,7 +73,7 @@ async def test_displaced_messages_are_published_again(
         b"2000002",
     )
     assert await redis.hget(session, "persisted") == b"2000002"
-    assert await dead_letters.listed(stream_link, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, KEYS) == []
     told = [(line["seq"], line["new_seq"]) for line in lines if line["event"] == "worker.message_restored"]
     assert told == [(3, 2_000_001), (4, 2_000_002)]
     assert "worker.seq_missing" not in str(lines)
@@ -89,7 +88,7 @@ async def test_a_displaced_message_joins_an_epoch_that_has_begun(
 ) -> None:
     """When a gateway was faster the message goes into the epoch that has begun."""
     session = await make_hot(redis, session_id, 2_000_000, epoch="new")
-    await publish(redis, PARTITIONS, session_id, message(session_id, 4, text="second"))
+    await publish(redis, KEYS, session_id, message(session_id, 4, text="second"))
     async with working(settings):
         await drained(stream_link)
     assert await stored(engine) == [*FIRST, (2_000_001, "second")]
@@ -100,13 +99,13 @@ async def test_a_displaced_message_without_hot_state_is_dead(
     redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str
 ) -> None:
     """Without hot state the message is kept aside; once there is one, it can be put back and is published again."""
-    await publish(redis, PARTITIONS, session_id, message(session_id, 4, text="second"))
+    await publish(redis, KEYS, session_id, message(session_id, 4, text="second"))
     async with working(settings):
         await drained(stream_link)
-        [one] = await dead_letters.listed(stream_link, PARTITIONS)
+        [one] = await dead_letters.listed(stream_link, KEYS)
         assert one.reason == "another message has this seq"
         await make_hot(redis, session_id, 4)
-        assert await dead_letters.retry(stream_link, PARTITIONS) == 1
+        assert await dead_letters.retry(stream_link, KEYS) == 1
         await drained(stream_link)
     assert await stored(engine) == [*FIRST, (2_000_001, "second")]
-    assert await dead_letters.listed(stream_link, PARTITIONS) == []
+    assert await dead_letters.listed(stream_link, KEYS) == []

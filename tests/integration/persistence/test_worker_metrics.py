@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from broker.keys import Keys
 from cluster.process.ports import free_port
 from persistence.worker import run
 from tests.gateways import running_workers
@@ -19,6 +20,7 @@ from tests.waiting import eventually
 from tests.working import config
 
 PARTITIONS = 16
+KEYS = Keys("seance", PARTITIONS)
 
 
 async def test_the_metrics_count_the_work(
@@ -26,7 +28,7 @@ async def test_the_metrics_count_the_work(
 ) -> None:
     """Batches, their events, how long they took and were under way, dead letters, partitions and lag are there."""
     (session_id,) = await add_sessions(engine, 1)
-    await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
+    await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
     await put(redis, 3, session_id, b"no event")
     port = free_port()
     with running_workers(Services(stream_url, database_url), tmp_path, worker_metrics_port=port):

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from broker import keys
+from broker.keys import Keys
 from broker.redis.link import Link, connected
 from broker.streams.lag import lag
 from cluster import migrate
@@ -25,7 +25,9 @@ from tests.servers import Server, running_server
 from tests.services import Services
 from tests.stream_fixtures import add_sessions, engine_on, message, publish, redis_on, rows
 from tests.waiting import eventually
-from tests.working import LEASE_MS, PARTITIONS, config, drained, owned_by, working
+from tests.working import KEYS, LEASE_MS, config, drained, owned_by, working
+
+DEFAULT_KEYS = Keys("seance", 16)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ async def test_a_worker_killed_in_the_middle_loses_and_repeats_nothing(
     """Killed again and again while it drains 20 000 messages, and started again under its name, it writes each once."""
     sessions = await add_sessions(engine, 40)
     for session_id in sessions:
-        await publish(redis, 16, session_id, *(message(session_id, seq) for seq in range(1, 501)))
+        await publish(redis, DEFAULT_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 501)))
     with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=200) as (worker,):
         for share in (1_000, 6_000, 12_000):
             await eventually(partial(_has_written, engine, share), what=f"{share} messages")
@@ -70,7 +72,7 @@ async def test_a_worker_killed_in_the_middle_loses_and_repeats_nothing(
     assert await rows(engine, "SELECT DISTINCT min(seq), max(seq), count(*) FROM messages GROUP BY session_id") == [
         (1, 500, 500)
     ]
-    assert await redis.zrange(keys.WORKERS, 0, -1) == []
+    assert await redis.zrange(KEYS.workers, 0, -1) == []
     assert await redis.keys("seance:{*}:owner") == []
     assert await redis.keys("seance:{*}:dead") == []
 
@@ -86,7 +88,7 @@ async def _is_settled(url: str) -> bool:
 async def unacknowledged(url: str) -> int:
     """How many entries no worker has acknowledged, in 16 partitions."""
     async with connected(url, timeout_seconds=5, name="test") as link:
-        return sum((await lag(link, 16)).values())
+        return sum((await lag(link, DEFAULT_KEYS)).values())
 
 
 async def test_sigterm_finishes_the_batch_and_tidies_up(
@@ -94,7 +96,7 @@ async def test_sigterm_finishes_the_batch_and_tidies_up(
 ) -> None:
     """Asked to end in the middle, a worker exits with 0; every written entry is acknowledged, the rest stays."""
     (session_id,) = await add_sessions(engine, 1)
-    await publish(redis, 16, session_id, *(message(session_id, seq) for seq in range(1, 20_001)))
+    await publish(redis, DEFAULT_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 20_001)))
     with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=5) as (worker,):
         await eventually(lambda: _has_written(engine, 1), what="a message")
         worker.signal(signal.SIGTERM)
@@ -102,7 +104,7 @@ async def test_sigterm_finishes_the_batch_and_tidies_up(
     written = (await count(engine))[0]
     assert 0 < written < 20_000
     assert await unacknowledged(stream_url) == 20_000 - written
-    assert await redis.zrange(keys.WORKERS, 0, -1) == []
+    assert await redis.zrange(KEYS.workers, 0, -1) == []
     assert await redis.keys("seance:{*}:owner") == []
     assert "worker.stopped" in worker.log.read_text()
 
@@ -118,7 +120,7 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
     try:
         await owned_by(redis, "a", "a", "a", "a")
         for session_id in sessions:
-            await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 501)))
+            await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 501)))
         await eventually(lambda: _has_written(engine, 100), what="100 messages")
         os.kill(process.pid, signal.SIGSTOP)
         async with working(settings, "b"):
@@ -128,7 +130,7 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
             os.kill(process.pid, signal.SIGCONT)
             await owned_by(redis, "a", "a", "b", "b")
             for session_id in sessions:
-                await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(501, 601)))
+                await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(501, 601)))
             await drained(stream_link)
         process.terminate()
         assert await asyncio.to_thread(process.wait, 20) == 0
@@ -150,12 +152,12 @@ async def test_after_an_outage_of_postgres_every_entry_is_written_once(
             await owned_by(redis, "a", "a", "a", "a")
             await asyncio.to_thread(own_postgres.stop)
             for session_id in sessions:
-                await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
+                await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
             await eventually(lambda: _logged(lines, "worker.database_away"), what="a line that says so")
             lease_over_at = asyncio.get_running_loop().time() + 1.5 * LEASE_MS / 1000
             await eventually(lambda: _has_come(lease_over_at), what="the end of a lease that nobody renews")
             await owned_by(redis, "a", "a", "a", "a")
-            assert sum((await lag(stream_link, PARTITIONS)).values()) == 400
+            assert sum((await lag(stream_link, KEYS)).values()) == 400
             await own_postgres.start()
             await drained(stream_link)
     async with engine_on(own_postgres.url) as engine:
@@ -181,7 +183,7 @@ async def test_a_worker_can_be_stopped_while_postgres_is_away(
         (session_id,) = await add_sessions(engine, 1)
     await asyncio.to_thread(own_postgres.stop)
     try:
-        await publish(redis, PARTITIONS, session_id, message(session_id, 1))
+        await publish(redis, KEYS, session_id, message(session_id, 1))
         with capture_logs() as lines:
             async with working(config(stream_url, own_postgres.url), "a") as worker:
                 await eventually(lambda: _logged(lines, "worker.database_away"), what="a line that says so")
@@ -189,7 +191,7 @@ async def test_a_worker_can_be_stopped_while_postgres_is_away(
     finally:
         await own_postgres.start()
     await owned_by(redis, None, None, None, None)
-    assert sum((await lag(stream_link, PARTITIONS)).values()) == 1
+    assert sum((await lag(stream_link, KEYS)).values()) == 1
     async with working(config(stream_url, own_postgres.url), "b"), engine_on(own_postgres.url) as engine:
         await drained(stream_link)
         assert await rows(engine, f"SELECT seq FROM messages WHERE session_id = '{session_id}'") == [(1,)]  # noqa: S608
@@ -206,9 +208,9 @@ async def test_after_an_outage_of_redis_the_worker_goes_on(
             connected(own_redis.url, timeout_seconds=5, name="test") as link,
             working(config(own_redis.url, database_url), "a"),
         ):
-            await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(1, 11)))
+            await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 11)))
             await drained(link)
-            await publish(redis, PARTITIONS, session_id, *(message(session_id, seq) for seq in range(11, 2001)))
+            await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(11, 2001)))
             await asyncio.to_thread(own_redis.stop)
             await eventually(lambda: _logged(lines, "worker.redis_away"), what="a line that says so")
             await own_redis.start()
@@ -216,7 +218,7 @@ async def test_after_an_outage_of_redis_the_worker_goes_on(
                 redis_on(own_redis.url) as again,
                 connected(own_redis.url, timeout_seconds=5, name="test") as link_again,
             ):
-                await publish(again, PARTITIONS, session_id, message(session_id, 2001))
+                await publish(again, KEYS, session_id, message(session_id, 2001))
                 await drained(link_again)
             await eventually(lambda: _logged(lines, "worker.redis_back"), what="a line that says so")
     assert await count(engine) == (2001, 2001)

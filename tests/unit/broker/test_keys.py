@@ -6,26 +6,27 @@ from collections import Counter
 import pytest
 from redis.crc import key_slot
 
-from broker import keys
+from broker.keys import Keys
 
+KEYS = Keys("seance", 16)
 SESSION = "5b0d7a52-6c07-4b86-9b2d-0d4f6a6b9f10"
 
 
 @pytest.mark.parametrize("partition", [0, 7, 15, 1023])
 def test_a_partition_is_one_slot(partition: int) -> None:
     """All keys of a partition, those that scripts make from its prefix too, carry the same hash tag."""
-    session = keys.session(partition, SESSION)
+    session = KEYS.session(partition, SESSION)
     names = [
-        keys.prefix(partition),
+        KEYS.part(partition),
         session,
         *(f"{session}:{suffix}" for suffix in ("users", "names", "removed", "key:u1 k")),
-        keys.log(partition, SESSION),
-        keys.events(partition),
-        keys.dead(partition),
-        keys.owner(partition),
-        keys.gateways(partition),
-        keys.prefix(partition) + "gateway:gw-1",
-        keys.prefix(partition) + "away",
+        KEYS.log(partition, SESSION),
+        KEYS.events(partition),
+        KEYS.dead(partition),
+        KEYS.owner(partition),
+        KEYS.gateways(partition),
+        KEYS.part(partition) + "gateway:gw-1",
+        KEYS.part(partition) + "away",
     ]
     assert {key_slot(name.encode()) for name in names} == {key_slot(str(partition).encode())}
     assert len(set(names)) == len(names)
@@ -33,21 +34,21 @@ def test_a_partition_is_one_slot(partition: int) -> None:
 
 def test_the_names_of_keys_do_not_change() -> None:
     """The names are those that the scripts and the operations page rely on."""
-    assert keys.session(3, "s") == "seance:{3}:session:s"
-    assert keys.log(3, "s") == "seance:{3}:session:s:log"
-    assert (keys.events(3), keys.dead(3)) == ("seance:{3}:events", "seance:{3}:dead")
-    assert (keys.owner(3), keys.gateways(3)) == ("seance:{3}:owner", "seance:{3}:gateways")
-    assert keys.idempotency("d") == "seance:idempotency:d"
+    assert KEYS.session(3, "s") == "seance:{3}:session:s"
+    assert KEYS.log(3, "s") == "seance:{3}:session:s:log"
+    assert (KEYS.events(3), KEYS.dead(3)) == ("seance:{3}:events", "seance:{3}:dead")
+    assert (KEYS.owner(3), KEYS.gateways(3)) == ("seance:{3}:owner", "seance:{3}:gateways")
+    assert KEYS.idempotency("d") == "seance:idempotency:d"
 
 
 def test_a_session_stays_in_its_partition() -> None:
     """The partition follows from the id alone, for ever: data that is stored depends on it."""
-    assert [keys.partition_of(SESSION, partitions) for partitions in (1, 4, 16, 1024)] == [0, 2, 10, 378]
+    assert [Keys("seance", partitions).partition_of(SESSION) for partitions in (1, 4, 16, 1024)] == [0, 2, 10, 378]
 
 
 def test_sessions_spread_evenly_over_partitions() -> None:
     """Partitions get about the same number of sessions."""
-    counts = Counter(keys.partition_of(str(uuid.UUID(int=number * 2**64 + 7)), 16) for number in range(16_000))
+    counts = Counter(KEYS.partition_of(str(uuid.UUID(int=number * 2**64 + 7))) for number in range(16_000))
     assert len(counts) == 16
     assert min(counts.values()) > 800
     assert max(counts.values()) < 1200

@@ -3,6 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
+from broker.keys import Keys
 from persistence.worker import WorkerConfig, lanes, run
 
 
@@ -16,7 +17,7 @@ def test_every_partition_is_in_one_lane(partitions: int) -> None:
 
 def test_a_wrong_configuration_ends_the_process_with_1() -> None:
     """An error that waiting can't mend ends the worker, and the log says why."""
-    config = WorkerConfig(database_url="mysql://db/seance", redis_url="redis://127.0.0.1:1", partitions=4)
+    config = WorkerConfig(database_url="mysql://db/seance", redis_url="redis://127.0.0.1:1", keys=Keys("seance", 4))
     with capture_logs() as lines:
         assert run(config, "worker-1") == 1
     assert [line["event"] for line in lines] == ["worker.failed"]

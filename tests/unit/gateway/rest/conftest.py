@@ -7,6 +7,7 @@ import pytest
 from starlette.applications import Starlette
 
 from broker.errors import BrokerUnavailableError
+from broker.keys import Keys
 from broker.pubsub.publisher import Publisher
 from broker.pubsub.relay_probe import ProbeChannel
 from broker.pubsub.subscriber import Subscriber
@@ -37,6 +38,7 @@ from persistence.engine import create_engine
 from persistence.messages import Messages
 from persistence.sessions import StoredSessions
 
+KEYS = Keys("seance", 16)
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
 SESSION = "11111111-1111-4111-8111-111111111111"
 
@@ -58,10 +60,10 @@ async def offline() -> AsyncIterator[Services]:
     link = Link("redis://127.0.0.1:1/0")
     scripts = Scripts(link)
     door, counters = Door(settings), Counters()
-    live, stored, passwords = LiveSessions(link, scripts, partitions=16), StoredSessions(engine), Passwords()
+    live, stored, passwords = LiveSessions(link, scripts, keys=KEYS), StoredSessions(engine), Passwords()
     subscriber = Subscriber(link)
-    publisher = Publisher(link, scripts, partitions=16, max_backlog=1000)
-    driver = RoomDriver(live, EventLog(link, partitions=16), FlushScheduler(), counters)
+    publisher = Publisher(link, scripts, keys=KEYS, max_backlog=1000)
+    driver = RoomDriver(live, EventLog(link, keys=KEYS), FlushScheduler(), counters)
     hub = Hub(subscriber, live, driver, counters)
     readings = Collector(
         gateway_id="gw-test",
@@ -71,9 +73,9 @@ async def offline() -> AsyncIterator[Services]:
         link=link,
         publisher=publisher,
         counters=counters,
-        relay_probe=RelayProbe(ProbeChannel(scripts, subscriber, lease="gw-test"), link),
+        relay_probe=RelayProbe(ProbeChannel(scripts, subscriber, key=KEYS.canary("gw-test")), link),
         lag=LoopLag(),
-        dependency_probe=DependencyProbe(link, ping_redis=unreachable, ping_database=reachable, partitions=16),
+        dependency_probe=DependencyProbe(link, ping_redis=unreachable, ping_database=reachable, keys=KEYS),
         is_ready=lambda: False,
         max_backlog=1000,
     )
