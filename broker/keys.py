@@ -12,13 +12,19 @@ GROUP = "persistence"
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """The names in Redis of an installation with this prefix and this number of partitions.
-
-    Pub/sub does not know the databases of a Redis, so two installations on one Redis need two prefixes.
-    """
+    """The names in Redis that begin with this prefix, for this number of partitions."""
 
     prefix: str
     partitions: int
+
+    @classmethod
+    def of(cls, prefix: str, partitions: int, database: int) -> "Keys":
+        """The names of an installation in this database of a Redis.
+
+        Channels belong to the whole Redis, not to a database, and every channel is named as a key is: outside of
+        database 0 all names carry the number, so that two databases never hear each other.
+        """
+        return cls(f"{prefix}@{database}" if database else prefix, partitions)
 
     # Keys of the whole installation, each used alone, so they need no tag.
 

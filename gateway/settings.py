@@ -1,5 +1,6 @@
 """Frozen settings, built once from the environment and `.env`; nothing else reads the environment."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,10 @@ from dotenv import dotenv_values
 from msgspec import Meta
 
 from broker.keys import Keys
+
+# No braces, which would be the hash tag instead of the partition's; nothing that a pattern of an ACL reads; and no "@",
+# behind which the number of the database follows.
+_PREFIX = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?")
 
 DEFAULT_SECRET = "seance-development-secret-do-not-use-in-production"  # noqa: S105 - refused in production
 
@@ -32,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(pattern=r"^rediss?://", description="Redis or Valkey. When set, `seance up` starts none."),
     ] = "redis://127.0.0.1:6379/0"
+    redis_prefix: Annotated[
+        str,
+        Meta(description="Before every Redis key and channel; installations that share a Redis need different ones."),
+    ] = "seance"
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[
@@ -144,8 +153,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def keys(self) -> Keys:
-        """The names of this installation's Redis keys and channels."""
-        return Keys("seance", self.partitions)
+        """The names of this installation's Redis keys and channels. Raises ValueError for a wrong REDIS_URL."""
+        from broker.redis.address import database_of
+
+        return Keys.of(self.redis_prefix, self.partitions, database_of(self.redis_url))
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -202,6 +213,11 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
                 break
         values[field.name] = value
         sources.append(Source(variable, value, origin))
+    if not _PREFIX.fullmatch(values["redis_prefix"]):
+        problems.append(
+            f"REDIS_PREFIX: {values['redis_prefix']!r} is wrong: write 1 to 64 letters, digits, dots, colons, hyphens "
+            "and underscores, with a letter or a digit first and last"
+        )
     if values["environment"] == "production" and values["jwt_secret"] == DEFAULT_SECRET:
         problems.append(
             "JWT_SECRET: the default is public; production needs its own (for example `openssl rand -hex 32`)"

@@ -38,6 +38,12 @@ def parse(url: str) -> Address:
     )
 
 
+def database_of(url: str) -> int:
+    """The number of the database that the URL leads to. Raises ValueError as `parse` does."""
+    options: dict[str, Any] = dict(parse_url(url))
+    return int(options.get("db", 0))
+
+
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
     # redis-py reads the options; its connection is never used.
     settings = {name: value for name, value in options.items() if name.startswith("ssl_")}

@@ -39,6 +39,19 @@ def test_the_names_of_keys_do_not_change() -> None:
     assert (KEYS.events(3), KEYS.dead(3)) == ("seance:{3}:events", "seance:{3}:dead")
     assert (KEYS.owner(3), KEYS.gateways(3)) == ("seance:{3}:owner", "seance:{3}:gateways")
     assert KEYS.idempotency("d") == "seance:idempotency:d"
+    assert (KEYS.claim, KEYS.workers) == ("seance:partitions", "seance:workers")
+
+
+def test_every_name_begins_with_the_prefix() -> None:
+    """No key or channel is outside of the prefix; outside of database 0 the prefix carries the number."""
+    keys = Keys.of("staging", 4, 0)
+    names = [
+        *(keys.claim, keys.workers, keys.fenced, keys.fencing, keys.canary("gw-1"), keys.idempotency("d")),
+        *(keys.part(3), keys.session(3, "s"), keys.refused(3, "s", 1), keys.log(3, "s"), keys.events(3)),
+        *(keys.dead(3), keys.owner(3), keys.gateways(3)),
+    ]
+    assert [name for name in names if not name.startswith("staging:")] == []
+    assert Keys.of("staging", 4, 2).session(3, "s") == "staging@2:{3}:session:s"
 
 
 def test_a_session_stays_in_its_partition() -> None:

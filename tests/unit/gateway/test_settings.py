@@ -136,6 +136,27 @@ def test_a_value_beyond_its_bounds_is_refused(variable: str, value: str) -> None
     assert "(environment) is wrong: " in problem
 
 
+@pytest.mark.parametrize("value", ["a{b}", "a b", "seance:", ":seance", "seance*", "a@1", "séance", "-", "x" * 65])
+def test_a_prefix_that_would_break_key_names_is_refused(value: str) -> None:
+    """Braces, spaces, patterns and a colon at the end are refused; the message says what a prefix is made of."""
+    (problem,) = problems({"REDIS_PREFIX": value})
+    assert problem.startswith(f"REDIS_PREFIX: {value!r} is wrong: write 1 to 64 letters, digits, ")
+
+
+@pytest.mark.parametrize("value", ["s", "seance-staging", "team:seance.2", "x" * 64])
+def test_the_prefix_is_before_every_key(value: str) -> None:
+    """A prefix of letters, digits, dots, colons, hyphens and underscores is taken as it is."""
+    settings, _ = load({"REDIS_PREFIX": value})
+    assert settings.keys.session(3, "s") == f"{value}:{{3}}:session:s"
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/2", "rediss://127.0.0.1?db=2"])
+def test_the_number_of_the_database_is_in_every_key(url: str) -> None:
+    """Channels belong to the whole Redis: outside of database 0 the names carry its number."""
+    assert load({"REDIS_URL": url})[0].keys.session(3, "s") == "seance@2:{3}:session:s"
+    assert load({"REDIS_URL": url[:-1] + "0"})[0].keys.session(3, "s") == "seance:{3}:session:s"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
