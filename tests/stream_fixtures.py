@@ -31,6 +31,9 @@ from persistence.engine import create_engine
 from tests.services import Services
 
 KEYS = Keys("seance", 4)
+STREAM_DATABASE = 1
+# Of a process with the default settings on that database.
+PROCESS_KEYS = Keys.of("seance", 16, STREAM_DATABASE)
 EPOCH = "k3v9"
 
 Result = TypeVar("Result")
@@ -63,7 +66,7 @@ async def empty_streams(services: Services) -> str:
 
     The worker that contract tests share drains database 0, and would take what is published there.
     """
-    url = services.redis_url.removesuffix("/0") + "/1"
+    url = services.redis_url.removesuffix("/0") + f"/{STREAM_DATABASE}"
     async with redis_on(url) as redis:
         await redis.flushdb()
         await redis.script_flush()
@@ -101,13 +104,13 @@ async def publish(redis: Redis, keys: Keys, session_id: str, *events: Stored, ep
     """Put events into the stream of the session's partition, as the scripts do."""
     pipeline = redis.pipeline(transaction=False)
     for event in events:
-        put(pipeline, keys.partition_of(session_id), session_id, msgspec.json.encode(event), epoch)
+        put(pipeline, keys.partition_of(session_id), session_id, msgspec.json.encode(event), epoch=epoch, keys=keys)
     await pipeline.execute()
 
 
-def put(redis: Any, partition: int, session_id: str, body: bytes, epoch: str = EPOCH) -> Any:
+def put(redis: Any, partition: int, session_id: str, body: bytes, *, epoch: str = EPOCH, keys: Keys = KEYS) -> Any:
     """Put one entry with any body into a partition's stream."""
-    return redis.xadd(KEYS.events(partition), {"s": session_id, "e": epoch, "d": body})
+    return redis.xadd(keys.events(partition), {"s": session_id, "e": epoch, "d": body})
 
 
 async def add_sessions(engine: AsyncEngine, count: int) -> list[str]:

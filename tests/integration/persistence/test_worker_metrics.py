@@ -9,18 +9,16 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from broker.keys import Keys
 from cluster.process.ports import free_port
 from persistence.worker import run
 from tests.gateways import running_workers
 from tests.metrics import Scrape
 from tests.services import Services
-from tests.stream_fixtures import add_sessions, message, publish, put
+from tests.stream_fixtures import PROCESS_KEYS, add_sessions, message, publish, put
 from tests.waiting import eventually
 from tests.working import config
 
 PARTITIONS = 16
-KEYS = Keys("seance", PARTITIONS)
 
 
 async def test_the_metrics_count_the_work(
@@ -28,8 +26,8 @@ async def test_the_metrics_count_the_work(
 ) -> None:
     """Batches, their events, how long they took and were under way, dead letters, partitions and lag are there."""
     (session_id,) = await add_sessions(engine, 1)
-    await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
-    await put(redis, 3, session_id, b"no event")
+    await publish(redis, PROCESS_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
+    await put(redis, 3, session_id, b"no event", keys=PROCESS_KEYS)
     port = free_port()
     with running_workers(Services(stream_url, database_url), tmp_path, worker_metrics_port=port):
 

@@ -15,7 +15,6 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from broker.keys import Keys
 from broker.redis.link import Link, connected
 from broker.streams.lag import lag
 from cluster import migrate
@@ -23,11 +22,9 @@ from cluster.embedded.services import prepare_postgres, prepare_redis
 from tests.gateways import running_workers
 from tests.servers import Server, running_server
 from tests.services import Services
-from tests.stream_fixtures import add_sessions, engine_on, message, publish, redis_on, rows
+from tests.stream_fixtures import PROCESS_KEYS, add_sessions, engine_on, message, publish, redis_on, rows
 from tests.waiting import eventually
 from tests.working import KEYS, LEASE_MS, config, drained, owned_by, working
-
-DEFAULT_KEYS = Keys("seance", 16)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ async def test_a_worker_killed_in_the_middle_loses_and_repeats_nothing(
     """Killed again and again while it drains 20 000 messages, and started again under its name, it writes each once."""
     sessions = await add_sessions(engine, 40)
     for session_id in sessions:
-        await publish(redis, DEFAULT_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 501)))
+        await publish(redis, PROCESS_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 501)))
     with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=200) as (worker,):
         for share in (1_000, 6_000, 12_000):
             await eventually(partial(_has_written, engine, share), what=f"{share} messages")
@@ -72,9 +69,9 @@ async def test_a_worker_killed_in_the_middle_loses_and_repeats_nothing(
     assert await rows(engine, "SELECT DISTINCT min(seq), max(seq), count(*) FROM messages GROUP BY session_id") == [
         (1, 500, 500)
     ]
-    assert await redis.zrange(KEYS.workers, 0, -1) == []
-    assert await redis.keys("seance:{*}:owner") == []
-    assert await redis.keys("seance:{*}:dead") == []
+    assert await redis.zrange(PROCESS_KEYS.workers, 0, -1) == []
+    assert await redis.keys("seance*:owner") == []
+    assert await redis.keys("seance*:dead") == []
 
 
 async def _has_written(engine: AsyncEngine, share: int) -> bool:
@@ -88,7 +85,7 @@ async def _is_settled(url: str) -> bool:
 async def unacknowledged(url: str) -> int:
     """How many entries no worker has acknowledged, in 16 partitions."""
     async with connected(url, timeout_seconds=5, name="test") as link:
-        return sum((await lag(link, DEFAULT_KEYS)).values())
+        return sum((await lag(link, PROCESS_KEYS)).values())
 
 
 async def test_sigterm_finishes_the_batch_and_tidies_up(
@@ -96,7 +93,7 @@ async def test_sigterm_finishes_the_batch_and_tidies_up(
 ) -> None:
     """Asked to end in the middle, a worker exits with 0; every written entry is acknowledged, the rest stays."""
     (session_id,) = await add_sessions(engine, 1)
-    await publish(redis, DEFAULT_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 20_001)))
+    await publish(redis, PROCESS_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 20_001)))
     with running_workers(Services(stream_url, database_url), tmp_path, worker_batch_entries=5) as (worker,):
         await eventually(lambda: _has_written(engine, 1), what="a message")
         worker.signal(signal.SIGTERM)
@@ -104,8 +101,8 @@ async def test_sigterm_finishes_the_batch_and_tidies_up(
     written = (await count(engine))[0]
     assert 0 < written < 20_000
     assert await unacknowledged(stream_url) == 20_000 - written
-    assert await redis.zrange(KEYS.workers, 0, -1) == []
-    assert await redis.keys("seance:{*}:owner") == []
+    assert await redis.zrange(PROCESS_KEYS.workers, 0, -1) == []
+    assert await redis.keys("seance*:owner") == []
     assert "worker.stopped" in worker.log.read_text()
 
 
@@ -115,7 +112,8 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
     """While a worker is stopped another takes over; awake again, it writes nothing twice and takes its share back."""
     sessions = await add_sessions(engine, 8)
     settings = config(stream_url, database_url, batch_entries=20)
-    code = f"import sys; from persistence.worker import WorkerConfig, run; sys.exit(run({settings!r}, 'a'))"
+    imports = "import sys; from broker.keys import Keys; from persistence.worker import WorkerConfig, run"
+    code = f"{imports}; sys.exit(run({settings!r}, 'a'))"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent.parent.parent)  # noqa: ASYNC220 - returns at once
     try:
         await owned_by(redis, "a", "a", "a", "a")
@@ -138,7 +136,7 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
         process.kill()
         process.wait()
     assert await count(engine) == (4800, 4800)
-    assert await redis.keys("seance:{*}:dead") == []
+    assert await redis.keys("seance*:dead") == []
 
 
 async def test_after_an_outage_of_postgres_every_entry_is_written_once(
