@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from cluster.process.ports import free_port
+from tests.forked import Forked
 from tests.services import Services
 
 # Longer than SHUTDOWN_TIMEOUT_SECONDS.
@@ -31,21 +31,14 @@ class Process:
     arguments: tuple[str, ...]
     environment: dict[str, str]
     log: Path
-    popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    popen: Forked | None = field(default=None, repr=False)
     is_measured: bool = False
     """Whether coverage measures the process; that doubles the CPU time of its start."""
 
     def start(self) -> None:
         """Start it, or start it again."""
-        with self.log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "cluster", *self.arguments],
-                env={**inherited(is_measured=self.is_measured), **self.environment},
-                cwd=self.log.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        environment = {**inherited(is_measured=self.is_measured), **self.environment}
+        self.popen = Forked(self.arguments, environment, self.log.parent, self.log)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
