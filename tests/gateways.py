@@ -38,7 +38,8 @@ class Process:
     def start(self) -> None:
         """Start it, or start it again."""
         environment = {**inherited(is_measured=self.is_measured), **self.environment}
-        self.popen = Forked(self.arguments, environment, self.log.parent, self.log)
+        with self.log.open("ab") as output:
+            self.popen = Forked(self.arguments, environment=environment, folder=self.log.parent, stdout=output)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""

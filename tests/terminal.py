@@ -2,12 +2,12 @@
 
 import codecs
 import contextlib
-import fcntl
 import os
-import subprocess
-import sys
 import termios
 from collections.abc import Mapping
+from pathlib import Path
+
+from tests.forked import Forked
 
 
 class Terminal:
@@ -20,14 +20,13 @@ class Terminal:
         self.said = ""
         # A read may end in the middle of a character.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cluster", *arguments],
-            env={**environ, "TERM": "xterm"},
+        self.process = Forked(
+            arguments,
+            environment={**environ, "TERM": "xterm"},
+            folder=Path.cwd(),
             stdin=slave,
             stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one call to the kernel
+            has_terminal=True,
         )
         os.close(slave)
 

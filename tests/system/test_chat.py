@@ -13,6 +13,7 @@ import pytest
 from seance_client import Client, MessageReceived, UserLeft
 
 from tests.clients.following import messages, next_of
+from tests.forked import run
 from tests.gateways import Gateway, inherited
 from tests.rest import call, create_session, users
 from tests.terminal import Terminal
@@ -24,15 +25,7 @@ _DEADLINE_SECONDS = 60
 
 def chat(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
     """The command with this as its input, once it has ended."""
-    return subprocess.run(
-        [sys.executable, "-m", "cluster", "chat", *arguments],
-        env=inherited(),
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=_DEADLINE_SECONDS,
-        check=False,
-    )
+    return run(("chat", *arguments), environment=inherited(), folder=Path.cwd(), timeout=_DEADLINE_SECONDS, said=said)
 
 
 async def said_in(session: dict[str, Any], url: str) -> list[str]:
