@@ -10,9 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from cluster.embedded.services import Service, prepare_postgres, prepare_redis, wait_until_answering
+from cluster.embedded.services import Service, prepare_redis, wait_until_answering
 from cluster.process.launch import start
 from tests.local import is_running
+from tests.services import copied_postgres
 from tests.waiting import until
 
 _END_SECONDS = 15.0
@@ -85,7 +86,7 @@ def redis_in(folder: Path) -> Server:
 
 def postgres_in(folder: Path) -> Server:
     """Postgres, not migrated, with its data below the folder."""
-    return Server(prepare_postgres(folder), folder)
+    return Server(copied_postgres(folder), folder)
 
 
 @contextlib.contextmanager

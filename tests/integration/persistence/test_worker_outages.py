@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 from broker.redis.link import Link, connected
 from broker.streams.lag import lag
 from cluster import migrate
-from cluster.embedded.services import prepare_postgres, prepare_redis
+from cluster.embedded.services import prepare_redis
 from tests.gateways import running_workers
 from tests.servers import Server, running_server
-from tests.services import Services
+from tests.services import Services, copied_postgres
 from tests.stream_fixtures import PROCESS_KEYS, add_sessions, engine_on, message, publish, redis_on, rows
 from tests.waiting import eventually
 from tests.working import KEYS, LEASE_MS, config, drained, owned_by, working
@@ -31,7 +31,7 @@ from tests.working import KEYS, LEASE_MS, config, drained, owned_by, working
 def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A migrated PostgreSQL that only these tests stop."""
     folder = tmp_path_factory.mktemp("postgres")
-    with running_server(prepare_postgres(folder, is_durable=False), folder / "postgres.log") as server:
+    with running_server(copied_postgres(folder, is_durable=False), folder / "postgres.log") as server:
         migrate.upgrade(server.url)
         yield server
 
