@@ -63,3 +63,20 @@ async def test_types_declare_what_is_exported(browser: Browser, scripted_url: st
         await page.close()
     types = (ROOT / "clients/browser/src/index.d.ts").read_text(encoding="utf-8")
     assert sorted(exported) == sorted(re.findall(r"(?m)^export (?:class|function|const) (\w+)", types))
+
+
+async def test_texts_are_trimmed_and_counted_as_the_gateway_does(browser: Browser, scripted_url: str) -> None:
+    """White space as `str.strip` has it, which differs from that of JavaScript, and code points, not UTF-16 units."""
+    ends = [chr(point) for point in range(0x3100) if not 0xD800 <= point < 0xE000] + ["\ufeff", "\ufffe", "😀"]
+    texts = [f"{end}a 😀{end}" for end in ends]
+    page = await browser.new_page()
+    try:
+        await page.goto(f"{scripted_url}/client/")
+        measure = """async (texts) => {
+          const { lengthOf, trimmed } = await import("/client/index.js");
+          return texts.map((text) => [trimmed(text), lengthOf(text)]);
+        }"""
+        found = await page.evaluate(measure, texts)
+    finally:
+        await page.close()
+    assert found == [[text.strip(), len(text.strip())] for text in texts]

@@ -3,6 +3,7 @@
 import { ConnectTimeoutError, NotConnectedError, SendTimeoutError, UsageError } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { Machine, Phase } from "./machine.js";
+import { needed } from "./platform.js";
 import { DEFAULTS } from "./policy.js";
 import { explain } from "./refusal.js";
 import { Runner } from "./runner.js";
@@ -29,6 +30,7 @@ export class Client extends EventTarget {
   constructor(url, sessionId, { name, token, password, resume, policy, wantsBatches = false, ...rest } = {}) {
     super();
     if (name === undefined && token === undefined) throw new UsageError("a client needs a name or a token");
+    needed("WebSocket", rest.WebSocket);
     this.sessionId = sessionId;
     this.#policy = { ...DEFAULTS, ...policy };
     const draw = rest.draw ?? Math.random;
@@ -37,7 +39,7 @@ export class Client extends EventTarget {
     this.#runner = new Runner(
       this.#machine,
       this.#policy,
-      { wantsBatches, explain: rest.explain ?? explain },
+      { wantsBatches, explain: rest.explain ?? ((address) => explain(address, rest.fetch)), WebSocket: rest.WebSocket },
       (event) => this.#tell(event),
       (error) => this.#end(error),
     );

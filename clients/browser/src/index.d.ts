@@ -240,11 +240,18 @@ export interface ClientOptions {
   draw?: () => number;
   /** Finds the reason of a refused upgrade, which browsers don't give; by default asks the REST API. */
   explain?: (websocketUrl: string) => Promise<Refusal | null>;
+  /** The class of the connections, such as that of the package `ws`; by default the global `WebSocket`. */
+  WebSocket?: new (url: string, protocols?: string[]) => any;
+  /** Asks the REST API for the reason of a refused upgrade; by default the global `fetch`. */
+  fetch?: typeof fetch;
 }
 
 /** One user in one session. */
 export class Client extends EventTarget implements AsyncIterable<SeanceEvent> {
-  /** `url`: address of a gateway or balancer (`http`, `https`, `ws` or `wss`), or several, tried in turn. */
+  /**
+   * `url`: address of a gateway or balancer (`http`, `https`, `ws` or `wss`), or several, tried in turn.
+   * Throws UsageError: a wrong address, neither a name nor a token, or a runtime without `WebSocket`.
+   */
   constructor(url: string | readonly string[], sessionId: string, options: ClientOptions);
   readonly sessionId: string;
 
@@ -344,7 +351,8 @@ export interface Page {
 
 /** The REST API of a gateway or balancer. Every method rejects with RestError. */
 export class Rest {
-  constructor(url: string, options?: { token?: string | null });
+  /** `fetch`: by default the global one. Throws UsageError in a runtime without `fetch`. */
+  constructor(url: string, options?: { token?: string | null; fetch?: typeof fetch });
   createSession(fields: NewSession): Promise<Session & { readonly hostToken: string }>;
   session(sessionId: string): Promise<Session>;
   users(sessionId: string): Promise<{ readonly users: readonly User[]; readonly userCount: number }>;
@@ -352,6 +360,9 @@ export class Rest {
   closeSession(sessionId: string, options?: { token?: string }): Promise<unknown>;
   removeUser(sessionId: string, userId: string, options?: { token?: string }): Promise<unknown>;
 }
+
+/** The text as the gateway stores it: without the white space that Python's `str.strip` removes. */
+export function trimmed(text: string): string;
 
 /** How many characters (Unicode code points, trimmed) the gateway counts in a text. */
 export function lengthOf(text: string): number;

@@ -2,5 +2,5 @@
 
 export { Client } from "./client.js";
 export { Rest } from "./rest.js";
-export { lengthOf } from "./texts.js";
+export { lengthOf, trimmed } from "./texts.js";
 export * from "./errors.js";

@@ -1,6 +1,7 @@
 // The REST API: sessions, history, and what a host does.
 
 import { RestError } from "./errors.js";
+import { needed } from "./platform.js";
 
 const DEADLINE_MS = 10_000;
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
@@ -10,10 +11,13 @@ const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCas
 export class Rest {
   #base;
   #token;
+  #givenFetch;
 
-  constructor(url, { token = null } = {}) {
+  constructor(url, { token = null, fetch } = {}) {
+    needed("fetch", fetch);
     this.#base = String(url).replace(/\/+$/, "");
     this.#token = token;
+    this.#givenFetch = fetch;
   }
 
   /** Create a session; the answer has its `hostToken`. The same `key` and fields give the same session for 24 hours. */
@@ -50,6 +54,8 @@ export class Rest {
     const sent = { ...headers };
     if (body !== undefined) sent["Content-Type"] = "application/json";
     if (token) sent.Authorization = `Bearer ${token}`;
+    // Called without `this`, which browsers demand.
+    const fetch = needed("fetch", this.#givenFetch);
     let answer;
     try {
       const signal = AbortSignal.timeout(DEADLINE_MS);

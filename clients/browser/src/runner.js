@@ -1,10 +1,13 @@
-// Performs the effects of the state machine in a browser: one WebSocket at a time, and a timer.
+// Performs the effects of the state machine: one WebSocket at a time, and a timer.
 
 import { LeftError, UsageError } from "./errors.js";
 import { NO_CLOSE_FRAME } from "./closes.js";
 import { Phase } from "./machine.js";
+import { needed } from "./platform.js";
 
 const BATCHES = "seance.v1.batch";
+// `WebSocket.OPEN`.
+const OPEN = 1;
 // From here on unimportant frames are left out. The messages in flight bound the important ones.
 const CONGESTED_BYTES = 65_536;
 // The longest delay of setTimeout; the runner asks the machine again then.
@@ -94,7 +97,7 @@ export class Runner {
   #carryOut(effect) {
     switch (effect.do) {
       case "write":
-        if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(effect.frame);
+        if (this.#socket?.readyState === OPEN) this.#socket.send(effect.frame);
         break;
       case "emit":
         this.#tell(effect.event);
@@ -151,6 +154,7 @@ export class Runner {
   }
 
   #dial(url) {
+    const WebSocket = needed("WebSocket", this.#options.WebSocket);
     const socket = new WebSocket(url, this.#options.wantsBatches ? [BATCHES] : []);
     const isCurrent = () => this.#socket === socket;
     let hasOpened = false;
@@ -159,6 +163,8 @@ export class Runner {
       if (isCurrent()) this.#failed(socket, url, "no connection in time");
     }, this.#policy.openTimeoutMs);
     socket.binaryType = "arraybuffer";
+    // `close` follows and is handled; without a listener the package `ws` throws the error out of the application.
+    socket.onerror = () => {};
     socket.onopen = () => {
       hasOpened = true;
       clearTimeout(tooLate);
@@ -174,7 +180,7 @@ export class Runner {
         this.#socket = null;
         this.act(this.#machine.lost(code, reason || "the connection was lost", this.now()));
       } else {
-        this.#failed(socket, url, "nobody answers");
+        this.#failed(socket, url, "the server does not answer");
       }
     };
   }

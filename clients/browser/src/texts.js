@@ -5,22 +5,36 @@ import { InvalidMessageError, UsageError } from "./errors.js";
 const MAX_TEXT = 500;
 const MAX_KEY = 64;
 const SCHEMES = { "http:": "ws:", "https:": "wss:", "ws:": "ws:", "wss:": "wss:" };
-const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
+// With the flag `u` a pair of surrogates is one character, so that only a lone one matches.
+const LONE_SURROGATE = /[\uD800-\uDFFF]/u;
+
+// The white space that the gateway removes. JavaScript's `trim` differs: not U+001C to U+001F and U+0085, but U+FEFF.
+const SPACE = /[\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
+
+/** The text as the gateway stores it: without white space at both ends. */
+export function trimmed(text) {
+  let [start, end] = [0, text.length];
+  while (start < end && SPACE.test(text[start])) start += 1;
+  while (start < end && SPACE.test(text[end - 1])) end -= 1;
+  return text.slice(start, end);
+}
 
 /** How many characters (Unicode code points) the gateway counts in a text. */
-export const lengthOf = (text) => [...text.trim()].length;
+export const lengthOf = (text) => [...trimmed(text)].length;
 
 /** The text. Throws InvalidMessageError. */
 export function checkedText(text) {
   const length = lengthOf(text);
-  if (length < 1 || length > MAX_TEXT) throw invalid(`text must have 1 to ${MAX_TEXT} characters after trimming`, "text");
+  if (length < 1 || length > MAX_TEXT) {
+    throw invalid(`text must have 1 to ${MAX_TEXT} characters after trimming; this one has ${length}`, "text");
+  }
   return checked(text, "text");
 }
 
 /** The idempotency key. Throws InvalidMessageError. */
 export function checkedKey(key) {
   const length = [...key].length;
-  if (length < 1 || length > MAX_KEY) throw invalid(`key must have 1 to ${MAX_KEY} characters`, "key");
+  if (length < 1 || length > MAX_KEY) throw invalid(`key must have 1 to ${MAX_KEY} characters; this one has ${length}`, "key");
   return checked(key, "key");
 }
 
