@@ -8,6 +8,7 @@ import { needed } from "./platform.js";
 const BATCHES = "seance.v1.batch";
 // `WebSocket.OPEN`.
 const OPEN = 1;
+const NO_ANSWER = "the server does not answer";
 // From here on unimportant frames are left out. The messages in flight bound the important ones.
 const CONGESTED_BYTES = 65_536;
 // The longest delay of setTimeout; the runner asks the machine again then.
@@ -163,8 +164,12 @@ export class Runner {
       if (isCurrent()) this.#failed(socket, url, "no connection in time");
     }, this.#policy.openTimeoutMs);
     socket.binaryType = "arraybuffer";
-    // `close` follows and is handled; without a listener the package `ws` throws the error out of the application.
-    socket.onerror = () => {};
+    socket.onerror = () => {
+      // Node 20 tells a refused upgrade by `error` alone; elsewhere `close` follows.
+      if (hasOpened || !isCurrent()) return;
+      clearTimeout(tooLate);
+      this.#failed(socket, url, NO_ANSWER);
+    };
     socket.onopen = () => {
       hasOpened = true;
       clearTimeout(tooLate);
@@ -180,7 +185,7 @@ export class Runner {
         this.#socket = null;
         this.act(this.#machine.lost(code, reason || "the connection was lost", this.now()));
       } else {
-        this.#failed(socket, url, "the server does not answer");
+        this.#failed(socket, url, NO_ANSWER);
       }
     };
   }
@@ -188,6 +193,8 @@ export class Runner {
   /** The connection failed. A browser does not give the reason, so ask the REST API. */
   async #failed(socket, url, reason) {
     socket.onclose = null;
+    // Not null: an error without a listener ends the process when the socket is that of the package `ws`.
+    socket.onerror = () => {};
     socket.close();
     const refusal = await this.#options.explain(url);
     if (this.#socket !== socket) return;
