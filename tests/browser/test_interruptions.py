@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.balanced import balanced
 from tests.browser.conftest import Visit
-from tests.browser.visitor import NETWORK
+from tests.browser.visitor import CUT_OFF, NETWORK, refuse
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.rest import call
 from tests.services import Services
@@ -20,12 +20,6 @@ LISTEN = """() => {
   window.said = [];
   new MutationObserver(() => window.said.push(words.textContent)).observe(words, { childList: true });
 }"""
-
-# Connections never come about.
-CUT_OFF = """globalThis.WebSocket = class {
-  constructor() { setTimeout(() => this.onclose?.({ code: 1006, reason: "" })); }
-  close() {}
-};"""
 
 
 async def test_gateway_killed(services: Services, tmp_path: Path, visit: Visit) -> None:
@@ -75,9 +69,9 @@ async def test_gateway_restarted(services: Services, tmp_path: Path, visit: Visi
         await ana.page.evaluate(LISTEN)
         await asyncio.to_thread(gateway.stop)
         await expect(ana.page.locator("#state")).to_have_attribute("data-kind", "waiting")
-        assert await ana.page.evaluate("window.said[0]") == "The gateway is restarting"
+        assert await ana.page.evaluate("window.said[0]") == "The server is restarting"
         await ana.say("said while it was away")
-        await expect(ana.pending).to_have_text(["said while it was awaySending…"])
+        await expect(ana.pending).to_have_text(["said while it was awayWaiting for the connection"])
         gateway.start()
         await asyncio.to_thread(gateway.wait_ready)
         await ana.is_connected()
@@ -92,8 +86,9 @@ async def test_offline_and_online(gateways: list[Gateway], visit: Visit) -> None
     await ben.join(session, "Ben")
     await ana.context.set_offline(True)
     await expect(ana.state).to_have_text("You are offline")
+    await expect(ana.page.get_by_role("button", name="Close the session")).to_be_disabled()
     await ana.say("written offline 1", "written offline 2")
-    await expect(ana.pending).to_have_count(2)
+    await expect(ana.pending.locator(".sending")).to_have_text(["Waiting for the connection"] * 2)
     await ben.say("said meanwhile 1", "said meanwhile 2")
     await expect(ben.texts).to_have_count(2)
     await ana.context.set_offline(False)
@@ -102,6 +97,17 @@ async def test_offline_and_online(gateways: list[Gateway], visit: Visit) -> None
         await visitor.sees(*expected)
         await expect(visitor.page.locator("#users .name")).to_have_text(["Ana", "Ben"])
     await ana.is_connected()
+
+
+async def test_a_network_that_seems_away_is_said_at_once(gateways: list[Gateway], visit: Visit) -> None:
+    """The page does not say "Connected" until a lost connection is noticed; an answer makes it say so again."""
+    ana = await visit(gateways[0].url)
+    await ana.create("An evening", "Ana")
+    await ana.page.evaluate(LISTEN)
+    await ana.page.evaluate("() => dispatchEvent(new Event('offline'))")
+    assert await ana.page.evaluate("window.said[0]") == "You are offline"
+    await expect(ana.state).to_have_text("Connected")
+    await expect(ana.page.get_by_role("button", name="Close the session")).to_be_enabled()
 
 
 async def test_reload_resumes(gateways: list[Gateway], visit: Visit) -> None:
@@ -135,7 +141,7 @@ async def test_reload_keeps_what_is_unsent(gateways: list[Gateway], visit: Visit
     await ana.say("first")
     await ana.sees("first")
     await ana.context.set_offline(True)
-    await expect(ana.state).to_have_text("You are offline")
+    await expect(ana.page.locator("#state")).to_contain_text("You are offline · reconnecting")
     await ana.say("second")
     await expect(ana.pending).to_have_count(1)
     # Reloaded twice, the first time into a network that carries no WebSocket.
@@ -173,9 +179,17 @@ async def test_epoch_changes(gateways: list[Gateway], visit: Visit) -> None:
         kept.position.epoch = "another1";
         sessionStorage.setItem(key, JSON.stringify(kept));"""
     )
+    # At first the history can't be read. The page says so, and tries again with the next connection.
+    await ana.page.route("**/messages*", refuse)
     await ana.page.goto(f"{ana.url}/chat#{session}")
     await ana.is_connected()
+    await expect(ana.page.locator("#transcript .notice").last).to_contain_text("Earlier messages may be missing here.")
+    await ana.sees("one")
+    await ana.page.unroute("**/messages*")
+    await ana.page.reload()
+    await ana.is_connected()
     await ana.sees("one", "two", "three")
+    await expect(ana.page.get_by_text("Earlier messages may be missing here.")).to_have_count(0)
 
 
 async def test_uncertain_messages_are_not_repeated(gateways: list[Gateway], visit: Visit) -> None:

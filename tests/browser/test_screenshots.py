@@ -64,7 +64,7 @@ async def test_pictures(gateways: list[Gateway], visit: Visit, folder: Path) -> 
     noor.allowed = NETWORK
     await noor.context.set_offline(True)
     await noor.say("I'm on my way down, don't start without me")
-    await expect(noor.state).to_have_text("You are offline")
+    await expect(noor.page.locator("#state")).to_contain_text("You are offline · reconnecting")
     await expect(noor.pending).to_have_count(1)
     await shoot(noor.page, folder / "chat-phone.png")
     await noor.context.set_offline(False)

@@ -4,13 +4,28 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, Request, Route, expect
 
 DEADLINE_MS = 20_000
 # What Chromium prints about a network that is away; nothing the page could do about it.
 NETWORK = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
 
+# A script after which connections never come about.
+CUT_OFF = """globalThis.WebSocket = class {
+  constructor() { setTimeout(() => this.onclose?.({ code: 1006, reason: "" })); }
+  close() {}
+};"""
+# Names of the buttons, links and fields that a person can use now.
+CONTROLS = """() => [...document.querySelectorAll("button, a, input, textarea")]
+  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled)
+  .map((one) => (one.getAttribute("aria-label") ?? one.labels?.[0]?.innerText ?? one.innerText).trim())"""
+
 expect.set_options(timeout=DEADLINE_MS)
+
+
+async def refuse(route: Route) -> None:
+    """Answer a request of the page as a gateway does whose stores are away."""
+    await route.fulfill(status=503, json={"success": False, "error": {"code": "unavailable", "message": "no"}})
 
 
 class Visitor:
@@ -88,6 +103,10 @@ class Visitor:
         """Return once the conversation is exactly these texts, and nothing waits."""
         await expect(self.texts).to_have_text(list(texts), use_inner_text=False)
         await expect(self.pending).to_have_count(0)
+
+    async def controls(self) -> list[str]:
+        """The names of the controls that are in view and can be used, from top to bottom."""
+        return await self.page.evaluate(CONTROLS)  # type: ignore[no-any-return]
 
     @property
     def state(self) -> Locator:

@@ -61,6 +61,7 @@ export class CommandError extends SeanceError {
   constructor(code, message, field = null) {
     super(`${message} (${code})`);
     this.code = code;
+    this.reason = message;
     this.field = field;
   }
 }

@@ -398,6 +398,7 @@ export class RefusedError extends EndedError {}
 /** The gateway refused a command and stored nothing. */
 export class CommandError extends SeanceError {
   readonly code: string;
+  readonly reason: string;
   readonly field: string | null;
 }
 export class InvalidMessageError extends CommandError {}

@@ -7,12 +7,12 @@ import * as memory from "./memory.js";
 import { Room } from "./room.js";
 
 /** Join with a name, as a new user. */
-async function enter({ session, name, password }) {
+async function enter({ session, name, password, trouble }) {
   memory.keepName(name);
-  const room = new Room(session.id, { name, password });
+  const room = new Room(session.id, { name, password, trouble });
   await room.enter();
-  // Without a `hashchange` event: the page shows the room already.
-  history.replaceState(null, "", `/chat#${session.id}`);
+  // Without a `hashchange` event: the page shows the room already. A new entry, so that Back leads to the start.
+  if (idIn(location.hash) !== session.id) history.pushState(null, "", `/chat#${session.id}`);
 }
 
 /** Come back after a reload; show the door when the seat is gone. */
@@ -33,14 +33,23 @@ function open(sessionId) {
 function begin() {
   const sessionId = idIn(location.hash);
   const known = sessionId === null ? null : memory.recall(sessionId);
-  if (sessionId === null) home(enter, open);
+  if (sessionId === null) home(enter, open, written(location.hash));
   else if (known?.token && known.position) comeBack(sessionId, known);
   else door(sessionId, enter);
 }
 
-// Another link pasted into the address bar: start again, unless the page is in a room, which the user would lose.
+/** What stands behind the #, as a person reads it. */
+function written(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1));
+  } catch {
+    return hash.slice(1);
+  }
+}
+
+// Another link, Back or Forward. A door or a room starts anew: an answer that is under way is for another session.
 addEventListener("hashchange", () => {
-  if (one("#room").hidden) begin();
-  else location.reload();
+  if (one("#home").hidden || one("#create").hasAttribute("aria-busy")) location.reload();
+  else begin();
 });
 begin();

@@ -1,6 +1,6 @@
 // The input of messages: Enter sends, Shift+Enter begins a line; tells the others that this user is typing.
 
-import { lengthOf } from "/chat/client/index.js";
+import { lengthOf, trimmed } from "/chat/client/index.js";
 
 import { one } from "./dom.js";
 
@@ -20,7 +20,7 @@ export class Composer {
       event.preventDefault();
       const length = lengthOf(this.#text.value);
       if (length > 0 && length <= MAX_LENGTH && !this.#text.disabled) {
-        send(this.#text.value.trim());
+        send(trimmed(this.#text.value));
         this.#text.value = "";
         this.#toldAt = -Infinity;
       }
@@ -46,9 +46,11 @@ export class Composer {
     this.#text.focus();
   }
 
-  disable() {
+  /** Nothing can be sent any more; returns the text that was not sent, empty when there is none. */
+  end() {
     this.#form.hidden = true;
     this.#text.disabled = true;
+    return trimmed(this.#text.value);
   }
 
   #changed() {

@@ -21,7 +21,7 @@ export const written = (text, className = "") => make("bdi", { className, textCo
 
 /** Show exactly one of the views, and put the focus on its first element to read. */
 export function show(id, focus = null) {
-  for (const view of ["home", "door", "room"]) one(`#${view}`).hidden = view !== id;
+  for (const view of ["loading", "home", "door", "room"]) one(`#${view}`).hidden = view !== id;
   (focus ?? one(`#${id} h1`)).focus();
 }
 
@@ -36,24 +36,27 @@ export function complain(form, message, field = null) {
   input?.focus();
 }
 
-/** Run the work of a form; meanwhile the form can't be sent again. */
-export async function busy(form, work) {
+/** Run the work of a form; meanwhile its button says `doing`, and the form can't be sent again. */
+export async function busy(form, doing, work) {
   const button = one("button", form);
   if (button.getAttribute("aria-disabled") === "true") return;
+  const usual = button.textContent;
+  button.textContent = doing;
   button.setAttribute("aria-disabled", "true");
   form.setAttribute("aria-busy", "true");
   try {
     await work();
   } finally {
+    button.textContent = usual;
     button.removeAttribute("aria-disabled");
     form.removeAttribute("aria-busy");
   }
 }
 
-/** Ask a question; resolves with whether the answer is yes. */
+/** Ask a question (a text and elements); resolves with whether the answer is yes. */
 export function ask(question, details, yes) {
   const dialog = one("#ask");
-  one("h2", dialog).textContent = question;
+  one("h2", dialog).replaceChildren(...question);
   one("p", dialog).textContent = details;
   one("[value=yes]", dialog).textContent = yes;
   return new Promise((resolve) => {
@@ -64,11 +67,16 @@ export function ask(question, details, yes) {
   });
 }
 
-/** Put a text on the clipboard. Without a secure connection browsers have only `execCommand`. */
+/** Take a question back: the answer is no. */
+export const unask = () => one("#ask").close("no");
+
+/** Put a text on the clipboard. Without a secure connection, or in a frame, browsers have only `execCommand`. */
 export async function copy(text) {
-  if (navigator.clipboard) {
+  try {
     await navigator.clipboard.writeText(text);
     return;
+  } catch {
+    // The older way below.
   }
   const area = make("textarea", { value: text, className: "hidden" });
   document.body.append(area);

@@ -1,59 +1,87 @@
 // The door of a session: asks for the name, and for the password when the session has one.
 
-import { BadJoinError, NameTakenError, Rest, UnauthorizedError } from "/chat/client/index.js";
+import { BadJoinError, ForbiddenError, NameTakenError, Rest, SessionClosedError, SessionFullError, SessionNotFoundError, UnauthorizedError } from "/chat/client/index.js";
 
 import { busy, complain, one, show } from "./dom.js";
+import * as limits from "./limits.js";
 import * as memory from "./memory.js";
 import * as words from "./words.js";
 
-/** Show the door. `enter({session, name, password})` joins, and rejects when the join fails. */
+// After these nobody can join, whatever the name.
+const FINAL = [SessionClosedError, SessionNotFoundError, ForbiddenError];
+
+/**
+ * Show the door. `enter({session, name, password, trouble})` joins, and rejects when the join fails; meanwhile
+ * `trouble(words)` is called when an attempt fails and another one follows.
+ */
 export async function door(sessionId, enter) {
   const form = one("#door form");
-  const { name, password } = form.elements;
-  const title = one("h1", form);
-  const facts = one(".facts", form);
-  title.textContent = "A session";
-  facts.textContent = "";
+  const { name } = form.elements;
+  const again = one("#again");
   name.value = memory.lastName();
   form.onsubmit = (event) => event.preventDefault();
+  again.onclick = () => door(sessionId, enter);
   complain(form, null);
+  head(form, null, "Looking for the session…");
+  isOpen(form, false);
+  show("door");
   let session;
   try {
     session = await new Rest(location.origin).session(sessionId);
   } catch (error) {
-    isOpen(form, false);
-    show("door");
+    const isMissing = words.isMissing(error);
+    head(form, null, isMissing ? "Session not found" : "The session can't be opened now");
+    again.hidden = isMissing;
     complain(form, words.refused(error));
     return;
   }
-  title.textContent = session.name;
   document.title = `${session.name} · Séance`;
-  facts.textContent = session.isActive ? `${words.seats(session.userCount, session.maxUsers)}` : "";
-  one("#door-password").hidden = !session.hasPassword;
-  isOpen(form, session.isActive);
-  show("door", session.isActive ? name : null);
+  head(form, session.isActive ? "You are invited to" : null, session.name);
+  isOpen(form, session.isActive, session);
   if (!session.isActive) complain(form, "This session is closed.");
+  show("door", session.isActive ? name : null);
   form.onsubmit = (event) => {
     event.preventDefault();
-    if (name.value.trim() === "") complain(form, "Say your name, so that the others know you.", "name");
-    else busy(form, () => tryToEnter(form, session, enter));
+    if (isRight(form, session)) busy(form, "Joining…", () => tryToEnter(form, session, enter));
   };
+}
+
+function head(form, eyebrow, title) {
+  one(".eyebrow", form).textContent = eyebrow ?? "";
+  one("h1", form).textContent = title;
+}
+
+function isRight(form, session) {
+  const { name, password } = form.elements;
+  const problems = { name: limits.ofName(name.value), password: session.hasPassword ? limits.ofPassword(password.value) : null };
+  const [field = null, problem = null] = Object.entries(problems).find(([, value]) => value !== null) ?? [];
+  complain(form, problem, field);
+  return problem === null;
 }
 
 async function tryToEnter(form, session, enter) {
   const { name, password } = form.elements;
-  complain(form, null);
+  const trouble = (problem) => complain(form, problem);
   try {
-    await enter({ session, name: name.value, password: password.value });
+    await enter({ session, name: name.value, password: password.value, trouble });
     password.value = "";
   } catch (error) {
     const isName = error instanceof NameTakenError || error instanceof BadJoinError;
     const field = isName ? "name" : error instanceof UnauthorizedError && session.hasPassword ? "password" : null;
+    if (FINAL.some((Kind) => error instanceof Kind)) isOpen(form, false);
+    else if (error instanceof SessionFullError) facts(form, { ...session, userCount: session.maxUsers });
     complain(form, words.ended(error, session.hasPassword), field);
   }
 }
 
-function isOpen(form, isIt) {
+function facts(form, session) {
+  one(".facts", form).textContent = session === null ? "" : words.seats(session.userCount, session.maxUsers);
+}
+
+/** Show the fields and the button of the join, or hide them when nobody can join. */
+function isOpen(form, isIt, session = null) {
   for (const part of [form.elements.name.parentElement, one("button", form)]) part.hidden = !isIt;
-  if (!isIt) one("#door-password").hidden = true;
+  one("#again").hidden = true;
+  one("#door-password").hidden = !(isIt && session.hasPassword);
+  facts(form, isIt ? session : null);
 }

@@ -6,7 +6,11 @@ const WRITE_MS = 200;
 const keyOf = (sessionId) => `seance:${sessionId}`;
 const hostKeyOf = (sessionId) => `seance:host:${sessionId}`;
 
+// For a browser that does not store (site data blocked, storage full): what lasts until the page is left.
+const unstored = new Map();
+
 function read(key) {
+  if (unstored.has(key)) return unstored.get(key);
   try {
     return JSON.parse(sessionStorage.getItem(key));
   } catch {
@@ -17,8 +21,29 @@ function read(key) {
 function write(key, value) {
   try {
     sessionStorage.setItem(key, JSON.stringify(value));
+    unstored.delete(key);
   } catch {
-    // Storage is full or forbidden: a reload will start again, everything else works.
+    unstored.set(key, value);
+  }
+}
+
+function remove(key) {
+  unstored.delete(key);
+  try {
+    sessionStorage.removeItem(key);
+  } catch {
+    // Nothing is stored.
+  }
+}
+
+/** Whether a reload will find what the page keeps. */
+export function isLasting() {
+  try {
+    sessionStorage.setItem("seance:probe", "");
+    sessionStorage.removeItem("seance:probe");
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -29,12 +54,10 @@ export const keepHostToken = (sessionId, token) => write(hostKeyOf(sessionId), t
 export const lastName = () => read("seance:name") ?? "";
 export const keepName = (name) => write("seance:name", name);
 
-/** The stored memory of a session from before the reload, or null: `{token, position, tail, pending}`. */
+/** The stored memory of a session from before the reload, or null: `{token, position, tail, pending, unfetched}`. */
 export const recall = (sessionId) => read(keyOf(sessionId));
 
-export function forget(sessionId) {
-  sessionStorage.removeItem(keyOf(sessionId));
-}
+export const forget = (sessionId) => remove(keyOf(sessionId));
 
 /**
  * Stores a session's memory: position, last messages and unsent messages are written together, so that after a reload
@@ -46,7 +69,7 @@ export class Memory {
   #timer = null;
   #isOver = false;
 
-  /** `look()`: the current `{token, position, tail, pending}`. */
+  /** `look()`: the current `{token, position, tail, pending, unfetched}`. */
   constructor(sessionId, look) {
     this.#sessionId = sessionId;
     this.#look = look;

@@ -1,8 +1,9 @@
 // Messages that are not delivered yet: shown below the conversation until they are part of it.
 
-import { UnconfirmedError } from "/chat/client/index.js";
+import { trimmed, UnconfirmedError } from "/chat/client/index.js";
 
 import { make, one } from "./dom.js";
+import * as words from "./words.js";
 
 // How long a repetition with the same key is harmless.
 const SAFE_MS = 270_000;
@@ -14,12 +15,14 @@ function newKey() {
 
 export class Pending {
   #list = one("#pending");
-  // {key, text, at, epoch, element, hasCome, isFailed}, in the order of sending.
+  // {key, text, at, epoch, element, hasCome, isFailed, isDraft}, in the order of sending.
   #messages = [];
   #client;
   #changed;
   // Unsent messages of an earlier page go first, once it is known whether a repetition is safe; until then all wait.
   #isHeld;
+  // Whether there is a connection that is believed to live.
+  #isLinked = false;
 
   /** `changed()` is called when the memory has to be stored again; `left`: the unsent messages of an earlier page. */
   constructor(client, changed, left = []) {
@@ -31,12 +34,28 @@ export class Pending {
 
   /** The part of the memory that a reload needs. */
   get unsent() {
-    return this.#messages.map(({ key, text, at, epoch }) => ({ key, text, at, epoch }));
+    return this.#messages.filter(({ isDraft }) => !isDraft).map(({ key, text, at, epoch }) => ({ key, text, at, epoch }));
   }
 
   /** Send a message. */
   send(text) {
     this.#add({ key: newKey(), text, at: Date.now(), epoch: this.#client.position?.epoch ?? null });
+  }
+
+  /** The client has ended while somebody wrote: keep the text in view, never send it. */
+  keep(text) {
+    const message = this.#add({ text, isDraft: true });
+    this.#failed(message, "You had not sent this.");
+  }
+
+  /** There is a connection now, or none: say what the messages wait for. */
+  linked(isLinked) {
+    this.#isLinked = isLinked;
+    for (const message of this.#messages) if (!message.isFailed) message.state.textContent = this.#progress;
+  }
+
+  get #progress() {
+    return this.#isLinked ? "Sending…" : "Waiting for the connection";
   }
 
   /** Connected: repeat the unsent messages of an earlier page, as long as a repetition is safe. */
@@ -52,20 +71,22 @@ export class Pending {
 
   /** A message of this user has arrived: it is in the conversation, and no longer shown as pending. */
   came(text) {
-    const message = this.#messages.find((one) => !one.hasCome && !one.isFailed && one.text.trim() === text);
+    const message = this.#messages.find((one) => !one.hasCome && !one.isFailed && trimmed(one.text) === text);
     if (message === undefined) return;
     message.hasCome = true;
     message.element.hidden = true;
   }
 
-  #add({ key, text, at, epoch, mayHaveCome = false }) {
-    const state = make("span", { className: "sending", textContent: "Sending…" });
+  #add({ key, text, at, epoch, mayHaveCome = false, isDraft = false }) {
+    const state = make("span", { className: "sending", textContent: this.#progress });
     const body = make("div", { className: "body" }, make("p", { className: "text", dir: "auto", textContent: text }), state);
-    const message = { key, text, at, epoch, mayHaveCome, state, element: make("li", { className: "message yours pending" }, body) };
+    const element = make("li", { className: "message yours pending" }, body);
+    const message = { key, text, at, epoch, mayHaveCome, isDraft, state, element };
     this.#messages.push(message);
     this.#list.append(message.element);
     this.#changed();
-    if (!this.#isHeld) this.#deliver(message);
+    if (!this.#isHeld && !isDraft) this.#deliver(message);
+    return message;
   }
 
   async #deliver(message) {
@@ -74,7 +95,7 @@ export class Pending {
       this.#done(message);
     } catch (error) {
       if (message.hasCome) this.#done(message);
-      else this.#failed(message, error instanceof UnconfirmedError ? UNCERTAIN : "It was not delivered.");
+      else this.#failed(message, error instanceof UnconfirmedError ? UNCERTAIN : words.undelivered(error));
     }
   }
 

@@ -1,9 +1,9 @@
 // The room: joins one client to the conversation, the roster, the composer and the state of the connection.
 
-import { Client, ReplacedError, Rest, SessionClosedError } from "/chat/client/index.js";
+import { Client, ReplacedError, Rest, SessionClosedError, SessionNotFoundError } from "/chat/client/index.js";
 
 import { Composer } from "./composer.js";
-import { ask, copy, make, one, show } from "./dom.js";
+import { ask, copy, make, one, show, unask, written } from "./dom.js";
 import * as memory from "./memory.js";
 import { Pending } from "./pending.js";
 import { Roster } from "./roster.js";
@@ -15,6 +15,10 @@ const PAGE = 50;
 const TYPING_MS = 4000;
 const THINKING_MS = 15_000;
 const LOOK_AGAIN_MS = 1500;
+const LEAVE_MS = 2000;
+const TOLD_MS = 2000;
+// Added to a seq: the place of a notice of the page, between two events.
+const BETWEEN = 0.5;
 const REASONS = { left: "left", lost: "lost the connection and left", removed: "was removed by the host" };
 const stored = (message) => ({ ...message, kind: "message" });
 
@@ -30,18 +34,30 @@ export class Room {
   #composer;
   #known;
   #hasBeenHere = false;
+  #isLeaving = false;
+  #trouble;
+  // Ranges of the history, {after, upTo}, that could not be fetched; the next connection tries again.
+  #unfetched;
   // Name → when to stop showing it.
   #typing = new Map();
   #thinkingUntil = 0;
   #typingTimer = null;
 
-  /** `known`: the memory of a reload, or null; then `name` and `password` are those of the join. */
-  constructor(sessionId, { name, password, known = null }) {
+  /**
+   * `known`: the memory of a reload, or null; then `name` and `password` are those of the join, and `trouble(words)` is
+   * told why the page is not in the session yet.
+   */
+  constructor(sessionId, { name, password, trouble, known = null }) {
     this.#sessionId = sessionId;
     this.#known = known;
+    this.#trouble = trouble;
+    this.#unfetched = known?.unfetched ?? [];
     const who = known === null ? { name, password: password || undefined } : { token: known.token, resume: known.position };
-    this.#client = new Client(location.origin, sessionId, { ...who, wantsBatches: true });
+    this.#client = new Client(location.origin, sessionId, { ...who, wantsBatches: true, policy: { leaveTimeoutMs: LEAVE_MS } });
     this.#client.addEventListener("event", ({ detail }) => this.#happened(detail));
+    addEventListener("offline", () => this.#doubted());
+    // A page that stores nothing can't come back: give up the seat and the name.
+    addEventListener("pagehide", () => memory.isLasting() || this.#client.leave());
   }
 
   /** Join; rejects with the reason when the join fails. The page shows the room from then on. */
@@ -59,6 +75,7 @@ export class Room {
       position: this.#client.position,
       tail: this.#transcript.tail,
       pending: this.#pending.unsent,
+      unfetched: this.#unfetched,
       title: one("#room h1").textContent,
       you: this.#client.welcome?.you ?? this.#known?.you,
     }));
@@ -91,32 +108,41 @@ export class Room {
     const share = one("#share");
     const people = one("#people");
     const roster = one("#roster");
+    const told = (isCopied) => {
+      share.classList.toggle("done", isCopied);
+      one("span", share).textContent = isCopied ? "Copied" : "Copy link";
+    };
     share.addEventListener("click", async () => {
-      const words = one("span", share);
       try {
         await copy(location.href);
-        words.textContent = "Copied";
+        told(true);
+        setTimeout(() => told(false), TOLD_MS);
       } catch {
-        words.textContent = "Copy it from the address bar";
+        await ask(["Copy this link yourself"], location.href, "Done");
       }
-      setTimeout(() => (words.textContent = "Copy link"), 2000);
     });
-    const open = (isOpen) => {
-      roster.classList.toggle("open", isOpen);
-      people.setAttribute("aria-expanded", String(isOpen));
-    };
-    people.addEventListener("click", () => open(!roster.classList.contains("open")));
+    people.addEventListener("click", () => this.#showPeople(!roster.classList.contains("open")));
     one("#room").addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !roster.classList.contains("open")) return;
-      open(false);
+      this.#showPeople(false);
       people.focus();
     });
     one("#leave").addEventListener("click", async () => {
+      if (this.#isLeaving) return;
+      this.#isLeaving = true;
       this.#memory.end();
+      this.#status.leaving();
+      this.#composer.end();
       await this.#client.leave();
       location.assign("/chat");
     });
     one("#close").addEventListener("click", () => this.#close(token));
+  }
+
+  /** On a phone the people cover the conversation. */
+  #showPeople(isOpen) {
+    one("#roster").classList.toggle("open", isOpen);
+    one("#people").setAttribute("aria-expanded", String(isOpen));
   }
 
   // Events of the client.
@@ -140,7 +166,8 @@ export class Room {
         this.#typing.clear();
         this.#thinkingUntil = 0;
         this.#drawTyping();
-        if (event.willRetry && this.#transcript) this.#status.lost(words.lost(event.code), event.retryMs);
+        this.#linked(false);
+        if (event.willRetry) this.#lost(event);
         break;
       case "ended":
         this.#ended(event.error);
@@ -178,10 +205,42 @@ export class Room {
     this.#transcript.yourId = welcome.you.id;
     this.#roster.welcomed(welcome);
     this.#status.connected();
+    this.#linked(true);
     this.#pending.release();
+    for (const { after, upTo } of this.#unfetched.splice(0)) this.#catchUp(after, upTo);
     if (this.#hasBeenHere) return;
     this.#hasBeenHere = true;
     if (this.#known === null) this.#readBack(welcome.seq);
+  }
+
+  #lost({ code, retryMs }) {
+    if (this.#isLeaving) return;
+    if (this.#transcript) this.#status.lost(words.lost(code), retryMs);
+    else this.#trouble(`${words.lost(code)}. Trying again…`);
+  }
+
+  /** Whether there is a connection: what waits for one says so, and what needs one is disabled. */
+  #linked(isLinked) {
+    this.#pending?.linked(isLinked);
+    this.#roster?.linked(isLinked);
+  }
+
+  /** The browser says that the network is away. Only an answer shows whether this connection lives. */
+  async #doubted() {
+    if (this.#transcript === undefined || this.#client.hasEnded || this.#isLeaving) return;
+    if (!this.#client.isConnected) {
+      this.#status.because(words.OFFLINE);
+      return;
+    }
+    this.#status.doubted(words.OFFLINE);
+    this.#linked(false);
+    try {
+      await this.#client.ping();
+      this.#status.connected();
+      this.#linked(true);
+    } catch {
+      // The client tells why the connection is lost.
+    }
   }
 
   #said(event) {
@@ -198,11 +257,18 @@ export class Room {
   }
 
   #ended(error) {
-    if (this.#transcript === undefined || error === null) return;
-    this.#status.over();
-    this.#composer.disable();
+    if (this.#transcript === undefined || this.#isLeaving) return;
+    unask();
+    this.#showPeople(false);
+    this.#status.over(words.endedShortly(error));
+    this.#roster.over();
+    const draft = this.#composer.end();
+    const isFinal = error instanceof SessionClosedError || error instanceof SessionNotFoundError;
+    one("#leave").hidden = true;
+    one("#share").hidden = isFinal;
     // Mark the waiting messages as not delivered.
     this.#pending.release();
+    if (draft !== "") this.#pending.keep(draft);
     // A user who has joined in another tab may want to come back to this tab.
     if (error instanceof ReplacedError) this.#memory.save();
     else this.#memory.end();
@@ -213,7 +279,6 @@ export class Room {
     const again = make("button", { type: "button", className: "primary", textContent });
     again.addEventListener("click", () => location.reload());
     const another = make("a", { href: "/chat", className: "button", textContent: "Start another session" });
-    const isFinal = error instanceof SessionClosedError;
     one(".actions", over).replaceChildren(...(isFinal ? [] : [again]), another);
     one("button, a", over).focus();
   }
@@ -241,15 +306,18 @@ export class Room {
 
   /** Fetch the messages after one seq up to another, which the gateway could not deliver. */
   async #catchUp(after, upTo) {
+    let from = after;
     try {
-      for (let from = after; from !== null && from < upTo; ) {
+      while (from !== null && from < upTo) {
         const page = await this.#rest.history(this.#sessionId, { after: from, limit: 200 });
         this.#transcript.fill(page.items.filter(({ seq }) => seq <= upTo).map(stored));
         from = page.nextAfter;
       }
+      this.#transcript.remove(upTo + BETWEEN);
     } catch {
+      this.#unfetched.push({ after: from, upTo });
       const timestamp = new Date().toISOString();
-      this.#transcript.add({ kind: "notice", seq: upTo + 0.5, timestamp, name: null, words: "Some messages can't be fetched right now." });
+      this.#transcript.add({ kind: "notice", seq: upTo + BETWEEN, timestamp, name: null, words: "Earlier messages may be missing here. The page fetches them once it is connected again." });
     }
     this.#memory.changed();
   }
@@ -262,10 +330,12 @@ export class Room {
     for (const [name, until] of this.#typing) if (until <= now) this.#typing.delete(name);
     const isThinking = this.#thinkingUntil > now;
     const line = one("#typing");
-    const texts = [words.typing([...this.#typing.keys()]), isThinking ? "The spirit is thinking" : ""].filter(Boolean);
-    line.classList.toggle("busy", texts.length > 0);
+    const typing = words.typing([...this.#typing.keys()], (name) => written(name));
+    const thinking = isThinking ? ["The spirit is thinking"] : [];
+    const between = typing.length > 0 && isThinking ? [" · "] : [];
+    line.classList.toggle("busy", typing.length + thinking.length > 0);
     line.classList.toggle("spirit", isThinking);
-    line.textContent = texts.join(" · ");
+    line.replaceChildren(...typing, ...between, ...thinking);
     const next = Math.min(...this.#typing.values(), isThinking ? this.#thinkingUntil : Infinity);
     if (next < Infinity) this.#typingTimer = setTimeout(() => this.#drawTyping(), next - now + 10);
   }
@@ -273,21 +343,26 @@ export class Room {
   // Actions of the host.
 
   async #remove(user, token) {
-    const details = "They are disconnected at once and can't come back by the same place.";
-    if (!(await ask(`Remove ${user.name}?`, details, "Remove"))) return;
+    const details = "This person is disconnected at once. With the link this person can join again, as somebody new.";
+    if (!(await ask(["Remove ", written(user.name), "?"], details, "Remove"))) return;
     await this.#asHost(() => this.#rest.removeUser(this.#sessionId, user.id, { token }));
   }
 
   async #close(token) {
-    if (!(await ask("Close the session?", "Everyone is disconnected, and nobody can join any more.", "Close it"))) return;
+    if (!(await ask(["Close the session?"], "Everyone is disconnected, and nobody can join any more.", "Close it"))) return;
     await this.#asHost(() => this.#rest.closeSession(this.#sessionId, { token }));
   }
 
   async #asHost(work) {
+    const alert = one("#roster .alert");
+    alert.hidden = true;
     try {
       await work();
     } catch (error) {
-      this.#status.back(words.refused(error));
+      // The answer may come after the end of the session that it is about.
+      if (this.#client.hasEnded) return;
+      alert.textContent = words.notDone(error);
+      alert.hidden = false;
     }
   }
 }

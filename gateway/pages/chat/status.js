@@ -45,7 +45,21 @@ export class Status {
     look();
   }
 
-  over() {
-    this.#say("bad", "Not connected");
+  /** The network seems to be away, which is being checked. */
+  doubted(why) {
+    this.#say("waiting", why, " · checking…");
+  }
+
+  /** Another reason why there is no connection; the countdown goes on. */
+  because(why) {
+    this.#words.textContent = why;
+  }
+
+  leaving() {
+    this.#say("waiting", "Leaving…");
+  }
+
+  over(why) {
+    this.#say("bad", why);
   }
 }

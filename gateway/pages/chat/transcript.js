@@ -60,6 +60,14 @@ export class Transcript {
     return true;
   }
 
+  /** Remove the item with this seq, if there is one. */
+  remove(seq) {
+    const at = this.#items.findIndex((item) => item.seq === seq);
+    if (at < 0) return;
+    this.#items.splice(at, 1)[0].element.remove();
+    this.#group(at);
+  }
+
   /** Add several items at once, without an announcement for each. */
   fill(items) {
     this.#quietly(() => items.forEach((item) => this.#insert(item)));

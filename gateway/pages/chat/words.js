@@ -3,7 +3,7 @@
 import * as errors from "/chat/client/index.js";
 
 const RETRIES = new Map([
-  [1012, "The gateway is restarting"],
+  [1012, "The server is restarting"],
   [4000, "Too much came at once"],
   [4001, "The connection went silent"],
   [4002, "The service is not available right now"],
@@ -12,10 +12,12 @@ const RETRIES = new Map([
   [503, "The service is not available right now"],
 ]);
 
+export const OFFLINE = "You are offline";
+
 /** Why there is no connection at the moment. */
 export function lost(code) {
-  if (navigator.onLine === false) return "You are offline";
-  return RETRIES.get(code) ?? "Connection lost";
+  if (navigator.onLine === false) return OFFLINE;
+  return RETRIES.get(code) ?? (code >= 500 && code < 600 ? RETRIES.get(503) : "Connection lost");
 }
 
 const ENDS = [
@@ -26,25 +28,52 @@ const ENDS = [
   [errors.SessionFullError, "Every seat is taken. Try again when somebody has left."],
   [errors.SessionNotFoundError, "There is no such session. Is the link complete?"],
   [errors.ForbiddenError, "This page may not join that session."],
-  [errors.BadJoinError, "That name can't be used. Choose another one, with something visible in it."],
   [errors.ConnectTimeoutError, "No answer from the server. Try again in a moment."],
 ];
 
 /** Why the client ended, or could not join; `hasPassword` decides about the words for an unauthorized join. */
 export function ended(error, hasPassword = false) {
+  if (error === null) return "You have left this session.";
   if (error instanceof errors.UnauthorizedError) {
     return hasPassword ? "That is not the password of this session." : "Your place in this session is no longer valid.";
   }
-  return ENDS.find(([Kind]) => error instanceof Kind)?.[1] ?? "The connection has ended.";
+  if (error instanceof errors.BadJoinError) return `That name can't be used: ${error.reason}. Choose another name.`;
+  return ENDS.find(([Kind]) => error instanceof Kind)?.[1] ?? `The server has ended the connection: ${error.message}.`;
 }
+
+const SHORT_ENDS = [
+  [errors.SessionClosedError, "Session closed"],
+  [errors.RemovedError, "Removed by the host"],
+  [errors.ReplacedError, "Open in another tab"],
+];
+
+/** The same for the header, in a few words. */
+export const endedShortly = (error) => SHORT_ENDS.find(([Kind]) => error instanceof Kind)?.[1] ?? "Not connected";
+
+/** Why a message was not delivered. */
+export function undelivered(error) {
+  return error instanceof errors.CommandError ? `It was not delivered: ${error.reason}.` : "It was not delivered.";
+}
+
+/** Whether there is no session at this address. */
+export const isMissing = (error) => error instanceof errors.RestError && (error.status === 404 || error.status === 422);
 
 /** The words for an error of the REST API. */
 export function refused(error) {
   if (!(error instanceof errors.RestError)) return "Something went wrong. Try again.";
   if (error.status === 0) return "The server can't be reached. Are you online?";
-  if (error.status === 404 || error.status === 422) return "There is no such session. Is the link complete?";
-  return error.status === 503 ? "The service is not available right now. Try again in a moment." : error.reason;
+  if (isMissing(error)) return "There is no such session. Is the link complete?";
+  if (error.status >= 500) return "The service is not available right now. Try again in a moment.";
+  return error.status === 429 ? `${sentence(error.reason)} Try again in a moment.` : sentence(error.reason);
 }
+
+/** Why an action of the host failed. */
+export function notDone(error) {
+  if (!(error instanceof errors.RestError) || error.status === 0 || error.status >= 500) return refused(error);
+  return `The server refused: ${error.reason}.`;
+}
+
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 export const seats = (taken, all) => {
   const left = all - taken;
@@ -52,9 +81,11 @@ export const seats = (taken, all) => {
   return `${taken.toLocaleString("en")} of ${all.toLocaleString("en")}, ${free}`;
 };
 
-/** Who is typing. */
-export function typing(names) {
-  if (names.length === 0) return "";
-  if (names.length > 3) return "Several people are typing";
-  return `${new Intl.ListFormat("en").format(names)} ${names.length === 1 ? "is" : "are"} typing`;
+/** Who is typing: texts, and elements for names, which `written(name)` makes. */
+export function typing(names, written) {
+  if (names.length === 0) return [];
+  if (names.length > 3) return ["Several people are typing"];
+  const parts = new Intl.ListFormat("en").formatToParts(names);
+  const list = parts.map(({ type, value }) => (type === "element" ? written(value) : value));
+  return [...list, names.length === 1 ? " is typing" : " are typing"];
 }
