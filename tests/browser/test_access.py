@@ -1,4 +1,4 @@
-"""The page for those who use no mouse, a screen reader, little light or a phone; and what it costs to load."""
+"""The page without a mouse, with a screen reader, in little light and on a phone; and how much it loads."""
 
 from typing import Any
 
@@ -90,7 +90,7 @@ async def check(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", "phone"), ("dark", "desktop")])
-async def test_everything_has_a_name_and_contrast(
+async def test_every_control_has_a_name_and_every_text_contrast(
     gateways: list[Gateway], visit: Visit, scheme: str, size: str
 ) -> None:
     """Every view can be heard, touched and read, in light and dark, on a phone and a desktop."""
@@ -124,8 +124,8 @@ async def test_everything_has_a_name_and_contrast(
     await check(ana.page)
 
 
-async def test_keyboard_alone(gateways: list[Gateway], visit: Visit) -> None:
-    """A session can be started, talked in, managed and left without a mouse; the focus is where one expects it."""
+async def test_the_keyboard_alone_reaches_everything(gateways: list[Gateway], visit: Visit) -> None:
+    """Without a mouse a person starts a session, talks, manages people and leaves; the focus moves along."""
     ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
     keys = ana.page.keyboard
     await ana.page.goto(f"{ana.url}/chat")
@@ -177,7 +177,7 @@ async def tab_to(visitor: Visitor, name: str) -> None:
     raise AssertionError(f"Tab never comes to {name!r}")
 
 
-async def test_roles(gateways: list[Gateway], visit: Visit) -> None:
+async def test_a_screen_reader_finds_the_roles(gateways: list[Gateway], visit: Visit) -> None:
     """The conversation is a log, the state of the connection a status, the roster named; history is not announced."""
     ana = await visit(gateways[0].url)
     await ana.create("An evening", "Ana")
@@ -188,8 +188,8 @@ async def test_roles(gateways: list[Gateway], visit: Visit) -> None:
     await expect(ana.page.locator("#pending")).to_have_attribute("aria-live", "off")
 
 
-async def test_phone_has_room_for_the_people(gateways: list[Gateway], visit: Visit) -> None:
-    """On a phone the people come up from below and go by Escape; the composer is always in view."""
+async def test_on_a_phone_the_people_never_cover_the_composer_or_the_end(gateways: list[Gateway], visit: Visit) -> None:
+    """On a phone the list of people opens from below and Escape closes it; composer and end stay in view."""
     ana = await visit(gateways[0].url, viewport=SIZES["phone"], is_mobile=True, has_touch=True)
     await ana.create("An evening", "Ana")
     roster = ana.page.get_by_role("complementary", name="People")
@@ -213,7 +213,7 @@ async def test_phone_has_room_for_the_people(gateways: list[Gateway], visit: Vis
     await expect(ana.over).to_be_in_viewport(ratio=1)
 
 
-async def test_light_to_load(gateways: list[Gateway], visit: Visit) -> None:
+async def test_the_page_loads_little_and_nothing_twice(gateways: list[Gateway], visit: Visit) -> None:
     """Everything that the page loads is below 64 kB, comes from one place, and is not sent again the next time."""
     ana = await visit(gateways[0].url)
     await ana.page.goto(f"{ana.url}/chat")

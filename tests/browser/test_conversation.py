@@ -20,8 +20,8 @@ HOSTILE = (
 )
 
 
-async def test_three_talk_across_gateways(gateways: list[Gateway], visit: Visit) -> None:
-    """Whoever starts a session shares its link; all see the same messages in the same order, and who is here."""
+async def test_three_people_on_three_gateways_see_the_same_conversation(gateways: list[Gateway], visit: Visit) -> None:
+    """One person shares the link; all three see the same messages in the same order, and who is here."""
     ana, ben, cleo = [await visit(gateway.url) for gateway in gateways]
     session = await ana.create("An evening", "Ana", seats=4)
     await ben.join(session, "Ben")
@@ -42,8 +42,8 @@ async def test_three_talk_across_gateways(gateways: list[Gateway], visit: Visit)
     await expect(ben.page.locator("#transcript .notice").last).to_have_text(re.compile("Cleo left"))
 
 
-async def test_typing_and_thinking_are_shown(gateways: list[Gateway], visit: Visit) -> None:
-    """Others see that somebody types, and that the spirit thinks until it has spoken."""
+async def test_others_see_who_types_and_that_the_spirit_thinks(gateways: list[Gateway], visit: Visit) -> None:
+    """The line below the conversation names a person who types, and the spirit until its answer."""
     ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
     session = await ana.create("An evening", "Ana", spirit=True)
     await ben.join(session, "Ben")
@@ -62,7 +62,7 @@ async def test_typing_and_thinking_are_shown(gateways: list[Gateway], visit: Vis
 
 
 async def test_hostile_texts_are_only_texts(gateways: list[Gateway], visit: Visit) -> None:
-    """Whatever somebody writes, or is called, or names a session, is shown as it is and does nothing."""
+    """A message, a name of a person and a name of a session are shown as typed, and do nothing."""
     name = "<i onclick=alert(1)>Eve</i>"
     ana, eve = await visit(gateways[0].url), await visit(gateways[1].url)
     session = await ana.create('<svg onload="document.title = 0">', "Ana")
@@ -83,8 +83,8 @@ async def test_hostile_texts_are_only_texts(gateways: list[Gateway], visit: Visi
     assert await ana.texts.nth(6).evaluate("one => getComputedStyle(one).direction") == "rtl"
 
 
-async def test_history_by_scrolling_up(gateways: list[Gateway], visit: Visit) -> None:
-    """Who comes later reads what was said, page by page, and what is being read stays in place."""
+async def test_scrolling_up_loads_older_messages_and_keeps_the_place(gateways: list[Gateway], visit: Visit) -> None:
+    """A person who joins later reads the older messages page by page, and the message in view stays in place."""
     url = gateways[0].url
     session = await create_session(url, name="Long")
     path = f"/api/sessions/{session['id']}/messages"
@@ -110,7 +110,7 @@ async def test_history_by_scrolling_up(gateways: list[Gateway], visit: Visit) ->
     await expect(ben.page.get_by_text("news", exact=True)).to_be_in_viewport()
 
 
-async def test_link_is_copied(gateways: list[Gateway], visit: Visit) -> None:
+async def test_the_copied_link_leads_into_the_session(gateways: list[Gateway], visit: Visit) -> None:
     """The button puts the session's link on the clipboard, and the link can be pasted at the start."""
     ana, ben = (
         await visit(gateways[0].url, permissions=["clipboard-read", "clipboard-write"]),

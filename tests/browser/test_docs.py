@@ -1,4 +1,4 @@
-"""The documentation pages in a real browser: they show everything, and ask nobody but the gateway."""
+"""The documentation pages in a real browser: they show everything, and send requests to the gateway only."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ async def loaded(url: str) -> Json:
 
 @asynccontextmanager
 async def opened(browser: Browser, url: str, path: str, **context: Any) -> AsyncIterator[Page]:
-    """The page; at the end it must have complained of nothing, and asked only its own gateway."""
+    """The page; at the end the browser has reported no problem, and the page asked only its own gateway."""
     async with await browser.new_context(**context) as visit:
         page = await visit.new_page()
         asked: list[str] = []
@@ -34,8 +34,8 @@ async def opened(browser: Browser, url: str, path: str, **context: Any) -> Async
         assert [one for one in asked if not one.startswith((f"{url}/", "data:"))] == []
 
 
-async def test_index_leads_on(browser: Browser, gateway_url: str) -> None:
-    """From the front page one comes to the chat, to REST and to WebSocket."""
+async def test_the_front_page_leads_to_chat_rest_and_websocket(browser: Browser, gateway_url: str) -> None:
+    """The front page links to the chat, to REST and to WebSocket."""
     async with opened(browser, gateway_url, "/") as page:
         await page.get_by_role("heading", name="Chat").click()
         await expect(page).to_have_url(f"{gateway_url}/chat")
@@ -47,8 +47,8 @@ async def test_index_leads_on(browser: Browser, gateway_url: str) -> None:
         await expect(page.locator("#commands")).to_be_visible()
 
 
-async def test_rest(browser: Browser, gateway_url: str) -> None:
-    """Every operation is there, and one can be tried out right there."""
+async def test_every_rest_operation_is_shown_and_can_be_tried(browser: Browser, gateway_url: str) -> None:
+    """The page shows every operation, and a reader can send a request from the page."""
     document = await loaded(f"{gateway_url}/openapi.json")
     async with opened(browser, gateway_url, "/docs/rest") as page:
         count = sum(len(methods) for methods in document["paths"].values())
@@ -61,8 +61,10 @@ async def test_rest(browser: Browser, gateway_url: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_websocket(browser: Browser, gateway_url: str, scheme: str) -> None:
-    """Every message is there with its summary and its examples, every error and every close."""
+async def test_every_websocket_message_error_and_close_is_shown(
+    browser: Browser, gateway_url: str, scheme: str
+) -> None:
+    """The page shows every message with its summary and examples, every error and every close."""
     document = await loaded(f"{gateway_url}/asyncapi.json")
     channel = document["channels"]["session"]
     async with opened(browser, gateway_url, "/docs/websocket", color_scheme=scheme) as page:
@@ -79,8 +81,8 @@ async def test_websocket(browser: Browser, gateway_url: str, scheme: str) -> Non
         await expect(page.locator("article#user_left")).to_be_in_viewport()
 
 
-async def test_websocket_on_a_phone(browser: Browser, gateway_url: str) -> None:
-    """Nothing is wider than a phone, but for tables, which scroll by themselves."""
+async def test_the_websocket_page_fits_on_a_phone(browser: Browser, gateway_url: str) -> None:
+    """Nothing is wider than a phone. Tables scroll by themselves."""
     async with opened(browser, gateway_url, "/docs/websocket", viewport={"width": 360, "height": 740}) as page:
         await expect(page.locator("#reference")).to_have_attribute("aria-busy", "false")
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360

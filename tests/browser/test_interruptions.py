@@ -1,4 +1,4 @@
-"""What happens to the page when gateways die, the network goes away, or it is reloaded: nothing lost, nothing twice."""
+"""Killed gateways, a network that is away, reloads: the page loses nothing and shows nothing twice."""
 
 import asyncio
 import signal
@@ -22,8 +22,8 @@ LISTEN = """() => {
 }"""
 
 
-async def test_gateway_killed(services: Services, tmp_path: Path, visit: Visit) -> None:
-    """When the gateway under them is killed, the pages come back on the other one; all that was said is there once."""
+async def test_pages_of_a_killed_gateway_go_on_at_another_one(services: Services, tmp_path: Path, visit: Visit) -> None:
+    """When the gateway of two pages is killed, the pages come back on the other gateway, with every message once."""
     with (
         running_gateways(services, tmp_path, 2, log_level="warning") as gateways,
         running_workers(services, tmp_path),
@@ -58,7 +58,9 @@ def sockets(gateway: Gateway) -> int:
     return count
 
 
-async def test_gateway_restarted(services: Services, tmp_path: Path, visit: Visit) -> None:
+async def test_a_page_waits_for_a_restarted_gateway_and_loses_nothing(
+    services: Services, tmp_path: Path, visit: Visit
+) -> None:
     """A gateway that is stopped in good order says so; the page waits, comes back, and has lost nothing."""
     with running_gateways(services, tmp_path, 1, log_level="warning", drain_window_seconds=1) as [gateway]:
         ana = await visit(gateway.url)
@@ -78,8 +80,8 @@ async def test_gateway_restarted(services: Services, tmp_path: Path, visit: Visi
         await ana.sees("before", "said while it was away")
 
 
-async def test_offline_and_online(gateways: list[Gateway], visit: Visit) -> None:
-    """Without a network the page says so and keeps what one writes; with it everything arrives, once each, in order."""
+async def test_messages_written_offline_arrive_once_and_in_order(gateways: list[Gateway], visit: Visit) -> None:
+    """Without a network the page says so and keeps the messages; later all of them arrive."""
     ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
     ana.allowed = NETWORK
     session = await ana.create("An evening", "Ana")
@@ -110,8 +112,8 @@ async def test_a_network_that_seems_away_is_said_at_once(gateways: list[Gateway]
     await expect(ana.page.get_by_role("button", name="Close the session")).to_be_enabled()
 
 
-async def test_reload_resumes(gateways: list[Gateway], visit: Visit) -> None:
-    """After a reload one is the same user at the same place: nothing is missing, and nobody saw one go."""
+async def test_after_a_reload_the_user_and_the_place_are_the_same(gateways: list[Gateway], visit: Visit) -> None:
+    """After a reload no message is missing, and nobody saw the user leave."""
     ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
     session = await ana.create("An evening", "Ana")
     await ben.join(session, "Ben")
@@ -133,7 +135,7 @@ async def test_reload_resumes(gateways: list[Gateway], visit: Visit) -> None:
     await expect(ana.page.get_by_role("button", name="Close the session")).to_be_visible()
 
 
-async def test_reload_keeps_what_is_unsent(gateways: list[Gateway], visit: Visit) -> None:
+async def test_an_unsent_message_survives_reloads_and_arrives_once(gateways: list[Gateway], visit: Visit) -> None:
     """A message that was not acknowledged before a reload is delivered after it, once."""
     ana = await visit(gateways[0].url)
     ana.allowed = NETWORK
@@ -160,8 +162,8 @@ async def test_reload_keeps_what_is_unsent(gateways: list[Gateway], visit: Visit
     await ana.sees("first", "second", "third")
 
 
-async def test_epoch_changes(gateways: list[Gateway], visit: Visit) -> None:
-    """When the session lost events, the page fetches the messages that it may have missed from the history."""
+async def test_messages_of_a_lost_epoch_are_fetched_from_the_history(gateways: list[Gateway], visit: Visit) -> None:
+    """After lost data the page fetches the messages that may be missing from the history."""
     ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
     ana.allowed = NETWORK
     session = await ana.create("An evening", "Ana")
@@ -193,7 +195,7 @@ async def test_epoch_changes(gateways: list[Gateway], visit: Visit) -> None:
 
 
 async def test_uncertain_messages_are_not_repeated(gateways: list[Gateway], visit: Visit) -> None:
-    """What was left unsent too long ago is not repeated by itself: the page says so and leaves it to the person."""
+    """The page does not repeat an old unsent message by itself: the page says so, and the person decides."""
     ana = await visit(gateways[0].url)
     session = await ana.create("An evening", "Ana")
     await ana.say("first")

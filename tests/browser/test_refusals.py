@@ -1,4 +1,4 @@
-"""Those who can't come in, or can't stay: the page says why, and what can be done."""
+"""A person can't join, or can't stay: the page says why, and what the person can do."""
 
 from playwright.async_api import expect
 
@@ -13,8 +13,8 @@ WITHOUT_SITE_DATA = """Object.defineProperty(window, "sessionStorage", {
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-async def test_full_and_taken(gateways: list[Gateway], visit: Visit) -> None:
-    """A name that is taken can be changed at the door; a session that is full can be tried again."""
+async def test_a_taken_name_and_a_full_session_can_be_tried_again(gateways: list[Gateway], visit: Visit) -> None:
+    """At the door a person changes a taken name, and tries a full session again."""
     ana, ben, cleo = [await visit(gateway.url) for gateway in gateways]
     session = await ana.create("A small one", "Ana", seats=2)
     await ben.open(session)
@@ -34,8 +34,8 @@ async def test_full_and_taken(gateways: list[Gateway], visit: Visit) -> None:
     await cleo.is_connected()
 
 
-async def test_password(gateways: list[Gateway], visit: Visit) -> None:
-    """A session with a password asks for it, and says when it is wrong; its host needs none after a reload."""
+async def test_a_wrong_password_is_told_and_the_host_needs_none(gateways: list[Gateway], visit: Visit) -> None:
+    """The door asks for the password and says when the password is wrong; the host needs none after a reload."""
     ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
     session = await ana.create("Locked", "Ana", password="open sesame")
     await ben.open(session)
@@ -54,8 +54,8 @@ async def test_password(gateways: list[Gateway], visit: Visit) -> None:
         assert not any("sesame" in url for url in visitor.requests)
 
 
-async def test_host_removes_and_closes(gateways: list[Gateway], visit: Visit) -> None:
-    """The host removes somebody and closes the session, on whatever gateway they are; guests can do neither."""
+async def test_only_the_host_removes_people_and_closes_the_session(gateways: list[Gateway], visit: Visit) -> None:
+    """The host removes a person and closes the session, on whatever gateway the others are; guests can do neither."""
     ana, ben, cleo = [await visit(gateway.url) for gateway in gateways]
     session = await ana.create("An evening", "Ana")
     await ben.join(session, "Ben")
@@ -81,8 +81,8 @@ async def test_host_removes_and_closes(gateways: list[Gateway], visit: Visit) ->
     await expect(cleo.page.locator("#create")).to_be_visible()
 
 
-async def test_unknown_session(gateways: list[Gateway], visit: Visit) -> None:
-    """A link that leads nowhere is told as such."""
+async def test_a_link_without_a_session_says_so(gateways: list[Gateway], visit: Visit) -> None:
+    """A link whose session does not exist, and an address that is no link, say so and what to do."""
     ana = await visit(gateways[0].url)
     ana.allowed = NETWORK
     await ana.open(NOBODY)
@@ -99,8 +99,10 @@ async def test_unknown_session(gateways: list[Gateway], visit: Visit) -> None:
     await expect(ana.page.get_by_label("Have you got a link?")).to_be_focused()
 
 
-async def test_same_place_in_two_tabs(gateways: list[Gateway], visit: Visit) -> None:
-    """A tab that was duplicated takes the place over; the first one says so, and can take it back."""
+async def test_a_duplicated_tab_takes_the_user_over_and_gives_the_user_back(
+    gateways: list[Gateway], visit: Visit
+) -> None:
+    """The duplicated tab takes the user over; the first tab says so, and can take the user back."""
     ana = await visit(gateways[0].url)
     session = await ana.create("An evening", "Ana")
     await ana.say("from here")
@@ -119,8 +121,8 @@ async def test_same_place_in_two_tabs(gateways: list[Gateway], visit: Visit) -> 
     await expect(other.over).to_be_visible()
 
 
-async def test_bad_fields_are_named(gateways: list[Gateway], visit: Visit) -> None:
-    """What can't be sent is said beside the form, and the field gets the focus."""
+async def test_a_field_that_is_wrong_is_named_and_focused(gateways: list[Gateway], visit: Visit) -> None:
+    """A field that can't be sent is named beside the form, and gets the focus."""
     ana = await visit(gateways[0].url)
     ana.allowed = NETWORK
     await ana.page.goto(f"{ana.url}/chat")

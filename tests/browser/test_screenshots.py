@@ -36,8 +36,10 @@ async def spirit_says(host: Visitor, session_id: str, text: str) -> None:
     assert answer.status_code == 202, answer.text
 
 
-async def test_pictures(gateways: list[Gateway], visit: Visit, folder: Path) -> None:
-    """The page looks as it should on a desktop, on a phone and in the dark, in the middle of a conversation."""
+async def test_the_pictures_of_the_documentation_can_be_made(
+    gateways: list[Gateway], visit: Visit, folder: Path
+) -> None:
+    """The page in the middle of a conversation: on a desktop, on a phone, and in dark colours."""
     first, second, third = (gateway.url for gateway in gateways)
     ana = await visit(first, **DESKTOP)
     ben = await visit(second, **DESKTOP, color_scheme="dark")

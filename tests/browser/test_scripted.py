@@ -48,13 +48,13 @@ async def results(browser: Browser, scripted_url: str) -> Json:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_script(results: Json, name: str) -> None:
-    """The client does what the script expects, and the gateway has nothing to complain of."""
+async def test_the_client_follows_the_script(results: Json, name: str) -> None:
+    """The client does what the script expects, and the gateway reports no problem."""
     assert results[name]["problems"] == []
     assert results[name]["outcome"] == SCRIPTS[name]["expect"]
 
 
-async def test_types_declare_what_is_exported(browser: Browser, scripted_url: str) -> None:
+async def test_the_types_declare_exactly_what_is_exported(browser: Browser, scripted_url: str) -> None:
     """Every name that the module exports has a declaration, and no other value is declared."""
     page = await browser.new_page()
     try:

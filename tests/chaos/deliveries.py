@@ -75,7 +75,7 @@ def _check_repetitions(number: int, client: Client, problems: Problems) -> None:
 
 
 def _check_agreement(books: Books, session: str, problems: Problems) -> None:
-    """Whoever tells of a seq tells of the same message: clients, history, acknowledgements and rows."""
+    """Clients, history, acknowledgements and rows have the same message at a seq."""
     told: dict[int, str] = {}
     disagreed: set[int] = set()
     for client in books.of(session):
@@ -120,7 +120,7 @@ def _missing(client: Client, acked: list[Acked]) -> list[Acked]:
 
 
 def _check_phantoms(books: Books, problems: Problems) -> None:
-    """What clients were sent was sent by somebody, and is stored: whoever reads the history sees the same."""
+    """Every delivered message was sent by a user and is stored, so that the history shows the same."""
     stored = {row.id for row in books.rows}
     for message_id, key in {(event.id, event.key) for client in books.clients.values() for event in client.heard}:
         if key not in books.sent:

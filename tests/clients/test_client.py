@@ -80,7 +80,7 @@ class Wire:
 
 
 async def test_unread_events_stop_the_reading(gateways: list[Gateway], session: Session) -> None:
-    """Who does not read gets no more from the network; once events are read everything comes, in order."""
+    """A client whose events are not read takes no more from the network; later all events come, in order."""
     wire = Wire()
     policy = Policy(max_events=10)
     lazy = Client(gateways[0].url, session.id, name="Lazy", policy=policy, connect=wire.connect)
@@ -99,8 +99,8 @@ async def test_unread_events_stop_the_reading(gateways: list[Gateway], session: 
         assert await reading == ["once"]
 
 
-async def test_no_answer_in_time(gateway_url: str, session: Session) -> None:
-    """A message without an answer in time is given up, and it is said whether it may have been stored."""
+async def test_a_message_without_an_answer_in_time_is_given_up(gateway_url: str, session: Session) -> None:
+    """The error says whether the message may have been stored."""
     wire = Wire()
     async with Client(gateway_url, session.id, name="Ana", policy=QUICK, connect=wire.connect) as ana:
         wire.swallows = True
@@ -115,8 +115,8 @@ async def test_no_answer_in_time(gateway_url: str, session: Session) -> None:
         assert await messages(ana, 1) == ["heard"]
 
 
-async def test_time_is_over_while_others_are_under_way(gateway_url: str, session: Session) -> None:
-    """A message that never got its turn was certainly not stored."""
+async def test_a_message_that_was_never_sent_is_certainly_not_stored(gateway_url: str, session: Session) -> None:
+    """The time is over while the message waits behind others: the error says that the message was not stored."""
     wire = Wire()
     policy = Policy(max_in_flight=1)
     async with Client(gateway_url, session.id, name="Ana", policy=policy, connect=wire.connect) as ana:
@@ -130,8 +130,8 @@ async def test_time_is_over_while_others_are_under_way(gateway_url: str, session
         wire.swallows = False
 
 
-async def test_cut_again_and_again(gateway_url: str, session: Session) -> None:
-    """However often the line is cut in the middle of everything, each message arrives once and in order."""
+async def test_a_line_that_is_cut_again_and_again_loses_and_repeats_nothing(gateway_url: str, session: Session) -> None:
+    """The connection is cut at any moment, many times; each message arrives once and in order."""
     wire = Wire()
     ana = Client(gateway_url, session.id, name="Ana", policy=QUICK, connect=wire.connect, wants_batches=True)
     async with ana, Client(gateway_url, session.id, name="Ben") as ben:
@@ -148,8 +148,8 @@ async def test_cut_again_and_again(gateway_url: str, session: Session) -> None:
     assert wire.targets[0].wants_batches
 
 
-async def test_comes_back_as_the_same_user(gateways: list[Gateway], session: Session) -> None:
-    """A later client with the token and the position of an earlier one goes on where that one stopped."""
+async def test_a_later_client_goes_on_as_the_same_user(gateways: list[Gateway], session: Session) -> None:
+    """A later client with the token and the position of an earlier client goes on where the earlier client stopped."""
     async with Client(gateways[2].url, session.id, name="Ben") as ben:
         first = Client(gateways[0].url, session.id, name="Ana")
         welcome = await first.connect()
@@ -165,8 +165,8 @@ async def test_comes_back_as_the_same_user(gateways: list[Gateway], session: Ses
         assert (await next_of(ben, UserLeft)).reason == "left"
 
 
-async def test_urls_in_turn(gateway_url: str, session: Session) -> None:
-    """An address where nobody answers is passed over."""
+async def test_an_address_without_a_server_is_passed_over(gateway_url: str, session: Session) -> None:
+    """The client tries the next address."""
     async with Client(["http://127.0.0.1:1", gateway_url], session.id, name="Ana", policy=QUICK) as ana:
         assert (await next_of(ana, Disconnected)).will_retry
         assert ana.is_connected
@@ -184,8 +184,10 @@ async def _refuses(_: Target) -> Connection:
 @pytest.mark.parametrize(
     ("connect", "reason"), [(_hangs, "no connection within 0.05 s"), (_refuses, "nobody is there")]
 )
-async def test_nobody_answers(connect: Callable[[Target], Awaitable[Connection]], reason: str) -> None:
-    """When no connection comes about in time, the last reason is told, and nothing goes on."""
+async def test_a_connection_that_never_comes_about_tells_the_last_reason(
+    connect: Callable[[Target], Awaitable[Connection]], reason: str
+) -> None:
+    """After the time is over the error has the last reason, and nothing goes on in the background."""
     policy = Policy(backoff_base=0.01, backoff_cap=0.01, open_timeout=0.05)
     client = Client("http://gateway", "s", name="Ana", policy=policy, connect=connect)
     with pytest.raises(ConnectTimeoutError, match=reason):
@@ -195,8 +197,8 @@ async def test_nobody_answers(connect: Callable[[Target], Awaitable[Connection]]
         await client.send("too late")
 
 
-async def test_a_broken_hook_is_no_silence() -> None:
-    """An error that nobody expected ends the client, and everyone who waits gets it."""
+async def test_an_error_in_a_hook_ends_the_client_and_every_call() -> None:
+    """An unexpected error ends the client, and every waiting call raises the error."""
 
     async def breaks(_: Target) -> Connection:
         raise ZeroDivisionError
@@ -208,8 +210,8 @@ async def test_a_broken_hook_is_no_silence() -> None:
         await anext(client)
 
 
-async def test_cancelled_while_connecting() -> None:
-    """Whoever stops waiting for the connection leaves nothing behind."""
+async def test_a_cancelled_connect_leaves_nothing_behind() -> None:
+    """An application that cancels `connect` leaves no task and no connection."""
     client = Client("http://gateway", "s", name="Ana", connect=_hangs)
     connecting = asyncio.create_task(client.connect())
     await asyncio.sleep(0)
@@ -219,8 +221,8 @@ async def test_cancelled_while_connecting() -> None:
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("seance-")] == []
 
 
-async def test_wrong_use(gateway_url: str, session: Session) -> None:
-    """What can't work is told at once."""
+async def test_wrong_use_is_an_error_at_once(gateway_url: str, session: Session) -> None:
+    """A call that can't work raises UsageError."""
     with pytest.raises(UsageError, match="a name or a token"):
         Client(gateway_url, session.id)
     urls: tuple[str | list[str], ...] = ("nonsense", "ftp://gateway", [])
@@ -243,8 +245,8 @@ async def test_wrong_use(gateway_url: str, session: Session) -> None:
     assert not await users(gateway_url, session.id)
 
 
-async def test_hook_changes_the_target(gateway_url: str, session: Session) -> None:
-    """A hook may lead the connection elsewhere; TLS and headers go along."""
+async def test_a_hook_can_change_the_address_and_the_headers(gateway_url: str, session: Session) -> None:
+    """A hook leads the connection to another address; TLS and headers are used there."""
     seen: list[Target] = []
 
     async def elsewhere(target: Target) -> Connection:
@@ -269,8 +271,8 @@ async def _says_hi(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-async def test_rest_says_what_is_wrong(gateway_url: str) -> None:
-    """A refusal names the fields; what is no gateway, or is not there, is told as such."""
+async def test_a_rest_error_names_the_fields_or_the_missing_server(gateway_url: str) -> None:
+    """A refusal names the fields; an answer of another server, or none, is told as such."""
     async with Rest(gateway_url) as rest:
         with pytest.raises(RestError) as refused:
             await rest.create_session("x" * 101)
@@ -291,8 +293,8 @@ async def test_rest_says_what_is_wrong(gateway_url: str) -> None:
         assert (nobody.value.status, nobody.value.code) == (0, "unreachable")
 
 
-async def test_leaves_when_the_body_fails(gateway_url: str, session: Session) -> None:
-    """The seat is free again, whatever ended the block."""
+async def test_the_seat_is_free_after_an_error_in_the_block(gateway_url: str, session: Session) -> None:
+    """The client leaves the session, however the `async with` block ends."""
 
     async def is_empty() -> bool:
         return not await users(gateway_url, session.id)

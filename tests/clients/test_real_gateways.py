@@ -49,8 +49,8 @@ def client(url: str | list[str], session: Session, name: str, **options: str) ->
     return Client(url, session.id, name=name, policy=QUICK, password=options.get("password"))
 
 
-async def test_two_talk_across_gateways(gateways: list[Gateway], session: Session) -> None:
-    """What one says reaches both, in order, whatever gateways they are on, and the sender is told its place."""
+async def test_two_clients_on_two_gateways_see_the_same_order(gateways: list[Gateway], session: Session) -> None:
+    """A message reaches both clients, in order, whatever gateways they are on, and the sender is told its seq."""
     first, second, _ = gateways
     async with client(first.url, session, "Ana") as ana, client(second.url, session, "Ben") as ben:
         acks = await asyncio.gather(*(ana.send(f"{number}") for number in range(100)))
@@ -65,8 +65,8 @@ async def test_two_talk_across_gateways(gateways: list[Gateway], session: Sessio
         assert (left.user.name, left.reason) == ("Ana", "left")
 
 
-async def test_same_key_is_said_once(gateway_url: str, session: Session) -> None:
-    """A message sent twice with one key has one place."""
+async def test_a_message_sent_twice_with_one_key_is_delivered_once(gateway_url: str, session: Session) -> None:
+    """Both calls get the same seq."""
     async with client(gateway_url, session, "Ana") as ana:
         first = await ana.send("once", key="k")
         assert await ana.send("once", key="k") == first
@@ -74,8 +74,8 @@ async def test_same_key_is_said_once(gateway_url: str, session: Session) -> None
         assert await messages(ana, 2) == ["once", "then"]
 
 
-async def test_refusals_are_typed(gateway_url: str, rest: Rest, session: Session) -> None:
-    """What the gateway refuses for good is raised by its own error."""
+async def test_every_final_refusal_has_its_own_error(gateway_url: str, rest: Rest, session: Session) -> None:
+    """A refusal that a retry can't change raises the error of its kind."""
     locked = await rest.create_session("locked", password="open sesame")
     with pytest.raises(UnauthorizedError):
         await client(gateway_url, locked, "Ana").connect()
@@ -88,8 +88,10 @@ async def test_refusals_are_typed(gateway_url: str, rest: Rest, session: Session
             await client(gateway_url, session, "ANA").connect()
 
 
-async def test_host_removes_and_closes(gateways: list[Gateway], rest: Rest, session: Session) -> None:
-    """A user whom the host removes, and everyone when the session is closed, is told so and stops."""
+async def test_a_removed_user_and_all_users_of_a_closed_session_are_told(
+    gateways: list[Gateway], rest: Rest, session: Session
+) -> None:
+    """The client of a removed user, and every client of a closed session, raises the reason and stops."""
     first, second, _ = gateways
     ana, ben = client(first.url, session, "Ana"), client(second.url, session, "Ben")
     await ana.connect()
@@ -111,7 +113,7 @@ async def test_host_removes_and_closes(gateways: list[Gateway], rest: Rest, sess
     await ben.close()
 
 
-async def test_history_by_pages(rest: Rest, session: Session) -> None:
+async def test_history_comes_back_complete_and_in_order(rest: Rest, session: Session) -> None:
     """A service publishes and reads everything back in order, page by page."""
     for number in range(5):
         await rest.publish(session.id, f"{number}", ack="persisted", token=session.host_token, key=f"k{number}")
@@ -123,8 +125,8 @@ async def test_history_by_pages(rest: Rest, session: Session) -> None:
     assert (await rest.session(session.id)).is_active
 
 
-async def test_gateway_killed(services: Services, tmp_path: Path) -> None:
-    """When its gateway is killed a client goes on at the other one: nothing lost, nothing twice, the same user."""
+async def test_a_client_of_a_killed_gateway_loses_and_repeats_nothing(services: Services, tmp_path: Path) -> None:
+    """The client goes on at the other gateway as the same user."""
     with running_gateways(services, tmp_path, 2, log_level="warning") as [first, second]:
         async with Rest(second.url) as rest:
             session = await rest.create_session("evening", spirit=False)
@@ -149,8 +151,8 @@ async def test_gateway_killed(services: Services, tmp_path: Path) -> None:
             assert (await messages(ben, 41))[1:] == seen
 
 
-async def test_redis_away_and_back(services: Services, tmp_path: Path) -> None:
-    """Messages sent while Redis is away are kept, and said once each, in order, when it is back."""
+async def test_messages_sent_while_redis_is_away_arrive_once_and_in_order(services: Services, tmp_path: Path) -> None:
+    """The client keeps the messages until Redis is back."""
     async with redis_server(tmp_path) as redis:
         own = Services(redis_url=redis.url, database_url=services.database_url)
         with running_gateways(own, tmp_path, 1, log_level="warning") as [gateway], running_workers(own, tmp_path):
@@ -171,7 +173,7 @@ async def is_unready(gateway: Gateway) -> bool:
     return (await call(gateway.url, "GET", "/ready")).status_code == 503
 
 
-def test_timers_that_are_due_at_once(gateways: list[Gateway]) -> None:
+def test_a_client_without_patience_works_on_uvloop(gateways: list[Gateway]) -> None:
     """On uvloop, whose handle for a time that has passed is of another kind, a client with no patience works too."""
     policy = msgspec.structs.replace(QUICK, ping_after=0.0)
 

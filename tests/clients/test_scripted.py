@@ -174,8 +174,8 @@ def http(scripted_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_script(http: httpx.Client, name: str) -> None:
-    """The client does what the script expects, and the gateway has nothing to complain of."""
+async def test_the_client_follows_the_script(http: httpx.Client, name: str) -> None:
+    """The client does what the script expects, and the gateway reports no problem."""
     player = Player(str(http.base_url), SCRIPTS[name])
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):

@@ -20,6 +20,6 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
-def test_nothing_is_lost(runner: Runner, scenario: Scenario) -> None:
+def test_broken_connections_and_servers_lose_no_acknowledged_message(runner: Runner, scenario: Scenario) -> None:
     """Whatever connection breaks or server fails, every acknowledged message is stored and delivered once, in order."""
     assert_good(runner, scenario)

@@ -18,6 +18,6 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 
 @pytest.mark.parametrize("scenario", [*kills.SCENARIOS, *storm.SCENARIOS], ids=lambda one: one.name)
-def test_nothing_is_lost(runner: Runner, scenario: Scenario) -> None:
+def test_killed_and_stopped_processes_lose_no_acknowledged_message(runner: Runner, scenario: Scenario) -> None:
     """Whatever process dies or stands still, every acknowledged message is stored and delivered once, in order."""
     assert_good(runner, scenario)

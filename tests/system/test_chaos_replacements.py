@@ -18,6 +18,6 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 
 @pytest.mark.parametrize("scenario", replacements.SCENARIOS, ids=lambda one: one.name)
-def test_nothing_is_lost(runner: Runner, scenario: Scenario) -> None:
-    """Whoever is sent elsewhere comes back unseen, and has every acknowledged message once, in order."""
+def test_replaced_gateways_lose_no_acknowledged_message(runner: Runner, scenario: Scenario) -> None:
+    """A user who is sent to another gateway is not seen to leave, and has every acknowledged message once, in order."""
     assert_good(runner, scenario)

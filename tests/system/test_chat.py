@@ -34,8 +34,8 @@ async def said_in(session: dict[str, Any], url: str) -> list[str]:
     return [item["text"] for item in answer.json()["data"]["items"]]
 
 
-async def test_lines_of_a_pipe_are_said(gateways: list[Gateway]) -> None:
-    """Every line becomes a message, in order; it leaves at the end of the input, when all has arrived."""
+async def test_every_line_of_a_pipe_becomes_a_message(gateways: list[Gateway]) -> None:
+    """The messages are in order; the command leaves at the end of the input, when all messages have arrived."""
     session = await create_session(gateways[0].url)
     async with Client(gateways[1].url, session["id"], name="Ana") as ana:
         lines = [f"line {number}" for number in range(150)]
@@ -47,8 +47,8 @@ async def test_lines_of_a_pipe_are_said(gateways: list[Gateway]) -> None:
     assert "* you are Pipe in “test”; 2 here: Ana, Pipe" in done.stderr
 
 
-async def test_events_go_to_a_pipe(gateways: list[Gateway]) -> None:
-    """What others say is printed as it comes, harmless for a terminal; a URL may hold the session's id."""
+async def test_messages_of_others_are_printed_to_a_pipe(gateways: list[Gateway]) -> None:
+    """Each message is printed as it comes, harmless for a terminal; a URL may hold the session's id."""
     session = await create_session(gateways[0].url)
     command = [sys.executable, "-m", "cluster", "chat", f"{gateways[1].url}/ws/{session['id']}", "--name", "Pipe"]
     process = await asyncio.create_subprocess_exec(*command, env=inherited(), stdin=-1, stdout=-1, stderr=-1)
@@ -65,8 +65,8 @@ async def test_events_go_to_a_pipe(gateways: list[Gateway]) -> None:
         assert await process.wait() == 0
 
 
-def test_makes_a_session(gateway_url: str) -> None:
-    """`--create` prints the id of a new session, and says there what it reads."""
+def test_create_prints_the_id_of_the_new_session(gateway_url: str) -> None:
+    """`--create` prints the id of a new session, and sends its input to that session."""
     password = "open sesame"
     done = chat("--url", gateway_url, "--create", "Evening", "--password", password, "--name", "Ana", said="first\n")
     assert done.returncode == 0, done.stderr
@@ -77,8 +77,8 @@ def test_makes_a_session(gateway_url: str) -> None:
     assert "needs a password; is --password or --token right?" in refused.stderr
 
 
-async def test_a_text_that_is_too_long(gateway_url: str) -> None:
-    """What can't be said is named, the rest is said all the same, and the exit code tells."""
+async def test_a_text_that_is_too_long_is_named_and_the_rest_is_sent(gateway_url: str) -> None:
+    """The exit code tells that a text was not sent."""
     session = await create_session(gateway_url)
     lines = f"{'x' * 501}\nfine\n"
     done = await asyncio.to_thread(chat, session["id"], "--url", gateway_url, "--name", "Ana", said=lines)
@@ -102,19 +102,21 @@ async def test_a_text_that_is_too_long(gateway_url: str) -> None:
         (("http://127.0.0.1:1", "--create", "x", "--name", "Ana"), 1, "no session was made"),
     ],
 )
-def test_wrong_usage(arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_a_wrong_command_line_exits_with_2_and_no_server_with_1(
+    arguments: tuple[str, ...], code: int, words: str
+) -> None:
     """What is wrong with the command line is said, and is exit code 2; what can't be reached is 1."""
     done = chat(*arguments)
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
 
 
-def test_without_a_cluster(tmp_path: Path) -> None:
-    """Without --url it looks for the local cluster, and 3 says that none runs."""
+def test_without_a_cluster_the_chat_exits_with_3(tmp_path: Path) -> None:
+    """Without --url the command looks for the local cluster, and says that none runs."""
     assert chat(str(uuid.UUID(int=1)), "--name", "Ana", "--home", str(tmp_path)).returncode == 3
 
 
-def test_nobody_answers() -> None:
-    """When no gateway can be reached it says so, tries again, and gives up in time."""
+def test_without_an_answer_the_chat_gives_up_in_time() -> None:
+    """When no gateway can be reached the command says so, tries again, and gives up in time."""
     done = chat(f"http://127.0.0.1:1/ws/{uuid.UUID(int=1)}", "--name", "Ana", "--timeout", "1")
     assert done.returncode == 1
     assert "trying again" in done.stderr

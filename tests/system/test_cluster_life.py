@@ -98,7 +98,7 @@ def test_the_balancer_serves_while_a_gateway_is_gone(cluster: LocalCluster) -> N
     cluster.wait_ready()
 
 
-def test_scale_adds_and_removes(cluster: LocalCluster) -> None:
+def test_scale_adds_missing_and_drains_surplus_replicas(cluster: LocalCluster) -> None:
     """`scale` starts what is missing and drains what is too many; the others keep running."""
     before = cluster.pids()
     cluster.seance("scale", "--gateways", "5", "--workers", "1")
@@ -186,7 +186,7 @@ def test_nothing_outlives_a_killed_supervisor(cluster: LocalCluster) -> None:
     assert len(cluster.wait_ready()["gateways"]) == 3
 
 
-def test_another_cluster_beside_it(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_a_second_home_is_a_second_cluster(cluster: LocalCluster, tmp_path: Path) -> None:
     """A second home is a cluster of its own, in the foreground here; Ctrl-C stops it and not the first."""
     other = LocalCluster(tmp_path)
     with other.start("up", "--gateways", "1", "--workers", "1") as process:

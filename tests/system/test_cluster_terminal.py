@@ -87,7 +87,7 @@ def test_a_supervisor_that_hangs_is_killed(local: LocalCluster) -> None:
     assert [name for name, pid in pids.items() if is_running(pid)] == []
 
 
-def test_ctrl_c_while_it_starts_detached(local: LocalCluster) -> None:
+def test_ctrl_c_while_the_cluster_starts_stops_what_was_started(local: LocalCluster) -> None:
     """Ctrl-C during `up --detach` stops what was started so far; the exit code tells that it is not running."""
     with local.start("up", "--detach", "--gateways", "8") as starting:
         until((local.home / "state.json").exists, what="a supervisor")
@@ -98,7 +98,7 @@ def test_ctrl_c_while_it_starts_detached(local: LocalCluster) -> None:
     local.seance("status", expected=3)
 
 
-def test_two_signals_are_an_order(local: LocalCluster) -> None:
+def test_a_second_sigterm_kills_what_has_not_drained(local: LocalCluster) -> None:
     """A second SIGTERM kills what has not drained yet, but the servers still write their data."""
     with local.start("up", "--gateways", "2") as process:
         until(local.is_running, what="a cluster")

@@ -49,7 +49,7 @@ async def end_of(client: RawClient) -> int | None:
     return closed.value.code
 
 
-async def test_back_twice(gateway: Gateway) -> None:
+async def test_of_two_connections_with_one_token_the_holder_of_the_seat_stays(gateway: Gateway) -> None:
     """Of two connections that come back at once with one token, the one that holds the seat stays."""
     async with (
         talkative(gateway) as (session, ana, resume),
@@ -66,7 +66,7 @@ async def test_back_twice(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("what", ["session", "user"])
-async def test_ended_meanwhile(gateway: Gateway, what: str) -> None:
+async def test_a_close_or_removal_during_a_join_ends_the_connection(gateway: Gateway, what: str) -> None:
     """A session that is closed, or a user who is removed while their join is under way, ends the connection."""
     async with talkative(gateway) as (session, ana, resume), connected(gateway.url, session["id"]) as back:
         await back.send(resume)
@@ -76,7 +76,7 @@ async def test_ended_meanwhile(gateway: Gateway, what: str) -> None:
         assert await end_of(back) in ({4003, 4504} if what == "session" else {4003, 4507})
 
 
-async def test_limit_of_simultaneous_upgrades(services: Services, tmp_path: Path) -> None:
+async def test_simultaneous_upgrades_never_exceed_max_connections(services: Services, tmp_path: Path) -> None:
     """MAX_CONNECTIONS holds, however many come at once."""
     with running_gateways(services, tmp_path, max_connections=5) as [small]:
         session = await create_session(small.url)

@@ -32,7 +32,7 @@ class Redis:
         self.url = self._service.url
 
     async def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start Redis, and wait until Redis answers."""
         self._process = process = start(self._service.launch, self._folder / "redis.log")
         await wait_until_answering(self._service, lambda: process.poll() is None)
 
@@ -57,7 +57,7 @@ def redis_in(folder: Path) -> Iterator[Redis]:
         redis.kill()
 
 
-async def test_redis_killed_and_back(services: Services, tmp_path: Path) -> None:
+async def test_sockets_survive_a_killed_redis_that_keeps_its_data(services: Services, tmp_path: Path) -> None:
     """While Redis is away messages get `unavailable`; then the same sockets go on, in order and without a hole."""
     with redis_in(tmp_path) as redis:
         await redis.start()
@@ -93,8 +93,8 @@ async def test_redis_killed_and_back(services: Services, tmp_path: Path) -> None
     assert texts == [(3, "before"), (4, "after")]
 
 
-async def test_events_missed_by_the_reader_are_filled(services: Services, tmp_path: Path) -> None:
-    """What one gateway could not hear while its connection was cut reaches its sockets from the log, in order."""
+async def test_events_that_a_gateway_did_not_hear_come_from_the_log(services: Services, tmp_path: Path) -> None:
+    """The connection of one gateway is cut for a while; its sockets get the missed events from the log, in order."""
     with redis_in(tmp_path) as redis:
         await redis.start()
         own = Services(redis_url=redis.url, database_url=services.database_url)

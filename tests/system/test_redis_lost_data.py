@@ -52,8 +52,8 @@ async def history(url: str, session: Json) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("how", ["flushed", "no file", "older file"])
-async def test_clients_are_told(services: Services, tmp_path: Path, how: Loss) -> None:
-    """Whoever is connected is sent to come back, is told that it can't be recovered, and goes on in a new epoch."""
+async def test_clients_are_told_that_redis_lost_data(services: Services, tmp_path: Path, how: Loss) -> None:
+    """Every client is sent to come back, is told that recovery is not possible, and goes on in a new epoch."""
     async with redis_server(tmp_path) as redis:
         own = Services(redis_url=redis.url, database_url=services.database_url)
         with running_gateways(own, tmp_path, 2) as [first, second], running_workers(own, tmp_path):
@@ -83,7 +83,7 @@ async def test_clients_are_told(services: Services, tmp_path: Path, how: Loss) -
             assert await history(first.url, session) == [(before - 1, "kept"), (before, "newest"), (after, "after")]
 
 
-async def test_nobody_is_connected(services: Services, tmp_path: Path) -> None:
+async def test_a_session_without_a_room_is_fenced_before_a_seq_repeats(services: Services, tmp_path: Path) -> None:
     """A session that no gateway has a room of is fenced off before its older state gives out a seq again."""
     async with redis_server(tmp_path) as redis:
         own = Services(redis_url=redis.url, database_url=services.database_url)
@@ -111,8 +111,8 @@ async def test_nobody_is_connected(services: Services, tmp_path: Path) -> None:
             assert await history(gateway.url, session) == [(1, "kept"), (2, "newest"), (2_000_001, "after")]
 
 
-async def test_nothing_is_lost(services: Services, tmp_path: Path) -> None:
-    """A Redis that is killed and has kept everything is noticed by nobody: the same socket, the same epoch."""
+async def test_a_killed_redis_that_kept_its_data_is_not_noticed(services: Services, tmp_path: Path) -> None:
+    """Redis is killed and has kept its data: the same socket goes on, in the same epoch."""
     async with redis_server(tmp_path) as redis:
         own = Services(redis_url=redis.url, database_url=services.database_url)
         with running_gateways(own, tmp_path) as [gateway], running_workers(own, tmp_path):

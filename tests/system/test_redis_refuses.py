@@ -19,8 +19,8 @@ from tests.waiting import eventually
 KEYS = Keys("seance", 16)
 
 
-async def test_refusing_redis(services: Services, tmp_path: Path) -> None:
-    """While Redis can't be written to, who leaves is not forgotten, and longer than a lease costs no one their seat."""
+async def test_seats_survive_a_redis_that_refuses_writes(services: Services, tmp_path: Path) -> None:
+    """While Redis refuses writes, a leave is not forgotten, and longer than a lease costs no user the seat."""
     with redis_in(tmp_path) as redis:
         await redis.start()
         own = Services(redis_url=redis.url, database_url=services.database_url)
@@ -54,7 +54,7 @@ async def test_refusing_redis(services: Services, tmp_path: Path) -> None:
                 assert {event["data"]["user"]["name"] for event in seen if event["type"] == "user_left"} == {"Cat"}
 
 
-async def test_started_while_redis_refuses(services: Services, tmp_path: Path) -> None:
+async def test_a_gateway_started_while_redis_refuses_becomes_ready_later(services: Services, tmp_path: Path) -> None:
     """A gateway that is started while Redis can't be written to waits, and becomes ready when it can."""
     with redis_in(tmp_path) as redis:
         await redis.start()
@@ -71,7 +71,7 @@ async def test_started_while_redis_refuses(services: Services, tmp_path: Path) -
                 await asyncio.to_thread(gateway.wait_ready)
 
 
-async def test_answer_to_a_join_is_lost(services: Services, tmp_path: Path) -> None:
+async def test_a_seat_whose_answer_was_lost_is_free_again(services: Services, tmp_path: Path) -> None:
     """A seat that Redis gave after the gateway had given up on the answer is free again for the same name."""
     with redis_in(tmp_path) as redis:
         await redis.start()
@@ -92,8 +92,8 @@ async def test_answer_to_a_join_is_lost(services: Services, tmp_path: Path) -> N
                     assert (await again.join("Ana"))["data"]["user_count"] == 2
 
 
-async def test_slow_join(services: Services, tmp_path: Path) -> None:
-    """A join that came in time but takes too long here is the gateway's fault: the client is told to come back."""
+async def test_a_join_that_is_too_slow_tells_the_client_to_come_back(services: Services, tmp_path: Path) -> None:
+    """A join that came in time and takes too long in the gateway is no fault of the client."""
     with redis_in(tmp_path) as redis:
         await redis.start()
         own = Services(redis_url=redis.url, database_url=services.database_url)
@@ -107,8 +107,8 @@ async def test_slow_join(services: Services, tmp_path: Path) -> None:
                 redis.signal(signal.SIGCONT)
 
 
-async def test_refused_subscription(services: Services, tmp_path: Path) -> None:
-    """A gateway that may not hear a session's channel refuses the join, and keeps nothing of it."""
+async def test_a_refused_subscription_refuses_the_join(services: Services, tmp_path: Path) -> None:
+    """A gateway that may not subscribe to a session's channel refuses the join, and keeps nothing of the join."""
     with redis_in(tmp_path) as redis:
         await redis.start()
         own = Services(redis_url=redis.url, database_url=services.database_url)
@@ -129,8 +129,8 @@ async def test_refused_subscription(services: Services, tmp_path: Path) -> None:
             assert (await call(gateway.url, "GET", "/health")).json()["sessions"] == 0
 
 
-async def test_newest_events_lost(services: Services, tmp_path: Path) -> None:
-    """After a Redis that lost its newest events, sockets are sent to resume: its next events repeat their numbers."""
+async def test_sockets_resume_after_redis_lost_its_newest_events(services: Services, tmp_path: Path) -> None:
+    """The sockets are sent to resume, because the next events of that Redis repeat numbers."""
     with redis_in(tmp_path) as redis:
         await redis.start()
         own = Services(redis_url=redis.url, database_url=services.database_url)

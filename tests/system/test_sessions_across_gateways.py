@@ -66,7 +66,7 @@ async def race(gateways: list[Gateway], session_id: str, names: list[str]) -> tu
     return welcomes, refusals
 
 
-async def test_capacity_is_exact(three: list[Gateway]) -> None:
+async def test_simultaneous_joins_get_exactly_the_seats_there_are(three: list[Gateway]) -> None:
     """200 simultaneous joins over 3 gateways into a session of 50 give exactly 50 seats with 50 distinct names."""
     session = await create_session(three[0].url, max_users=50, presence="full")
     welcomes, refusals = await race(three, session["id"], [f"user {number}" for number in range(200)])
@@ -76,15 +76,15 @@ async def test_capacity_is_exact(three: list[Gateway]) -> None:
     assert sorted(welcome["seq"] for welcome in welcomes) == list(range(1, 51))
 
 
-async def test_one_wins_a_name(three: list[Gateway]) -> None:
-    """Of 20 simultaneous joins with one name over 3 gateways exactly one gets it."""
+async def test_of_simultaneous_joins_with_one_name_exactly_one_succeeds(three: list[Gateway]) -> None:
+    """20 simultaneous joins with one name over 3 gateways: exactly one gets the name."""
     session = await create_session(three[0].url, max_users=50)
     welcomes, refusals = await race(three, session["id"], ["Ana", "ana", "ANA", " Ana "] * 5)
     assert len(welcomes) == 1
     assert refusals == {"name_taken 4506": 19}
 
 
-async def test_order_under_load(three: list[Gateway], services: Services) -> None:
+async def test_everyone_sees_the_same_order_under_load(three: list[Gateway], services: Services) -> None:
     """Nine people on three gateways talk at once: all see the same order without a hole, and the rows are the same."""
     session = await create_session(three[0].url, max_users=9)
     joined = [await join(three[number % 3], session["id"], f"user {number}") for number in range(9)]
@@ -136,7 +136,7 @@ async def stored(services: Services, session_id: str, count: int) -> dict[int, s
     return {row["seq"]: str(row["id"]) for row in rows}
 
 
-async def test_worker_killed(services: Services, tmp_path: Path) -> None:
+async def test_a_killed_worker_leaves_every_row_once(services: Services, tmp_path: Path) -> None:
     """A worker killed with -9 in the middle of 20 000 messages and started again leaves 20 000 rows, none twice."""
     total, speakers = 20_000, 10
     with (
@@ -193,8 +193,8 @@ async def test_users_of_a_killed_gateway_leave_once(services: Services, tmp_path
         await asyncio.gather(*(socket.close() for socket, _ in lost), witness.close(), again.close())
 
 
-async def test_gateway_killed_under_one_of_two_connections(services: Services, tmp_path: Path) -> None:
-    """After kill -9 of a gateway a user who is connected elsewhere too stays; who was only there leaves, once."""
+async def test_a_user_with_a_second_connection_survives_a_killed_gateway(services: Services, tmp_path: Path) -> None:
+    """After kill -9 of a gateway a user with a connection elsewhere stays; a user without one leaves, once."""
     with running_gateways(services, tmp_path, 2, log_level="warning") as [first, second]:
         session = await create_session(second.url, max_users=3, multiple_connections=True)
         witness, _ = await join(second, session["id"], "Witness")
@@ -216,7 +216,7 @@ async def test_gateway_killed_under_one_of_two_connections(services: Services, t
         await asyncio.gather(*(socket.close() for socket in (witness, stays, beside, goes)))
 
 
-async def test_the_paused_gateway_comes_back(services: Services, tmp_path: Path) -> None:
+async def test_a_gateway_paused_beyond_its_lease_sends_its_users_to_resume(services: Services, tmp_path: Path) -> None:
     """A gateway that was stopped for longer than its lease sends its users back to resume, instead of ghosts."""
     with running_gateways(services, tmp_path, 2, log_level="warning") as [first, second]:
         session = await create_session(second.url)
@@ -235,8 +235,8 @@ async def test_the_paused_gateway_comes_back(services: Services, tmp_path: Path)
         await asyncio.gather(witness.close(), paused.close())
 
 
-async def test_rows_of_users(three: list[Gateway], services: Services) -> None:
-    """Who came and went is kept: joined_at, left_at, and whether the host removed them."""
+async def test_the_rows_of_users_tell_when_they_joined_and_left(three: list[Gateway], services: Services) -> None:
+    """joined_at, left_at, and whether the host removed the user."""
     session = await create_session(three[0].url)
     ana, first = await join(three[1], session["id"], "Ana")
     ben, second = await join(three[2], session["id"], "Ben")

@@ -110,7 +110,7 @@ async def server_stopped(name: str, stage: Stage[Stack]) -> None:
             await asyncio.sleep(seconds)
             server.go_on()
         await stage.pass_time(2, 3)
-    if name == "redis":  # whoever spoke had to wait
+    if name == "redis":  # every sender had to wait
         stage.demand("acknowledged_most", 0.8 * seconds, UNBOUNDED)
 
 

@@ -22,7 +22,7 @@ def test_marks_are_found_however_the_bytes_are_split(cuts: list[int]) -> None:
     assert [int(mark) for mark in found] == list(range(8))
 
 
-def test_the_next_marks_move_the_position() -> None:
+def test_only_exactly_the_next_marks_move_the_position() -> None:
     """Exactly the next marks are right."""
     assert marks.check([b"0000003", b"0000004"], 3) == 5
 
@@ -43,7 +43,7 @@ def test_a_wrong_mark_fails_the_run(found: list[bytes], problem: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
 def test_every_dialect_carries_the_mark(name: str) -> None:
-    """Whatever a server wants to hear, the mark is in it as it is."""
+    """The publish frame of every dialect contains the mark unchanged."""
     published = DIALECTS[name].publish(Seat(1, "room", "user"), 7, marks.text(7))
     assert marks.NUMBERS.findall(published) == [b"0000007"]
 

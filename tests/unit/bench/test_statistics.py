@@ -14,7 +14,7 @@ def test_a_summary_holds_the_median_and_the_extremes() -> None:
     assert found.spread == 1.0
 
 
-def test_nothing_can_not_be_summarised() -> None:
+def test_a_summary_of_no_values_is_an_error() -> None:
     """No values are an error, not a zero."""
     with pytest.raises(ValueError, match="nothing"):
         summarise([])

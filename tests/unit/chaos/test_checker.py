@@ -1,4 +1,4 @@
-"""The checker of the chaos suite: it acquits what is right, and finds every kind of wrong in ledgers made by hand."""
+"""The checker of the chaos suite: a correct ledger has no faults, and every fault in ledgers made by hand is found."""
 
 from collections.abc import Iterable
 
@@ -77,7 +77,7 @@ def wrongs(entries: Iterable[Entry]) -> dict[str, int]:
 GOOD = two_clients(*sent(3, 4), heard(1, 3), heard(1, 4), heard(2, 3), heard(2, 4))
 
 
-def test_acquits_what_is_right() -> None:
+def test_a_correct_ledger_has_no_faults_and_is_counted() -> None:
     """Nothing is wrong, and everything is counted."""
     verdict: Verdict = check([*GOOD, Roster(9.0, "s", "gw-1", ["ana", "ben"])])
     assert verdict.problems == []
@@ -86,8 +86,8 @@ def test_acquits_what_is_right() -> None:
     assert (counts.clients, counts.sent, counts.acknowledged, counts.delivered, counts.rows) == (2, 2, 2, 4, 2)
 
 
-def test_acquits_a_resumption() -> None:
-    """A client that was away gets what it missed on its next connection, and is measured."""
+def test_a_resumption_is_no_fault_and_is_measured() -> None:
+    """A client that was away gets the missed events on its next connection."""
     back = [opened(2, 2, 3, at=3.0, missed=1), heard(2, 4, 2), CaughtUp(3.5, 2, 2, 0.5)]
     verdict = check(two_clients(*sent(3, 4), heard(1, 3), heard(1, 4), heard(2, 3), Ended(2.0, 2, 1, 0, 0.0), *back))
     assert verdict.is_good, verdict.problems
@@ -96,7 +96,7 @@ def test_acquits_a_resumption() -> None:
     assert verdict.counts.reconnects == 1
 
 
-def test_acquits_history() -> None:
+def test_messages_taken_from_the_history_count_as_delivered() -> None:
     """What a client takes from the history, after a resumption that failed or a gap, counts as delivered."""
     failed = opened(2, 2, 4, at=3.0, recovered=False, source="none")
     lines = [Ended(2.0, 2, 1, 0, 0.0), failed, Fetched(3.1, 2, 3, "id3", "k3"), Fetched(3.1, 2, 4, "id4", "k4")]
@@ -105,7 +105,7 @@ def test_acquits_history() -> None:
     assert wrongs(two_clients(*sent(3, 4), heard(1, 3), heard(1, 4), *gap)) == {}
 
 
-def test_acquits_pages_of_history() -> None:
+def test_seq_may_skip_in_a_resumption_from_history() -> None:
     """With `source: history` only messages follow, so seq may skip, once to every event and to the live ones."""
     pages = opened(2, 2, 3, at=3.0, source="history", missed=1)
     lines = [heard(2, 3), Ended(2.0, 2, 1, 0, 0.0), pages, heard(2, 7, 2), heard(2, 9, 2), heard(2, 10, 2)]
@@ -117,19 +117,19 @@ def test_acquits_pages_of_history() -> None:
     assert wrongs(two_clients(*sent(3, 7, 9, 10, 11), *ana, heard(1, 11), *late)) == {"lost": 2}
 
 
-def test_finds_a_message_that_never_came() -> None:
+def test_a_message_that_never_came_is_lost() -> None:
     """An acknowledged message that one client lacks is lost, and the hole is silent."""
     assert wrongs(two_clients(*sent(3, 4), heard(1, 3), heard(1, 4), heard(2, 4))) == {"lost": 2}
     assert wrongs(two_clients(*sent(3, 4), heard(1, 3), heard(1, 4), heard(2, 3))) == {"lost": 1}
 
 
-def test_finds_a_missing_row() -> None:
-    """An acknowledged message without a row is lost, and was delivered though it is not stored."""
+def test_an_acknowledged_message_without_a_row_is_lost() -> None:
+    """The message was delivered, though it is not stored."""
     entries = [entry for entry in GOOD if not (isinstance(entry, Row) and entry.seq == 4)]
     assert wrongs(entries) == {"lost": 1, "phantom": 1}
 
 
-def test_finds_a_row_elsewhere() -> None:
+def test_a_row_at_another_seq_is_a_fault() -> None:
     """A row must be at the acknowledged seq."""
     entries = [
         msgspec.structs.replace(entry, seq=5) if isinstance(entry, Row) and entry.seq == 4 else entry for entry in GOOD
@@ -137,12 +137,12 @@ def test_finds_a_row_elsewhere() -> None:
     assert wrongs(entries) == {"reordered": 1}
 
 
-def test_finds_rows_nobody_sent() -> None:
+def test_a_row_that_nobody_sent_is_a_phantom() -> None:
     """A row of a message that nobody sent is a phantom."""
     assert wrongs([*GOOD, Row(9.0, "s", 5, "id5", "k5")]) == {"phantom": 1}
 
 
-def test_finds_duplicates() -> None:
+def test_duplicates_are_found_by_seq_id_and_key() -> None:
     """A seq that comes twice, a message under two seqs, and a key with two ids or two rows are duplicates."""
     assert wrongs([*GOOD, heard(2, 4)]) == {"duplicated": 1}
     assert wrongs([*GOOD, opened(2, 2, 3), heard(2, 4, 2)]) == {"duplicated": 1, "reordered": 1}
@@ -154,14 +154,14 @@ def test_finds_duplicates() -> None:
     assert wrongs([*GOOD, *again, *both]) == {"duplicated": 4}
 
 
-def test_repetitions_after_lost_data() -> None:
-    """Once Redis lost its data it can't know that a message was stored already: then it may have two ids."""
+def test_after_lost_data_a_message_may_have_two_ids() -> None:
+    """A Redis that lost its data can't know that a message was stored already."""
     again = [Acked(0.7, 1, "k4", 5, "id5", "persisted"), Row(9.0, "s", 5, "id5", "k4")]
     both = [heard(client, 5, message_id="id5", key="k4") for client in (1, 2)]
     assert wrongs([*GOOD, *again, *both, Fault(0.65, "lose data", "redis", 0.65)]) == {}
 
 
-def test_finds_what_is_out_of_order() -> None:
+def test_events_out_of_order_and_disagreements_are_found() -> None:
     """Events that come in the wrong order, and clients that disagree about it."""
     assert wrongs(two_clients(*sent(3, 4), heard(1, 3), heard(1, 4), heard(2, 4), heard(2, 3))) == {
         "lost": 1,
@@ -174,13 +174,13 @@ def test_finds_what_is_out_of_order() -> None:
 @pytest.mark.parametrize(
     ("users", "count"), [(["ana"], 1), (["ana", "ben", "eve"], 1), (["ana", "eve"], 2), (["ana", "ben", "ben"], 1)]
 )
-def test_finds_wrong_rosters(users: list[str], count: int) -> None:
-    """Whoever is missing, and every ghost, is a wrong seat."""
+def test_missing_users_and_ghosts_are_wrong_seats(users: list[str], count: int) -> None:
+    """A user who is missing from a roster, and a ghost in a roster, is a wrong seat."""
     assert wrongs([*GOOD, Roster(9.0, "s", "gw-1", users)]) == {"seats": count}
 
 
-def test_who_is_gone_leaves_once() -> None:
-    """One `user_left` of who is gone is right and measured; none, two, or that of a stranger is wrong."""
+def test_a_user_who_is_gone_leaves_exactly_once() -> None:
+    """One `user_left` is right and measured; none, two, or the `user_left` of a stranger is wrong."""
     gone = [*GOOD, Ended(2.0, 2, 1, 0, 0.0), Gone(2.0, 2)]
     assert wrongs(gone) == {"seats": 1}
     one = [*gone, UserLeft(8.0, 1, 1, 5, "ben", "lost"), Roster(9.0, "s", "gw-1", ["ana"])]
@@ -191,7 +191,7 @@ def test_who_is_gone_leaves_once() -> None:
 
 
 @pytest.mark.parametrize(("away_seconds", "expected"), [(6.0, {"flaps": 1}), (9.0, {})])
-def test_finds_flaps(away_seconds: float, expected: dict[str, int]) -> None:
+def test_a_user_who_comes_back_in_time_was_not_seen_to_leave(away_seconds: float, expected: dict[str, int]) -> None:
     """Who comes back in time was not seen to leave; after a longer absence the seat may have been freed."""
     back = opened(2, 2, 4, at=1.0 + away_seconds)
     left = [UserLeft(5.0, 1, 1, 5, "ben", "lost"), UserCame(8.0, 1, 1, 6, "ben")]
@@ -206,24 +206,24 @@ def test_finds_flaps(away_seconds: float, expected: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(6.0, {"flaps": 1}), (9.0, {})])
-def test_gateways_that_are_cut_off(seconds: float, expected: dict[str, int]) -> None:
+def test_users_of_a_cut_off_gateway_keep_their_seats_for_its_lease(seconds: float, expected: dict[str, int]) -> None:
     """Users of a gateway that can't reach Redis keep their seats as long as its lease, not longer."""
     left = [UserLeft(5.0, 1, 1, 5, "ben", "lost"), UserCame(8.0, 1, 1, 6, "ben")]
     assert wrongs([*GOOD, Severed(1.0, 2, seconds), *left]) == expected
 
 
-def test_finds_what_was_refused_for_good() -> None:
+def test_a_final_refusal_is_a_fault() -> None:
     """A refusal is right while the message is sent again, and wrong when it is final."""
     assert wrongs([*GOOD, Refused(1.0, 1, "k4", "unavailable", final=False)]) == {}
     assert wrongs([*GOOD, Refused(1.0, 1, "k4", "unavailable", final=True)]) == {"broken": 1}
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1.0, {}), (0.1, {"broken": 1})])
-def test_demands(most: float, expected: dict[str, int]) -> None:
+def test_a_measure_must_lie_within_its_demand(most: float, expected: dict[str, int]) -> None:
     """A measure has to lie in the bounds that the scenario demands."""
     assert wrongs([*GOOD, CaughtUp(1.0, 2, 1, 0.5), Demand(0.0, "recovery_p99", 0.0, most)]) == expected
 
 
-def test_a_demand_that_was_not_measured() -> None:
+def test_a_demand_that_was_not_measured_is_not_met() -> None:
     """A scenario that did not measure what it demands proves nothing."""
     assert wrongs([*GOOD, Demand(0.0, "recovery_p99", 0.0, 1.0)]) == {"broken": 1}

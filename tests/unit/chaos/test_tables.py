@@ -39,7 +39,7 @@ def test_demands_are_shown_by_seed() -> None:
     assert "| jitter | delivered share | = 1 | 1, 1 |" in tables.demand_table([verdict(1), verdict(2)])
 
 
-def test_everything_in_one_line() -> None:
+def test_the_readme_gets_one_line_for_all_scenarios() -> None:
     """The README gets one line for all scenarios and seeds."""
     assert "| 1 | 2 | 2 | 2,000 | 2,000 | 6,000 | 2,000 | 0 | 0 |" in tables.short_table([verdict(1), verdict(2)])
 
@@ -63,7 +63,7 @@ def test_the_pages_have_a_place_for_the_tables() -> None:
         assert text.index(tables.BEGIN) < text.index(tables.END)
 
 
-def test_list_names_every_scenario() -> None:
+def test_list_names_every_scenario_and_starts_nothing() -> None:
     """`--list` says what there is, and starts nothing."""
     said = CliRunner().invoke(main, ["--list"])
     assert said.exit_code == 0
@@ -71,6 +71,6 @@ def test_list_names_every_scenario() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--scenario", "unheard-of"], ["--seeds", "one,two"]])
-def test_wrong_usage(arguments: list[str]) -> None:
+def test_an_unknown_scenario_and_a_wrong_seed_are_refused(arguments: list[str]) -> None:
     """A scenario that does not exist and a seed that is no number are refused before anything starts."""
     assert CliRunner().invoke(main, arguments).exit_code == 2

@@ -45,12 +45,12 @@ def joined(policy: Policy = POLICY, now: float = 0.0, *, draw: float = 1.0) -> M
 
 
 def due(it: Machine) -> float | None:
-    """When it wants to be told the time."""
+    """When the machine wants to be told the time."""
     return it.deadline
 
 
 def rejoin(it: Machine, now: float, **fields: Any) -> list[Effect]:
-    """Let it come back at this time."""
+    """Let the client come back at this time."""
     it.tick(now)
     it.opened(now)
     return it.heard(welcome(**fields), now)
@@ -65,7 +65,7 @@ def written(effects: list[Effect]) -> list[dict[str, Any]]:
 
 
 def wait(effects: list[Effect]) -> float:
-    """How long it waits after a loss."""
+    """How long the client waits after a loss."""
     [event] = events(effects)
     assert isinstance(event, Disconnected)
     assert event.will_retry
@@ -141,7 +141,7 @@ def test_a_refusal_names_the_least_wait() -> None:
 
 
 def test_silence_is_asked_then_given_up() -> None:
-    """After one heartbeat of silence it pings, after two and a half it reconnects at once; pauses do not count."""
+    """After one heartbeat of silence the client pings, after two and a half it reconnects; pauses do not count."""
     it = joined()
     assert due(it) == 10
     assert [frame["type"] for frame in written(it.tick(10))] == ["ping"]
@@ -165,8 +165,8 @@ def test_traffic_breaks_the_silence() -> None:
     assert it.deadline == 22
 
 
-def test_no_welcome_in_time() -> None:
-    """A gateway that does not answer the join is left."""
+def test_a_gateway_that_does_not_answer_the_join_is_left() -> None:
+    """No welcome comes in time: the client hangs up and tries again."""
     it = machine()
     it.start()
     it.opened(0)
@@ -227,8 +227,8 @@ def test_a_refused_message_holds_the_others_back() -> None:
     assert [frame["text"] for frame in written(it.tick(3))] == ["first", "second"]
 
 
-def test_forgotten_messages() -> None:
-    """Whether a forgotten message may have been carried out depends on whether it was ever written."""
+def test_a_forgotten_message_is_uncertain_only_if_it_was_sent() -> None:
+    """A message that was never written can't have been carried out."""
     it = machine()
     waiting, _ = it.say("waiting", "k", "accepted", 0)
     assert it.forget(waiting) is False
@@ -251,8 +251,8 @@ def test_pings_end_with_their_connection() -> None:
     assert it.typing() == []
 
 
-def test_leaving() -> None:
-    """It says so and waits for the close, not for ever; messages without an answer fail."""
+def test_leaving_waits_for_the_close_and_fails_what_is_unanswered() -> None:
+    """The client says that it leaves and waits for the close, for a bounded time; messages without an answer fail."""
     it = joined()
     number, _ = it.say("hi", "k", "accepted", 0)
     assert written(it.leave(1)) == [{"type": "leave"}]
@@ -266,7 +266,7 @@ def test_leaving() -> None:
 
 
 def test_leaving_is_answered_by_any_close() -> None:
-    """Once it has said that it leaves, whatever ends the connection is the end."""
+    """After the client has said that it leaves, any end of the connection ends the client."""
     for code, is_garbage in itertools.product((1000, 1006, 4505), (False, True)):
         it = joined()
         it.leave(1)

@@ -32,7 +32,7 @@ def test_names_are_given_once() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_reasons_are_the_contracts() -> None:
+def test_the_reasons_of_closes_are_those_of_the_protocol() -> None:
     """The reasons of closes are the names in the table of close codes, and three of ours; refusals are among them."""
     assert set(CLOSE_REASON.values) - {"client", "lost", "violation"} == {ending.name for ending in close_codes.ALL}
     assert set(REFUSAL.values) < set(CLOSE_REASON.values)

@@ -58,14 +58,14 @@ def test_numbers_are_read_when_asked_for() -> None:
     [{"seance_connections": 1}, {"seance_worker_outages_total": {"kafka": 1.0}}],
     ids=["a gateway's metric", "an unknown label value"],
 )
-def test_nothing_else_is_shown(wrong: dict[str, Value]) -> None:
+def test_a_metric_that_the_table_does_not_define_is_refused(wrong: dict[str, Value]) -> None:
     """A metric or a label's value that the table does not define is a mistake."""
     readings = {**worker_readings(), **wrong}
     with pytest.raises(AssertionError, match="not "):
         Exposition("worker", "worker-1", lambda: readings).render("")
 
 
-def test_nothing_is_left_out() -> None:
+def test_a_metric_without_a_number_is_refused() -> None:
     """A metric of the table without a number is a mistake too."""
     readings = worker_readings()
     del readings["seance_worker_lag_entries"]
@@ -73,7 +73,7 @@ def test_nothing_is_left_out() -> None:
         Exposition("worker", "worker-1", lambda: readings).render("")
 
 
-def test_endpoint() -> None:
+def test_the_endpoint_answers_until_it_is_closed() -> None:
     """The endpoint answers over HTTP until it is closed, and then leaves its port."""
     readings = worker_readings()
     endpoint = Endpoint(Exposition("worker", "worker-1", lambda: readings), "127.0.0.1", 0)

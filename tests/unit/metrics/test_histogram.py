@@ -12,6 +12,6 @@ def test_values_fall_into_their_buckets() -> None:
     assert (histogram.count, histogram.total) == (5, 8.65)
 
 
-def test_nothing_observed() -> None:
+def test_an_empty_histogram_has_all_its_buckets() -> None:
     """An empty histogram has its buckets all the same."""
     assert Histogram((1.0,)).buckets() == [("1", 0.0), ("+Inf", 0.0)]
