@@ -194,6 +194,23 @@ async def test_messages_of_a_lost_epoch_are_fetched_from_the_history(gateways: l
     await expect(ana.page.get_by_text("Earlier messages may be missing here.")).to_have_count(0)
 
 
+async def test_history_that_can_not_be_read_now_can_be_asked_for_again(gateways: list[Gateway], visit: Visit) -> None:
+    """Also when nothing is in the conversation that could be scrolled."""
+    ana, ben = await visit(gateways[0].url), await visit(gateways[1].url)
+    ben.allowed = NETWORK
+    session = await ana.create("An evening", "Ana")
+    await ana.say("one")
+    await ana.sees("one")
+    await ben.page.route("**/messages*", refuse)
+    await ben.join(session, "Ben")
+    again = ben.page.get_by_role("log").get_by_role("button", name="Try again")
+    await expect(again).to_be_visible()
+    await ben.page.unroute("**/messages*")
+    await again.click()
+    await ben.sees("one")
+    await expect(ben.page.locator("#beginning")).to_have_text("This is the beginning.")
+
+
 async def test_uncertain_messages_are_not_repeated(gateways: list[Gateway], visit: Visit) -> None:
     """The page does not repeat an old unsent message by itself: the page says so, and the person decides."""
     ana = await visit(gateways[0].url)

@@ -15,11 +15,13 @@ const PAGE = 50;
 const TYPING_MS = 4000;
 const THINKING_MS = 15_000;
 const LOOK_AGAIN_MS = 1500;
+const CATCH_UP_AGAIN_MS = 10_000;
 const LEAVE_MS = 2000;
 const TOLD_MS = 2000;
 // Added to a seq: the place of a notice of the page, between two events.
 const BETWEEN = 0.5;
 const REASONS = { left: "left", lost: "lost the connection and left", removed: "was removed by the host" };
+const MISSING = "Earlier messages may be missing here. The page tries again to fetch them.";
 const stored = (message) => ({ ...message, kind: "message" });
 
 export class Room {
@@ -36,7 +38,7 @@ export class Room {
   #hasBeenHere = false;
   #isLeaving = false;
   #trouble;
-  // Ranges of the history, {after, upTo}, that could not be fetched; the next connection tries again.
+  // Ranges of the history, {after, upTo}, that could not be fetched; tried again later, and with the next connection.
   #unfetched;
   // Name → when to stop showing it.
   #typing = new Map();
@@ -207,7 +209,7 @@ export class Room {
     this.#status.connected();
     this.#linked(true);
     this.#pending.release();
-    for (const { after, upTo } of this.#unfetched.splice(0)) this.#catchUp(after, upTo);
+    this.#catchUpAgain();
     if (this.#hasBeenHere) return;
     this.#hasBeenHere = true;
     if (this.#known === null) this.#readBack(welcome.seq);
@@ -295,13 +297,18 @@ export class Room {
     try {
       const { items, nextBefore } = await this.#older(seq + 1);
       this.#transcript.fill(items);
-      if (nextBefore === null) this.#transcript.began();
+      this.#transcript.read(nextBefore === null);
       const last = items.at(-1)?.seq ?? 0;
       if (last < seq - 1) setTimeout(() => this.#catchUp(last, seq), LOOK_AGAIN_MS);
     } catch {
-      this.#transcript.failed();
+      this.#transcript.failed(() => this.#readBack(seq));
     }
     this.#memory.changed();
+  }
+
+  #catchUpAgain() {
+    if (!this.#client.isConnected) return;
+    for (const { after, upTo } of this.#unfetched.splice(0)) this.#catchUp(after, upTo);
   }
 
   /** Fetch the messages after one seq up to another, which the gateway could not deliver. */
@@ -316,8 +323,9 @@ export class Room {
       this.#transcript.remove(upTo + BETWEEN);
     } catch {
       this.#unfetched.push({ after: from, upTo });
+      setTimeout(() => this.#catchUpAgain(), CATCH_UP_AGAIN_MS);
       const timestamp = new Date().toISOString();
-      this.#transcript.add({ kind: "notice", seq: upTo + BETWEEN, timestamp, name: null, words: "Earlier messages may be missing here. The page fetches them once it is connected again." });
+      this.#transcript.add({ kind: "notice", seq: upTo + BETWEEN, timestamp, name: null, words: MISSING });
     }
     this.#memory.changed();
   }

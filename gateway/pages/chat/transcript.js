@@ -7,6 +7,7 @@ const NEAR_PIXELS = 96;
 const TOGETHER_MS = 5 * 60_000;
 // Items beyond this number are dropped from the top, while they are out of view; scrolling up fetches them again.
 const MAX_ITEMS = 600;
+const FETCHING = "Fetching earlier messages…";
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const calendar = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 
@@ -76,15 +77,20 @@ export class Transcript {
     if (this.#scroller.scrollHeight <= this.#scroller.clientHeight) this.fetchOlder();
   }
 
-  /** The transcript begins with the first message. */
-  began() {
-    this.#hasOlder = false;
-    this.#beginning.textContent = "This is the beginning.";
+  /** A page of the history was read; `isBeginning`: the transcript begins with the first message now. */
+  read(isBeginning) {
+    if (isBeginning) this.#hasOlder = false;
+    this.#beginning.textContent = isBeginning ? "This is the beginning." : "";
   }
 
-  /** Older messages can't be fetched now. */
-  failed() {
-    this.#beginning.textContent = "Earlier messages can't be fetched right now. Scroll up to try again.";
+  /** Older messages can't be fetched now; `again()` is what the button does. */
+  failed(again) {
+    const button = make("button", { type: "button", className: "quiet", textContent: "Try again" });
+    button.addEventListener("click", () => {
+      this.#beginning.textContent = FETCHING;
+      again();
+    });
+    this.#beginning.replaceChildren("Earlier messages can't be fetched right now. ", button);
   }
 
   toEnd() {
@@ -154,17 +160,16 @@ export class Transcript {
     const first = this.#items.find(({ kind }) => kind === "message") ?? this.#items[0];
     if (this.#isFetching || !this.#hasOlder || first === undefined) return;
     this.#isFetching = true;
-    this.#beginning.textContent = "Fetching earlier messages…";
+    this.#beginning.textContent = FETCHING;
     try {
       const { items, nextBefore } = await this.#older(first.seq);
       const heightBefore = this.#scroller.scrollHeight;
       this.#quietly(() => items.forEach((item) => this.#insert(item)));
       if (this.#isFollowing) this.#follow();
       else this.#scroller.scrollTop += this.#scroller.scrollHeight - heightBefore;
-      this.#beginning.textContent = "";
-      if (nextBefore === null) this.began();
+      this.read(nextBefore === null);
     } catch {
-      this.failed();
+      this.failed(() => this.fetchOlder());
     } finally {
       this.#isFetching = false;
     }
