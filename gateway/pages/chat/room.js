@@ -124,8 +124,9 @@ export class Room {
       }
     });
     people.addEventListener("click", () => this.#showPeople(!roster.classList.contains("open")));
-    one("#room").addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || !roster.classList.contains("open")) return;
+    // On the document: the focus may be nowhere, after a button was disabled. A dialog has its own Escape.
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || one("#ask").open || !roster.classList.contains("open")) return;
       this.#showPeople(false);
       people.focus();
     });
