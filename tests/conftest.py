@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real servers, clean for each test."""
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -27,6 +28,17 @@ def pytest_configure() -> None:
     # talk only to servers of their own, and this folder holds no authority.
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector what lives until the end: thousands of tests, and every module."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
