@@ -138,7 +138,7 @@ class Gateway:
     def _compose(self) -> tuple[Services, Context]:
         settings = self._settings
         keys = settings.keys
-        lease = f"{self._id}-{secrets.token_hex(4)}"
+        name = f"{self._id}-{secrets.token_hex(4)}"
         counters = Counters()
         # Redis
         scripts = Scripts(self._link)
@@ -166,6 +166,7 @@ class Gateway:
         directory = Directory(sessions, stored)
         tokens = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
         self._door = Door(settings)
+        leases = GatewayLeases(self._link, scripts, keys=keys, name=name)
         admission = Admission(
             hub=hub,
             sessions=sessions,
@@ -174,16 +175,15 @@ class Gateway:
             tokens=tokens,
             passwords=self._passwords,
             leave_queue=leave_queue,
-            lease=lease,
+            leases=leases,
         )
         # Lifecycle
         self._drain = Drain(self._door, settings)
         self._fencing = Fencing(
-            self._link, scripts, Fence(self._link, sessions, keys=keys, name=lease), Marks(self._engine)
+            self._link, scripts, Fence(self._link, sessions, keys=keys, name=name), Marks(self._engine)
         )
-        leases = GatewayLeases(self._link, scripts, keys=keys, lease=lease)
         self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, keys=keys)
-        probe_channel = ProbeChannel(scripts, subscriber, key=keys.canary(lease))
+        probe_channel = ProbeChannel(scripts, subscriber, key=keys.canary(name))
         self._relay_probe = RelayProbe(probe_channel, self._link)
         # Telemetry
         self._lag = LoopLag()

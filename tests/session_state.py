@@ -39,8 +39,13 @@ def now_ms() -> int:
 
 async def take_lease(link: Link, session_id: str, keys: Keys, gateway: str = "gw-1") -> None:
     """Give a gateway a lease without end in the session's partition, unless the gateway has one already."""
-    partition = keys.partition_of(session_id)
-    await link.call("ZADD", keys.gateways(partition), "NX", FOREVER, gateway)
+    await grant(link, keys.partition_of(session_id), gateway, keys=keys)
+
+
+async def grant(link: Link, partition: int, gateway: str, *, expiry: int = FOREVER, keys: Keys = KEYS) -> None:
+    """The same in this partition; the lease ends then, and the gateway has its first connection to Redis."""
+    await link.call("ZADD", keys.gateways(partition), "NX", expiry, gateway)
+    await link.call("HSETNX", f"{keys.part(partition)}connections", gateway, 1)
 
 
 @contextlib.asynccontextmanager
@@ -145,11 +150,14 @@ class SessionState:
         name: str | None = None,
         gateway: str = "gw-1",
         connection: str = "c-1",
+        link: int = 1,
+        is_granted: bool = True,
     ) -> Reply:
-        """Take a seat through a gateway that has a lease."""
-        await self.redis("ZADD", PART + "gateways", "NX", FOREVER, gateway)
+        """Take a seat through a gateway; `link` is the number of its connection, `is_granted` gives it a lease."""
+        if is_granted:
+            await grant(self._link, PARTITION, gateway)
         name = name or NAMES[user]
-        return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS)
+        return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS, link)
 
     async def leave(self, user: str, reason: str = "left", *, connection: str = "c-1", grace: int = GRACE) -> Reply:
         """Give a seat up."""
@@ -181,9 +189,15 @@ class SessionState:
             "publish", body, kind, user, message_id, max_backlog, key, key_seconds, int(is_awaited)
         )
 
-    async def reap(self, *, limit: int = 100) -> Reply:
-        """Reap the partition."""
-        return await self._call("reap", (PART,), TS, limit)
+    async def renew(self, gateway: str, *, link: int = 1, lease_ms: int = 10_000, is_taken: bool = False) -> Reply:
+        """Prolong a gateway's lease; `is_taken` takes the lease when there is none."""
+        return await self._call("renew_gateway", (PART,), gateway, link, lease_ms, int(is_taken))
+
+    async def reap(self, *, limit: int = 100, link: int = 1, least_ms: int = 5000, is_granted: bool = True) -> Reply:
+        """Reap the partition for the gateway "reaper"; `is_granted` gives it a lease."""
+        if is_granted:
+            await grant(self._link, PARTITION, "reaper")
+        return await self._call("reap", (PART,), TS, limit, "reaper", link, least_ms)
 
     async def fence(self, seen: int, *, epoch: str = EPOCH, new: str = "new", is_rewritten: bool = False) -> Reply:
         """Fence the session, whose events were handed out up to `seen`."""
@@ -258,7 +272,7 @@ class SessionState:
     async def keys(self) -> set[str]:
         """Every key in Redis except leases: `:log` for this session's log, `events` for the stream."""
         names = _texts(await self.redis("KEYS", "*"))
-        return {name.removeprefix(self.key).removeprefix(PART) for name in names} - {"gateways"}
+        return {name.removeprefix(self.key).removeprefix(PART) for name in names} - {"gateways", "connections"}
 
     async def expiring(self) -> set[str]:
         """Suffixes of the session's keys that expire after the idle time."""

@@ -3,7 +3,9 @@
 -- MAX_CONNECTIONS is replaced.
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant
--- Returns {"unleased"} when the gateway has no lease: nobody would free the seat if it died
+--       7 number of the gateway's connection to Redis
+-- Returns {"unleased"} when the gateway has no lease, so that nobody would free the seat if the gateway died, or has given
+--         the connection up: the user was told that the join failed
 --       | {"unknown"} | {"closed"} | {"removed"} | {"taken"} | {"full"}
 --       | {"joined" or "again", seq, epoch, user count, seat JSON, …} (seats only when presence is full)
 local MAX_CONNECTIONS = 16
@@ -12,7 +14,8 @@ local session, part = KEYS[1], KEYS[2]
 local uid, user, name, gateway, connection, ts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local users, names = session .. ':users', session .. ':names'
 
-if not redis.call('ZSCORE', part .. 'gateways', gateway) then
+local renewed_by = redis.call('HGET', part .. 'connections', gateway)
+if not redis.call('ZSCORE', part .. 'gateways', gateway) or tonumber(renewed_by or 0) > tonumber(ARGV[7]) then
   return {'unleased'}
 end
 local state = redis.call('HMGET', session, 'epoch', 'is_active', 'max_users', 'presence', 'multiple_connections')
@@ -25,7 +28,6 @@ end
 if redis.call('SISMEMBER', session .. ':removed', uid) == 1 then
   return {'removed'}
 end
-purge_away(part, ts)
 
 local seat = seat_of(session, uid)
 local outcome = 'again'

@@ -15,6 +15,9 @@ if not lease then
   return 0
 end
 local grace = reason == 'lost' and tonumber(ARGV[5]) or 0
+if grace > 0 and seat.s == 'away' then
+  return 2 -- told again, or late: the grace time has begun already
+end
 local deadline = now_ms() + grace
 if others > 0 then
   -- Should the others turn out to be dead, the one that broke still has its time to come back.

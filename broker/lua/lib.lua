@@ -12,8 +12,9 @@
 --   :key:<k>  string   "<seq> <message id>" of a message published with idempotency key <k>
 --   :refused:<seq>     string, there while keys of that time are remembered, when Postgres refused the message for good
 -- `part` is the prefix of the partition's keys: events, away (zset of "<session id> <user id>" → deadline in ms),
--- gateways (zset of lease → expiry in ms), gateway:<lease> (set of "<session id> <user id>", once however many
--- connections that user has there).
+-- gateways (zset of lease → expiry in ms), connections (hash of lease → number of the connection to Redis by which it was
+-- last renewed), condemned (set of expired leases whose seats are being freed), gateway:<lease> (set of
+-- "<session id> <user id>", once however many connections that user has there).
 --
 -- A payload on the channel is "<seq> <kind> <subject>\n<event JSON>", seq 0 when it is not sequenced. Kinds:
 --   m  a user's message                       e  any other sequenced event

@@ -64,6 +64,11 @@ class Reconnector:
         return self._wire is not None
 
     @property
+    def connects_total(self) -> int:
+        """How often Redis was connected: the number of the connection, which rises with each."""
+        return self._connects_total
+
+    @property
     def reconnects_total(self) -> int:
         """How often Redis was connected after the first time."""
         return max(0, self._connects_total - 1)

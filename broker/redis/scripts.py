@@ -14,7 +14,7 @@ from broker.redis.link import Link, Settle, settle_future, settle_read
 
 T = TypeVar("T")
 
-GATEWAY_SCRIPTS = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary")
+GATEWAY_SCRIPTS = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary", "renew_gateway")
 WORKER_SCRIPTS = ("announce", "take", "renew", "release", "persisted", "dead_letter", "restore", "trim")
 OPERATOR_SCRIPTS = ("retry_dead_letter",)
 # The functions in front of a script are made again at each call: `publish`, which runs for each message, stands alone.
@@ -24,7 +24,7 @@ _SHARED = {
 }
 
 # These scripts give no seq, so they run even while it is not known whether Redis lost data.
-ALWAYS = frozenset({"fence", "canary"})
+ALWAYS = frozenset({"fence", "canary", "renew_gateway"})
 
 
 class Script:

@@ -215,6 +215,7 @@ class LiveSessions:
             gateway,
             connection,
             instant(),
+            self._link.keeper.connects_total,
         )
         outcome = reply[0]
         if outcome in _REFUSALS:

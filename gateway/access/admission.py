@@ -17,6 +17,7 @@ from broker.errors import (
     UserRemovedError,
 )
 from broker.events import User
+from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords, PasswordsBusyError
@@ -70,7 +71,7 @@ def refusals() -> Iterator[None]:
 
 
 class Admission:
-    """Admits users to sessions; `lease` is the name of this gateway's lease, which holds the seats."""
+    """Admits users to sessions; the gateway's `leases` hold their seats."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Admission:
         tokens: Tokens,
         passwords: Passwords,
         leave_queue: LeaveQueue,
-        lease: str,
+        leases: GatewayLeases,
     ) -> None:
         self._hub = hub
         self._sessions = sessions
@@ -91,7 +92,7 @@ class Admission:
         self._tokens = tokens
         self._passwords = passwords
         self._leave_queue = leave_queue
-        self._lease = lease
+        self._leases = leases
 
     async def find(self, session_id: str) -> SessionInfo | None:
         """The session, or None when there is no such session."""
@@ -124,8 +125,9 @@ class Admission:
 
         Raises RefusedError and what `refusals` maps.
         """
+        lease = self._leases.of(info.id)
         try:
-            seat = await self._join(info, user, connection_id)
+            seat = await self._join(info, user, lease, connection_id)
         except (BrokerUnavailableError, asyncio.CancelledError):
             # Redis may have given the seat, although its answer did not arrive.
             self.withdraw(info.id, user, join, connection_id)
@@ -134,17 +136,18 @@ class Admission:
             plan = await self._reader.plan(info, seat, join.resume)
             if plan.is_read:
                 await self._check_holder(info.id, user, connection_id)
+            self._check_lease(info.id, lease)
         except BaseException:
             self.withdraw(info.id, user, join, connection_id)
             raise
         return Admitted(user, seat, plan)
 
-    async def _join(self, info: SessionInfo, user: User, connection_id: str) -> Seat:
+    async def _join(self, info: SessionInfo, user: User, lease: str, connection_id: str) -> Seat:
         try:
-            return await self._sessions.join(info.id, user, gateway=self._lease, connection=connection_id)
+            return await self._sessions.join(info.id, user, gateway=lease, connection=connection_id)
         except SessionUnknownError:
             await self._directory.open(info.id)
-            return await self._sessions.join(info.id, user, gateway=self._lease, connection=connection_id)
+            return await self._sessions.join(info.id, user, gateway=lease, connection=connection_id)
 
     def withdraw(self, session_id: str, user: User, join: Join, connection_id: str) -> None:
         """Give up a seat whose welcome was not sent.
@@ -159,6 +162,11 @@ class Admission:
         holders = await self._sessions.holders(session_id, user.id)
         if connection_id not in holders:
             raise RefusedError(close_codes.REPLACED if holders else close_codes.RESYNC)
+
+    def _check_lease(self, session_id: str, lease: str) -> None:
+        """Raise RefusedError when the lease was lost during the join: then other gateways free the seat."""
+        if lease != self._leases.of(session_id):
+            raise RefusedError(close_codes.RESYNC)
 
     def _claims(self, info: SessionInfo, join: Join) -> Claims | None:
         if join.token is None:

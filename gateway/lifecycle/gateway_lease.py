@@ -20,7 +20,7 @@ class GatewayLease:
     """The leases of one gateway, one for each partition. Before `has_lease` is True the gateway gets no seats.
 
     `renew_seconds` and `reap_seconds` are intervals. `reap_after_seconds` is how long this gateway waits after an
-    outage before it reaps seats, so that every gateway can renew its leases first.
+    outage, a sleep or a jump of Redis' clock before it reaps seats, so that every gateway can renew its leases first.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class GatewayLease:
         self._reap_seconds = reap_seconds
         self._reap_after_seconds = leases.lease_ms / 1000 if reap_after_seconds is None else reap_after_seconds
         self._is_new = asyncio.Event()
-        self._had_leases = False
+        self._reap_at = 0.0
         self.has_lease = False
 
     async def run(self) -> None:
@@ -54,18 +54,18 @@ class GatewayLease:
             await self._keeper.wait_up()
             self._is_new.clear()
             # After an outage every lease may look expired; this gateway may have started during one.
-            reap_at = loop.time() + self._reap_after_seconds
+            self._postpone_reaping()
             renew_at = 0.0
             while self._keeper.is_up and not self._is_new.is_set():
                 try:
                     if loop.time() >= renew_at:
                         renew_at = loop.time() + self._renew_seconds
                         await self._renew()
-                    if loop.time() >= reap_at:
-                        await self._leases.reap()
+                    if loop.time() >= self._reap_at and await self._leases.reap() is None:
+                        self._postpone_reaping()
                 except BrokerError as error:
                     log.warning("lease.not_renewed", reason=str(error))
-                    reap_at = loop.time() + self._reap_after_seconds  # the other gateways may have failed too
+                    self._postpone_reaping()  # the other gateways may have failed too
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._reap_seconds):
                         await self._is_new.wait()
@@ -80,9 +80,22 @@ class GatewayLease:
         await self._leases.give_up()
 
     async def _renew(self) -> None:
-        lost = await self._leases.renew()
-        if lost and self._had_leases:
+        while lost := await self._renew_once():
             log.warning("lease.lost", partitions=sorted(lost))
-            self._hub.end(lambda room: self._keys.partition_of(room.info.id) in lost, close_codes.RESYNC)
-        self.has_lease = self._had_leases = True
+            self._end_members(lost)
+        self.has_lease = True
         self._leave_queue.retry()
+
+    async def _renew_once(self) -> frozenset[int]:
+        found = await self._leases.renew()
+        if found.is_late:
+            log.warning("lease.late", reap_after_seconds=self._reap_after_seconds)
+            self._postpone_reaping()
+        return found.lost
+
+    def _end_members(self, lost: frozenset[int]) -> None:
+        self._hub.end(lambda room: self._keys.partition_of(room.info.id) in lost, close_codes.RESYNC)
+
+    def _postpone_reaping(self) -> None:
+        """Whether a lease that looks expired belongs to a dead gateway shows once every gateway could renew."""
+        self._reap_at = asyncio.get_running_loop().time() + self._reap_after_seconds

@@ -9,30 +9,24 @@ from broker.events import User
 from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases
+from broker.sessions.gateway_leases import LEASE_MS, GatewayLeases, Renewal
 from broker.sessions.live_sessions import LiveSessions, SessionInfo
 from tests.session_state import now_ms, take_lease
-from tests.waiting import eventually
 
 PARTITIONS = 4
 KEYS = Keys("seance", PARTITIONS)
+GOOD = Renewal(frozenset(), is_late=False)
 
 
 def leases(link: Link, scripts: Scripts, lease: str = "gw-1") -> GatewayLeases:
     """The leases of a gateway."""
-    return GatewayLeases(link, scripts, keys=KEYS, lease=lease)
+    return GatewayLeases(link, scripts, keys=KEYS, name=lease)
 
 
 async def expiries(link: Link, lease: str = "gw-1") -> list[int | None]:
     """When the gateway's lease ends, in each partition."""
     scores = [await link.call("ZSCORE", KEYS.gateways(partition), lease) for partition in range(PARTITIONS)]
     return [None if score is None else int(score) for score in scores]
-
-
-async def a_millisecond() -> None:
-    """Return in the next millisecond: a lease prolonged twice in the same one has not changed."""
-    now = now_ms()
-    await eventually(lambda: now_ms() > now)
 
 
 async def seated(sessions: LiveSessions, number: int, lease: str) -> str:
@@ -45,39 +39,63 @@ async def seated(sessions: LiveSessions, number: int, lease: str) -> str:
 
 
 async def test_a_lease_is_taken_once_and_then_prolonged(link: Link, scripts: Scripts) -> None:
-    """The first time the lease is taken in every partition; after that it is prolonged, and was never lost."""
+    """The first renewal takes the lease in every partition; the next ones prolong it."""
     ours = leases(link, scripts)
     before = now_ms()
-    assert await ours.renew() == set(range(PARTITIONS))
-    first = await expiries(link)
-    assert all(expiry and before + LEASE_MS <= expiry <= now_ms() + LEASE_MS for expiry in first)
-    await a_millisecond()
-    assert await ours.renew() == set()
-    second = await expiries(link)
-    assert all(later > earlier for earlier, later in zip(first, second, strict=True) if earlier and later)
-    assert None not in second
+    assert await ours.renew() == GOOD
+    assert all(expiry and before + LEASE_MS <= expiry <= now_ms() + LEASE_MS for expiry in await expiries(link))
+    for partition in range(PARTITIONS):
+        await link.call("ZADD", KEYS.gateways(partition), now_ms() + LEASE_MS - 2000, "gw-1")
+    assert await ours.renew() == GOOD
+    assert all(expiry and expiry > now_ms() + LEASE_MS - 1500 for expiry in await expiries(link))
 
 
-async def test_a_lost_lease_is_told_and_taken_again(link: Link, scripts: Scripts) -> None:
-    """A partition whose lease others have ended is told, and taken again."""
+async def test_a_lost_lease_never_comes_back(link: Link, scripts: Scripts) -> None:
+    """The next renewal takes a lease of another name, so that the new seats are not freed with the lost ones."""
+    ours, theirs = leases(link, scripts), leases(link, scripts, "gw-2")
+    sessions = LiveSessions(link, scripts, keys=KEYS)
+    await ours.renew()
+    await theirs.renew()
+    held = [await seated(sessions, number, "gw-1") for number in range(3)]
+    session_id, others = held[0], held[1:]
+    partition = KEYS.partition_of(session_id)
+    await link.call("ZADD", KEYS.gateways(partition), 1, "gw-1")
+    assert await theirs.reap() == sum(KEYS.partition_of(other) == partition for other in held)
+    assert (await ours.renew()).lost == {partition}
+    assert ours.of(session_id) == "gw-1.1"
+    assert {ours.of(other) for other in others if KEYS.partition_of(other) != partition} <= {"gw-1"}
+    await link.call("SADD", f"{KEYS.part(partition)}condemned", "gw-1")  # as if seats were left to be freed
+    assert await ours.renew() == GOOD
+    await sessions.join(session_id, User("u9", "Late"), gateway=ours.of(session_id), connection="c-9")
+    await theirs.reap()
+    assert [user.id for user in await sessions.users(session_id)] == ["u9"]
+
+
+@pytest.mark.parametrize("left_ms", [LEASE_MS // 2 - 1000, -1000])
+async def test_a_late_renewal_is_told(link: Link, scripts: Scripts, left_ms: int) -> None:
+    """A gateway that slept, but was not condemned, has lost nothing; that little was left of its lease is told."""
     ours = leases(link, scripts)
     await ours.renew()
-    await link.call("ZREM", KEYS.gateways(2), "gw-1")
-    await a_millisecond()
-    assert await ours.renew() == {2}
-    assert None not in await expiries(link)
-    await a_millisecond()
-    assert await ours.renew() == set()
-
-
-async def test_an_expired_lease_that_was_not_reaped_is_not_lost(link: Link, scripts: Scripts) -> None:
-    """A gateway that slept, but was not reaped, has lost nothing."""
-    ours = leases(link, scripts)
-    await ours.renew()
-    await link.call("ZADD", KEYS.gateways(1), 1, "gw-1")
-    await a_millisecond()
-    assert await ours.renew() == set()
+    await link.call("ZADD", KEYS.gateways(1), now_ms() + left_ms, "gw-1")
+    assert await ours.renew() == Renewal(frozenset(), is_late=True)
     assert min(expiry or 0 for expiry in await expiries(link)) > now_ms()
+
+
+async def test_time_that_jumps_for_redis_frees_no_seat(link: Link, scripts: Scripts) -> None:
+    """When the clock of Redis steps ahead, or Redis slept, no gateway frees seats before all could renew."""
+    sessions = LiveSessions(link, scripts, keys=KEYS)
+    ours, theirs = leases(link, scripts), leases(link, scripts, "gw-2")
+    await ours.renew()
+    await theirs.renew()
+    session_id = await seated(sessions, 1, "gw-2")
+    for partition in range(PARTITIONS):
+        for name in ("gw-1", "gw-2"):
+            await link.call("ZINCRBY", KEYS.gateways(partition), -LEASE_MS, name)
+    assert await ours.reap() is None
+    assert await ours.renew() == Renewal(frozenset(), is_late=True)
+    assert await theirs.renew() == Renewal(frozenset(), is_late=True)
+    assert await ours.reap() == 0
+    assert (await sessions.state(session_id)).user_count == 1
 
 
 async def test_reaping_frees_the_seats_of_dead_gateways_only(link: Link, scripts: Scripts) -> None:
@@ -100,24 +118,28 @@ async def test_one_round_frees_any_number_of_seats(link: Link, scripts: Scripts)
     """However many seats a dead gateway held, one round frees them all, some at a time."""
     sessions = LiveSessions(link, scripts, keys=KEYS)
     dead = leases(link, scripts, "dead")
-    held = await asyncio.gather(*(seated(sessions, number, "dead") for number in range(50)))
     await dead.renew()
+    held = await asyncio.gather(*(seated(sessions, number, "dead") for number in range(50)))
     await dead.give_up()
-    reaper = GatewayLeases(link, scripts, keys=KEYS, lease="gw-1", reap_at_once=3)
+    reaper = GatewayLeases(link, scripts, keys=KEYS, name="gw-1", reap_at_once=3)
+    await reaper.renew()
     assert await reaper.reap() == 50
     assert {(await sessions.state(session_id)).user_count for session_id in held} == {0}
-    assert await link.call("KEYS", "*gateway*") == []
+    assert await expiries(link, "dead") == [None] * PARTITIONS
+    assert await link.call("KEYS", "*gateway:*") + await link.call("KEYS", "*condemned*") == []
 
 
 async def test_a_kept_seat_is_freed_after_its_grace(link: Link, scripts: Scripts) -> None:
     """A seat to which no user came back is freed once its grace has passed."""
     sessions = LiveSessions(link, scripts, keys=KEYS, grace_seconds=15)
+    ours = leases(link, scripts)
+    await ours.renew()
     session_id = await seated(sessions, 1, "gw-1")
     await sessions.leave(session_id, "u1", connection="c-1", is_lost=True)
-    assert await leases(link, scripts).reap() == 0
+    assert await ours.reap() == 0
     away = f"{KEYS.part(KEYS.partition_of(session_id))}away"
     await link.call("ZADD", away, now_ms() - 1, f"{session_id} u1")
-    assert await leases(link, scripts).reap() == 1
+    assert await ours.reap() == 1
     assert await sessions.users(session_id) == []
 
 
@@ -129,7 +151,9 @@ async def test_a_lease_that_is_given_up_ends_at_once(link: Link, scripts: Script
     await ours.renew()
     await ours.give_up()
     assert await expiries(link) == [0] * PARTITIONS
-    await leases(link, scripts, "another").reap()
+    another = leases(link, scripts, "another")
+    await another.renew()
+    assert await another.reap() == 0
     assert await expiries(link) == [None] * PARTITIONS
 
 

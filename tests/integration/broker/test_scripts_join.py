@@ -1,23 +1,15 @@
 """`join.lua`, branch by branch."""
 
-import pytest
-
-from broker.redis.link import Link
-from broker.redis.scripts import Scripts
 from tests.session_state import (
     ANA,
     BEN,
     CAT,
     EPOCH,
     GRACE,
-    OTHER_SESSION,
     PART,
-    TS,
-    ChannelRecorder,
     SessionState,
     bodies,
     joined,
-    left,
     user_json,
 )
 
@@ -151,34 +143,6 @@ async def test_a_second_connection_of_a_user_replaces_the_first(session: Session
     assert await session.seats() == {ANA: seat(ANA, gateway="gw-2", connection="c-2")}
 
 
-@pytest.mark.parametrize("newcomer", ["Ana", "Ben"])
-async def test_joining_frees_overdue_seats_first(session: SessionState, newcomer: str) -> None:
-    """An overdue seat makes way first: its end is announced, then its name and place can be had."""
-    await session.open(max_users=1)
-    await session.join(ANA)
-    await session.leave(ANA, "lost")
-    await session.heard()
-    await session.pass_time(GRACE)
-    reply = await session.join(BEN, name=newcomer)
-    assert reply[:4] == [b"joined", 3, EPOCH.encode(), 1]
-    first, second = await session.heard()
-    assert first == left(2, ANA, 0, "lost")
-    assert bodies(second)[0]["data"]["user"] == {"id": BEN, "name": newcomer}
-    assert set(await session.seats()) == {BEN}
-    assert await session.expiring() == set()
-
-
-async def test_coming_back_after_the_grace_takes_a_new_seat(session: SessionState) -> None:
-    """After the grace the same user takes a new seat; everyone sees them leave and come."""
-    await session.open()
-    await session.join(ANA)
-    await session.leave(ANA, "lost")
-    await session.heard()
-    await session.pass_time(GRACE)
-    assert (await session.join(ANA))[:2] == [b"joined", 3]
-    assert await session.heard() == [left(2, ANA, 0, "lost"), joined(3, ANA, 1)]
-
-
 async def test_coming_back_within_the_grace_finds_the_seat(session: SessionState) -> None:
     """While the grace has not passed the seat is still there."""
     await session.open()
@@ -188,54 +152,32 @@ async def test_coming_back_within_the_grace_finds_the_seat(session: SessionState
     assert (await session.join(ANA))[:2] == [b"again", 1]
 
 
-async def test_joining_frees_overdue_seats_of_other_sessions(
-    session: SessionState, link: Link, scripts: Scripts, channel: ChannelRecorder
-) -> None:
-    """Every overdue seat of the partition is freed, in its own session."""
-    other = SessionState(link, scripts, channel, OTHER_SESSION)
-    await session.open()
-    await other.open()
-    await other.join(BEN)
-    await other.leave(BEN, "lost")
-    await other.heard()
-    await session.pass_time(GRACE)
-    await session.join(ANA)
-    assert await other.heard() == [left(2, BEN, 0, "lost")]
-    assert (await other.seats(), await session.away()) == ({}, {})
-    assert await other.expiring() == {"", ":log"}
-
-
-async def test_joining_forgets_overdue_entries_without_a_seat(session: SessionState) -> None:
-    """An entry whose seat is gone, or is held again, is dropped without an event."""
-    await session.open()
-    await session.join(ANA)
-    await session.redis("ZADD", "seance:{3}:away", 1, session.member(ANA), 1, session.member(CAT))
-    await session.heard()
-    assert (await session.join(BEN))[0] == b"joined"
-    assert await session.away() == {}
-    assert set(await session.seats()) == {ANA, BEN}
-    assert await session.heard() == [joined(2, BEN, 2)]
-
-
-async def test_joining_frees_at_most_100_overdue_seats(session: SessionState) -> None:
-    """One join frees at most 100 seats, those that are due first."""
-    await session.open(max_users=200)
-    for number in range(101):
-        user = f"u{number}"
-        await session.join(user, name=user, connection=user)
-        await session.leave(user, "lost", connection=user)
-    for number in range(101):
-        await session.redis("ZADD", f"{PART}away", number, session.member(f"u{number}"))
-    await session.join(ANA)
-    assert set(await session.seats()) == {"u100", ANA}
-    assert set(await session.away()) == {session.member("u100")}
-
-
 async def test_a_gateway_without_a_lease_holds_no_seats(session: SessionState) -> None:
     """Without a lease no gateway could free its seats, so a join is refused."""
     await session.open()
-    await session.join(ANA, gateway="gw-1")
+    await session.join(ANA)
     await session.redis("ZREM", PART + "gateways", "gw-1")
-    reply = await session._seats("join", BEN, "{}", "ben", "gw-1", "c-2", TS)
-    assert reply == [b"unleased"]
-    assert set(await session.redis("HKEYS", f"{session.key}:users")) == {ANA.encode()}
+    assert await session.join(BEN, connection="c-2", is_granted=False) == [b"unleased"]
+    assert set(await session.seats()) == {ANA}
+
+
+async def test_a_join_of_a_connection_that_was_given_up_takes_no_seat(session: SessionState) -> None:
+    """A join that arrives after the gateway's next connection is refused: its user was told that the join failed."""
+    await session.open()
+    await session.renew("gw-1", link=2, is_taken=True)
+    assert await session.join(ANA, link=1) == [b"unleased"]
+    assert await session.seats() == {}
+    assert (await session.join(ANA, link=2))[0] == b"joined"
+
+
+async def test_a_join_frees_no_seat_of_others(session: SessionState) -> None:
+    """Only reaping, which looks whether time has jumped, frees seats whose grace has passed."""
+    await session.open(max_users=2)
+    await session.join(ANA)
+    await session.join(BEN, connection="c-2")
+    await session.leave(ANA, "lost")
+    await session.pass_time(GRACE)
+    await session.heard()
+    assert await session.join(CAT) == [b"full"]
+    assert (await session.join(ANA))[0] == b"again"
+    assert await session.heard() == []

@@ -1,5 +1,7 @@
 """`reap.lua`, branch by branch."""
 
+import pytest
+
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from tests.session_state import (
@@ -11,11 +13,13 @@ from tests.session_state import (
     KEPT,
     KEYS,
     OTHER_SESSION,
+    PART,
     PARTITION,
     ChannelRecorder,
     SessionState,
     bodies,
     left,
+    now_ms,
 )
 
 GATEWAYS = KEYS.gateways(PARTITION)
@@ -27,8 +31,8 @@ async def lease(session: SessionState, gateway: str, expiry: int) -> None:
 
 
 async def leases(session: SessionState) -> set[bytes]:
-    """Every gateway that has a lease, expired or not."""
-    return set(await session.redis("ZRANGE", GATEWAYS, 0, -1))
+    """Every gateway that has a lease, expired or not, but the one that reaps."""
+    return set(await session.redis("ZRANGE", GATEWAYS, 0, -1)) - {b"reaper"}
 
 
 async def test_reaping_without_seats_makes_nothing(session: SessionState) -> None:
@@ -106,8 +110,52 @@ async def test_one_call_frees_a_limited_number_of_seats(session: SessionState) -
     for expected in (2, 2, 1, 0):
         assert await session.reap(limit=2) == expected
         left_over.append((len(await session.seats()), len(await leases(session))))
-    assert left_over == [(3, 2), (1, 1), (0, 0), (0, 0)]
+    assert left_over == [(3, 0), (1, 0), (0, 0), (0, 0)]
+    assert await session.redis("EXISTS", f"{PART}condemned") == 0
     assert len([event for event in await session.recorded() if event["type"] == "user_left"]) == 5
+
+
+async def test_every_expired_lease_is_condemned_before_a_seat_is_freed(session: SessionState) -> None:
+    """After the first call no expired lease can be prolonged, though most of its seats are still to be freed."""
+    await session.open(max_users=10)
+    for number in range(4):
+        await session.join(f"u{number}", name=f"u{number}", gateway=f"dead-{number % 2}")
+    await lease(session, "dead-0", 1)
+    await lease(session, "dead-1", 2)
+    assert await session.reap(limit=1) == 1
+    assert (len(await session.seats()), await leases(session)) == (3, set())
+    assert [await session.renew(gateway) for gateway in ("dead-0", "dead-1")] == [None, None]
+    assert await session.join(CAT, gateway="dead-0", is_granted=False) == [b"unleased"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "its lease is gone",
+        "its lease has expired",
+        "less than half of its lease is left",
+        "it has another connection to Redis by now",
+    ],
+)
+async def test_a_reaper_that_can_not_prove_its_own_lease_frees_nothing(session: SessionState, how: str) -> None:
+    """Time may have jumped for Redis, or the call may be late: then expired leases say nothing about gateways."""
+    await session.open()
+    await session.join(ANA, gateway="dead")
+    await session.join(BEN, connection="c-2")
+    await session.leave(BEN, "lost", connection="c-2")
+    await session.pass_time(GRACE)
+    await lease(session, "dead", 1)
+    match how:
+        case "its lease has expired":
+            await lease(session, "reaper", 1)
+        case "less than half of its lease is left":
+            await lease(session, "reaper", now_ms() + 4000)
+        case "it has another connection to Redis by now":
+            await session.renew("reaper", link=2, is_taken=True)
+    await session.heard()
+    assert await session.reap(is_granted=how != "its lease is gone") == -1
+    assert (set(await session.seats()), await session.heard()) == ({ANA, BEN}, [])
+    assert b"dead" in await leases(session)
 
 
 async def test_a_stale_entry_of_a_moved_user_frees_nothing(session: SessionState) -> None:
