@@ -182,8 +182,12 @@ class SessionState:
         max_backlog: int = 1000,
         key_seconds: int = 300,
         is_awaited: bool = False,
+        is_seated: bool = True,
     ) -> Reply:
-        """Publish a message whose data is only its text."""
+        """Publish a message whose data is only its text; `is_seated` gives the user a seat without an event."""
+        if user != "-" and is_seated:
+            seat = {"n": NAMES[user].casefold(), "u": user_json(user), "g": "gw-1", "c": "c-1", "s": "here"}
+            await self.redis("HSETNX", f"{self.key}:users", user, json.dumps(seat))
         body = f',"ts":"{TS}","data":{{"text":"{text}"}}}}'
         return await self._seats(
             "publish", body, kind, user, message_id, max_backlog, key, key_seconds, int(is_awaited)

@@ -5,13 +5,13 @@
 -- ARGV  1 event JSON after its seq  2 kind (m or e)  3 user id or "-"  4 message id  5 max backlog
 --       6 idempotency key, with its user ("" for none)  7 seconds that the key is remembered
 --       8 "1" when the publisher waits until the message is committed
--- Returns seq, or "unknown" | "closed" | "backlog"
+-- Returns seq, or "unknown" | "closed" | "backlog" | "unseated" when the user has no seat (any more)
 --       | "<seq> <message id> <persisted watermark>" of the first message with that key, also when the session is closed
 --         now; "refused" instead of the watermark when Postgres has refused that message.
 local session, part = KEYS[1], KEYS[2]
 local call = redis.call
-local state = call('HMGET', session, 'epoch', 'is_active')
-if not state[1] then
+local epoch = call('HGET', session, 'epoch')
+if not epoch then
   return 'unknown'
 end
 -- Whoever commits tells the channel when it has come so far.
@@ -34,8 +34,15 @@ if remembered then
     return first .. ' ' .. (is_refused and 'refused' or call('HGET', session, 'persisted'))
   end
 end
-if state[2] ~= '1' then
-  return 'closed'
+-- A gateway that has just woken up does not know yet that everyone saw its users leave. A seat also shows that the session
+-- is open, since closing frees all seats: so this costs 0.2 µs more than a look at `is_active` alone, not 0.6.
+local is_server = ARGV[3] == '-'
+if is_server or call('HEXISTS', session .. ':users', ARGV[3]) == 0 then
+  if call('HGET', session, 'is_active') ~= '1' then
+    return 'closed'
+  elseif not is_server then
+    return 'unseated'
+  end
 end
 local events = part .. 'events'
 if call('XLEN', events) >= tonumber(ARGV[5]) then
@@ -45,7 +52,7 @@ local seq = call('HINCRBY', session, 'seq', 1)
 local body = '{"type":"message_received","seq":' .. seq .. ARGV[1]
 local payload = seq .. ' ' .. ARGV[2] .. ' ' .. ARGV[3] .. '\n' .. body
 call('XADD', session .. ':log', seq .. '-0', 'p', payload)
-call('XADD', events, '*', 's', string.sub(session, #part + 9), 'e', state[1], 'd', body)
+call('XADD', events, '*', 's', string.sub(session, #part + 9), 'e', epoch, 'd', body)
 call('PUBLISH', session, payload)
 if seq % 64 == 0 then
   -- Keep the log at about log_events entries, but never past what Postgres has.
@@ -62,7 +69,7 @@ if ARGV[8] == '1' then
   watch(seq)
 end
 -- An empty session's hot state goes away after a while; a user who publishes sits in it.
-if ARGV[3] == '-' and call('HLEN', session .. ':users') == 0 then
+if is_server and call('HLEN', session .. ':users') == 0 then
   local idle = call('HGET', session, 'idle_seconds')
   for _, suffix in ipairs({'', ':log', ':removed'}) do
     call('EXPIRE', session .. suffix, idle)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
+from broker.errors import BacklogFullError, BrokerError, NotSeatedError, SessionClosedError, SessionUnknownError
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
 from broker.keys import Keys
 from broker.pubsub.message_ids import MessageIds
@@ -33,13 +33,14 @@ class Published(msgspec.Struct, frozen=True):
     is_refused: bool = False
 
 
-# What a publish comes to. The errors are those of `Link.call`, and SessionUnknownError, SessionClosedError or
-# BacklogFullError: then nothing was stored.
+# What a publish comes to. The errors are those of `Link.call`, and SessionUnknownError, SessionClosedError,
+# NotSeatedError or BacklogFullError: then nothing was stored.
 Outcome = Published | BrokerError
 
 _ERRORS: dict[bytes, type[BrokerError]] = {
     b"unknown": SessionUnknownError,
     b"closed": SessionClosedError,
+    b"unseated": NotSeatedError,
     b"backlog": BacklogFullError,
 }
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
+from broker.errors import BacklogFullError, BrokerError, NotSeatedError, SessionClosedError, SessionUnknownError
 from broker.pubsub.publisher import Outcome, Published, Publisher
 from broker.redis.futures import ignore_result
 from gateway.counters import Counters
@@ -104,6 +104,9 @@ class Publishing:
                 self._say_unavailable(member, command_id, "the session's state was lost; nothing was stored")
                 room = member.room
                 self._driver.perform(room, room.end_all(close_codes.RESYNC))
+            case NotSeatedError():  # the lease was lost, and everyone saw the user leave: a resume takes a seat again
+                self._say_unavailable(member, command_id, "you have no seat any more; nothing was stored")
+                member.carrier.end(close_codes.RESYNC)
             case SessionClosedError():
                 what = "the session is closed; nothing was stored"
                 self._say(member, server_events.error(command_id, ErrorData("session_closed", what)))

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from broker.errors import BacklogFullError, SessionClosedError, SessionUnknownError
+from broker.errors import BacklogFullError, NotSeatedError, SessionClosedError, SessionUnknownError
 from broker.events import MessageReceived, User, decode_stored, message_received
 from broker.keys import Keys
 from broker.pubsub.publisher import Published, Publisher
@@ -13,7 +13,7 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.event_log import PAGE, EventKind, EventLog, parse
 from broker.sessions.live_sessions import LiveSessions, SessionInfo
-from tests.session_state import ANA, SESSION, ChannelRecorder
+from tests.session_state import ANA, BEN, SESSION, ChannelRecorder
 
 PARTITIONS = 4
 KEYS = Keys("seance", PARTITIONS)
@@ -24,6 +24,12 @@ INFO = SessionInfo(SESSION, "Evening", "2026-11-22T21:05:00.123Z", 3, "full", sp
 def sessions(link: Link, scripts: Scripts) -> LiveSessions:
     """The hot state."""
     return LiveSessions(link, scripts, keys=KEYS)
+
+
+async def open_with_ana(sessions: LiveSessions) -> None:
+    """Open the session; Ana has a seat, for which no event was published."""
+    await sessions.open(INFO)
+    await sessions._link.call("HSET", f"{sessions.key(SESSION)}:users", ANA, '{"c":"c-1","g":"gw-1","n":"ana"}')
 
 
 @pytest.fixture
@@ -48,10 +54,14 @@ def log(link: Link) -> EventLog:
     ],
 )
 async def test_a_message_is_logged_as_the_contract_says(
-    sessions: LiveSessions, publisher: Publisher, log: EventLog, author: tuple[str | None, bool], kind: EventKind
+    sessions: LiveSessions,
+    publisher: Publisher,
+    log: EventLog,
+    author: tuple[str | None, bool],
+    kind: EventKind,
 ) -> None:
     """A message stands in the log as the contract has it; only a person's sets the spirit thinking."""
-    await sessions.open(INFO)
+    await open_with_ana(sessions)
     user_id, is_spirit = author
     text = 'quotes " backslash \\ newline \n {} \N{GHOST}'
     done = await publisher.message(SESSION, user_id=user_id, user_name="Ana", text=text, is_spirit=is_spirit)
@@ -69,7 +79,7 @@ async def test_a_repeated_key_gives_the_first_place(
     sessions: LiveSessions, publisher: Publisher, log: EventLog
 ) -> None:
     """A repeated key gives the first message's place; the same key of another user, or of no user, is another."""
-    await sessions.open(INFO)
+    await open_with_ana(sessions)
     first = await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="one", key="k")
     assert await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="two", key="k") == first
     server = await publisher.message(SESSION, user_id=None, user_name="Server", text="three", key="k")
@@ -84,10 +94,12 @@ async def test_a_refused_message_says_why(
     """What can't be published says why, and nothing is stored."""
     with pytest.raises(SessionUnknownError):
         await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
-    await sessions.open(INFO)
+    await open_with_ana(sessions)
     full = Publisher(link, scripts, keys=KEYS, max_backlog=0)
     with pytest.raises(BacklogFullError):
         await full.message(SESSION, user_id=ANA, user_name="Ana", text="hi")
+    with pytest.raises(NotSeatedError):
+        await publisher.message(SESSION, user_id=BEN, user_name="Ben", text="hi")
     last = await sessions.close(SESSION)
     with pytest.raises(SessionClosedError):
         await publisher.message(SESSION, user_id=ANA, user_name="Ana", text="hi")

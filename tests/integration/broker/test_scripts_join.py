@@ -69,7 +69,7 @@ async def test_joining_under_full_presence_tells_every_seat(session: SessionStat
 async def test_joining_under_summary_presence_tells_the_number(session: SessionState) -> None:
     """In a big session a join costs no seq: the channel gets the number, the worker the event without a seq."""
     await session.open(presence="summary")
-    await session.publish()
+    await session.publish(kind="e", user="-")
     await session.heard()
     assert await session.join(ANA) == [b"joined", 1, EPOCH.encode(), 1]
     assert await session.heard() == ["0 p -\n1"]

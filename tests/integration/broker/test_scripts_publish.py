@@ -9,15 +9,46 @@ BLOCK = 100  # the most entries that Redis keeps in one block of a stream, `stre
 
 async def test_publishing_to_an_unknown_session_stores_nothing(session: SessionState) -> None:
     """Without hot state nothing is published or kept."""
-    assert await session.publish(key="k") == b"unknown"
+    assert await session.publish(key="k", is_seated=False) == b"unknown"
     assert await session.keys() == set()
 
 
 async def test_publishing_to_a_closed_session_is_refused(session: SessionState) -> None:
     """A closed session takes no message."""
     await session.open(is_active=0)
-    assert await session.publish(key="k") == b"closed"
+    assert await session.publish(key="k", is_seated=False) == b"closed"
+    assert await session.publish(key="k", user="-") == b"closed"
     assert (await session.keys(), await session.heard()) == ({""}, [])
+
+
+async def test_a_user_without_a_seat_publishes_nothing(session: SessionState) -> None:
+    """Who was seen to leave says nothing more, whatever a gateway that has slept still sends; no key is spent."""
+    await session.open()
+    await session.join(ANA)
+    await session.join(BEN, connection="c-2")
+    await session.leave(ANA)
+    await session.heard()
+    assert await session.publish(key=f"{ANA} k", is_seated=False) == b"unseated"
+    assert (await session.heard(), (await session.hash())["seq"]) == ([], "3")
+    await session.join(ANA, connection="c-3")
+    assert await session.publish(key=f"{ANA} k", is_seated=False) == 5
+
+
+async def test_a_repeated_key_is_answered_without_a_seat(session: SessionState) -> None:
+    """The answer to a message that was published is told again, though its user has left meanwhile."""
+    await session.open()
+    await session.join(ANA)
+    assert await session.publish(key=f"{ANA} k") == 2
+    await session.leave(ANA)
+    assert await session.publish(key=f"{ANA} k", is_seated=False) == b"2 m-1 0"
+
+
+async def test_a_user_who_is_away_may_still_publish(session: SessionState) -> None:
+    """A message on its way when its connection broke is published: nobody saw its user leave."""
+    await session.open()
+    await session.join(ANA)
+    await session.leave(ANA, "lost")
+    assert await session.publish(is_seated=False) == 2
 
 
 @pytest.mark.parametrize("kind", ["m", "e"])
@@ -71,8 +102,8 @@ async def test_a_repeated_key_is_answered_after_the_session_closed(session: Sess
     await session.open()
     await session.publish(key=f"{ANA} k")
     await session.close()
-    assert await session.publish(key=f"{ANA} k") == b"1 m-1 0"
-    assert await session.publish(key=f"{ANA} other") == b"closed"
+    assert await session.publish(key=f"{ANA} k", is_seated=False) == b"1 m-1 0"
+    assert await session.publish(key=f"{ANA} other", is_seated=False) == b"closed"
 
 
 async def test_a_repeated_key_of_a_refused_message_is_not_committed(session: SessionState) -> None:

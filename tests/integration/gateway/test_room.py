@@ -81,7 +81,7 @@ async def test_the_spirit_thinks_after_each_message_of_a_user(redis_url: str) ->
         ana = await core.join(ANA)
         await core.say("from a user", user_id=ANA)
         await core.say("from a server")
-        await core.publisher.message(SPIRITED.id, user_id=BEN, user_name="Spirit", text="hello", is_spirit=True)
+        await core.publisher.message(SPIRITED.id, user_id=ANA, user_name="Spirit", text="hello", is_spirit=True)
         await core.join(BEN)
         await ana.sees(5)
     assert ana.types == ["message_received", "spirit_thinking", *["message_received"] * 2, "user_joined"]
