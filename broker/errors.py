@@ -10,7 +10,7 @@ class BrokerUnavailableError(BrokerError):
 
 
 class BacklogFullError(BrokerError):
-    """The partition holds MAX_BACKLOG entries that Postgres has not seen yet. The message was not stored. Retry."""
+    """The partition holds MAX_BACKLOG entries that Postgres has not seen yet: no message, no new seat. Retry."""
 
 
 class LeaseMissingError(BrokerUnavailableError):

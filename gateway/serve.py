@@ -152,6 +152,7 @@ class Gateway:
             log_events=settings.log_events,
             idle_seconds=settings.session_idle_seconds,
             grace_seconds=settings.resume_grace_seconds,
+            max_backlog=settings.max_backlog,
         )
         # Postgres
         stored = StoredSessions(self._engine)

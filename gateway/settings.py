@@ -74,7 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1024, description="Partitions of the Redis keys; fixed once there is data.")
     ] = 16
     max_backlog: Annotated[
-        Positive, Meta(description="Entries of a partition that may wait for Postgres before publishing is refused.")
+        Positive,
+        Meta(
+            description="Entries of a partition that may wait for Postgres before messages and new users are refused."
+        ),
     ] = 100_000
     log_events: Annotated[
         int, Meta(ge=16, le=100_000, description="Recent events a session keeps in Redis for resuming clients.")

@@ -110,6 +110,16 @@ class StoredSessions:
                 row = (await connection.execute(statement)).one_or_none()
         return None if row is None else _record(row)
 
+    async def user_name(self, id: str, user_id: str) -> str | None:  # noqa: A002 - the field's name
+        """The name under which this user was in the session last; None when the user never was, as far as is stored."""
+        key, user_key = _uuid_or_none(id), _uuid_or_none(user_id)
+        if key is None or user_key is None:
+            return None
+        found = select(UserRow.name).where(UserRow.session_id == key, UserRow.id == user_key)
+        with mapped():
+            async with self._engine.connect() as connection:
+                return (await connection.execute(found)).scalar_one_or_none()
+
     async def resume_point(self, id: str) -> ResumePoint:  # noqa: A002 - the field's name
         """The seq above which hot state must begin, and the removed users; (0, none) for an unknown session."""
         key = _uuid_or_none(id)

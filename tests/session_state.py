@@ -152,20 +152,22 @@ class SessionState:
         connection: str = "c-1",
         link: int = 1,
         is_granted: bool = True,
+        max_backlog: int = 1000,
     ) -> Reply:
         """Take a seat through a gateway; `link` is the number of its connection, `is_granted` gives it a lease."""
         if is_granted:
             await grant(self._link, PARTITION, gateway)
         name = name or NAMES[user]
-        return await self._seats("join", user, user_json(user, name), name.casefold(), gateway, connection, TS, link)
+        decided = (user_json(user, name), name.casefold(), gateway, connection, TS, link, max_backlog)
+        return await self._seats("join", user, *decided)
 
     async def leave(self, user: str, reason: str = "left", *, connection: str = "c-1", grace: int = GRACE) -> Reply:
         """Give a seat up."""
         return await self._seats("leave", user, connection, reason, TS, grace)
 
-    async def remove(self, user: str) -> Reply:
-        """Remove a user."""
-        return await self._seats("remove", user, TS)
+    async def remove(self, user: str, *, earlier: str = "") -> Reply:
+        """Remove a user; `earlier` is the JSON of one who may have no seat now."""
+        return await self._seats("remove", user, TS, earlier)
 
     async def close(self) -> Reply:
         """Close the session."""

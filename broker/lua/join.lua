@@ -3,10 +3,11 @@
 -- MAX_CONNECTIONS is replaced.
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant
---       7 number of the gateway's connection to Redis
--- Returns {"unleased"} when the gateway has no lease, so that nobody would free the seat if the gateway died, or has given
---         the connection up: the user was told that the join failed
+--       7 number of the gateway's connection to Redis  8 max backlog
+-- Returns {"unleased"} when the gateway has no lease, so that nobody would free the seat if the gateway died, or has
+--         given the connection up: the user was told that the join failed
 --       | {"unknown"} | {"closed"} | {"removed"} | {"taken"} | {"full"}
+--       | {"backlog"} when the seat would be new: who comes back adds no entry, and each leave was preceded by a join
 --       | {"joined" or "again", seq, epoch, user count, seat JSON, …} (seats only when presence is full)
 local MAX_CONNECTIONS = 16
 
@@ -51,6 +52,9 @@ else
   local count = redis.call('HLEN', users)
   if count >= tonumber(state[3]) then
     return {'full'}
+  end
+  if redis.call('XLEN', part .. 'events') >= tonumber(ARGV[8]) then
+    return {'backlog'}
   end
   if count == 0 then
     for _, suffix in ipairs({'', ':log', ':removed'}) do

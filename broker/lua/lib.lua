@@ -4,7 +4,7 @@
 -- `session` is the key of the session's hash, and also its channel. The session's other keys are made from it, so all
 -- of them carry the hash tag of its partition:
 --   :log      stream   entry `<seq>-0`, field `p` = the payload as published
---   :users    hash     user id → seat, JSON {n: folded name, u: user JSON, g: gateway lease, c: connection, s: here|away};
+--   :users    hash     user id → seat, none once the session is closed; JSON {n: folded name, u: user JSON, g: gateway lease, c: connection, s: here|away};
 --                      with several connections g and c are the newest one's, and m has the others, oldest first:
 --                      [[connection, lease], …], and t, if it is there, is until when (ms) one that broke has grace
 --   :names    hash     folded name → user id
@@ -12,8 +12,8 @@
 --   :key:<k>  string   "<seq> <message id>" of a message published with idempotency key <k>
 --   :refused:<seq>     string, there while keys of that time are remembered, when Postgres refused the message for good
 -- `part` is the prefix of the partition's keys: events, away (zset of "<session id> <user id>" → deadline in ms),
--- gateways (zset of lease → expiry in ms), connections (hash of lease → number of the connection to Redis by which it was
--- last renewed), condemned (set of expired leases whose seats are being freed), gateway:<lease> (set of
+-- gateways (zset of lease → expiry in ms), connections (hash of lease → number of the connection to Redis by which it
+-- was last renewed), condemned (set of expired leases whose seats are being freed), gateway:<lease> (set of
 -- "<session id> <user id>", once however many connections that user has there).
 --
 -- A payload on the channel is "<seq> <kind> <subject>\n<event JSON>", seq 0 when it is not sequenced. Kinds:

@@ -10,7 +10,8 @@
 local part, ts, limit = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local now = now_ms()
 local expiry = redis.call('ZSCORE', part .. 'gateways', ARGV[3])
-if not expiry or expiry - now < tonumber(ARGV[5]) or redis.call('HGET', part .. 'connections', ARGV[3]) ~= ARGV[4] then
+local connection = redis.call('HGET', part .. 'connections', ARGV[3])
+if not expiry or expiry - now < tonumber(ARGV[5]) or connection ~= ARGV[4] then
   return -1
 end
 for _, gateway in ipairs(redis.call('ZRANGEBYSCORE', part .. 'gateways', '-inf', now)) do

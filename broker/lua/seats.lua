@@ -102,8 +102,8 @@ local function vacate(part, session, uid, seat, reason, ts)
   rest_if_empty(session)
 end
 
--- Free the seats of the partition whose grace has passed. Returns how many. Only `reap` does: after a jump of the clock, a
--- join would free the seats of users who still have time.
+-- Free the seats of the partition whose grace has passed. Returns how many. Only `reap` does: after a jump of the
+-- clock, a join would free the seats of users who still have time.
 local function purge_away(part, ts)
   local due = redis.call('ZRANGEBYSCORE', part .. 'away', '-inf', now_ms(), 'LIMIT', 0, PURGE_LIMIT)
   for _, member in ipairs(due) do

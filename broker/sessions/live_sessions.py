@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from broker.errors import (
+    BacklogFullError,
     LeaseMissingError,
     NameTakenError,
     NotSeatedError,
@@ -106,6 +107,7 @@ _REFUSALS: dict[bytes, type[Exception]] = {
     b"removed": UserRemovedError,
     b"taken": NameTakenError,
     b"full": SessionFullError,
+    b"backlog": BacklogFullError,
     b"absent": NotSeatedError,
 }
 _INFO_FIELDS = ("name", "created_at", "max_users", "presence", "spirit", "password_hash")
@@ -129,6 +131,7 @@ class LiveSessions:
         log_events: int = 512,
         idle_seconds: int = 86_400,
         grace_seconds: int = 15,
+        max_backlog: int = 100_000,
     ) -> None:
         self._link = link
         self._scripts = scripts
@@ -136,6 +139,7 @@ class LiveSessions:
         self._log_events = log_events
         self._idle_seconds = idle_seconds
         self._grace_ms = grace_seconds * 1000
+        self._max_backlog = max_backlog
 
     def key(self, session_id: str) -> str:
         """The session's hash and channel."""
@@ -202,8 +206,8 @@ class LiveSessions:
         Whoever had it is replaced, unless the session allows several connections of one user (16; the oldest one beyond
         that is replaced).
 
-        Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError or
-        SessionFullError.
+        Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError,
+        SessionFullError or BacklogFullError.
         """
         assert user.id is not None
         reply = await self._scripts.call(
@@ -216,6 +220,7 @@ class LiveSessions:
             connection,
             instant(),
             self._link.keeper.connects_total,
+            self._max_backlog,
         )
         outcome = reply[0]
         if outcome in _REFUSALS:
@@ -256,9 +261,14 @@ class LiveSessions:
             self._grace_ms,
         )
 
-    async def remove(self, session_id: str, user_id: str) -> User:
-        """Remove a user for the host. Raises NotSeatedError, SessionUnknownError or SessionClosedError."""
-        reply = await self._scripts.call("remove", self._keys_of(session_id), user_id, instant())
+    async def remove(self, session_id: str, user_id: str, *, earlier: User | None = None) -> User:
+        """Remove a user for the host: the user's tokens admit no more.
+
+        `earlier` is the same user as Postgres knows it, who may have no seat now. Raises SessionUnknownError or
+        SessionClosedError, and NotSeatedError when the user has no seat and `earlier` is None.
+        """
+        known = b"" if earlier is None else _encode(earlier)
+        reply = await self._scripts.call("remove", self._keys_of(session_id), user_id, instant(), known)
         if reply[0] in _REFUSALS and reply[0] != b"removed":
             raise _REFUSALS[reply[0]]
         return _decode_user(reply[1])

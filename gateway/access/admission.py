@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from broker.errors import (
+    BacklogFullError,
     BrokerUnavailableError,
     LeaseMissingError,
     NameTakenError,
@@ -53,6 +54,7 @@ _ENDINGS: dict[type[Exception], Ending] = {
     SessionFullError: close_codes.SESSION_FULL,
     NameTakenError: close_codes.NAME_TAKEN,
     UserRemovedError: close_codes.UNAUTHORIZED.saying("the host removed this user; the token is no longer good"),
+    BacklogFullError: close_codes.UNAVAILABLE.saying("too much waits to be stored; reconnect in a moment"),
     BrokerUnavailableError: close_codes.UNAVAILABLE,
     LeaseMissingError: close_codes.UNAVAILABLE,
     DatabaseUnavailableError: close_codes.UNAVAILABLE,

@@ -1,5 +1,7 @@
 """The resource users: lists the users of a session, and removes a user."""
 
+import asyncio
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,11 +10,16 @@ from broker.errors import NotSeatedError
 from broker.events import User
 from gateway.errors import ApiError
 from gateway.rest.envelope import success
+from gateway.rest.failures import unavailable
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
 
 PATH = "/api/sessions/{id}/users"
+
+# How long a removal waits until Postgres knows who was in the session, and how often it looks.
+STORED_SECONDS = 2.0
+LOOK_SECONDS = 0.05
 
 
 class Users(msgspec.Struct, frozen=True):
@@ -45,9 +52,40 @@ async def remove(request: Request, services: Services) -> Response:
     authorize(request, services.tokens, scopes={"host"}, session_id=session_id)
     try:
         user = await when_hot(services, session_id, lambda: services.live_sessions.remove(session_id, user_id))
-    except NotSeatedError as exc:
-        raise ApiError(404, "user_not_found", "there is no such user in the session now") from exc
+    except NotSeatedError:
+        user = await _remove_absent(services, session_id, user_id)
     return success(request, RemovedUser(user))
+
+
+async def _remove_absent(services: Services, session_id: str, user_id: str) -> User:
+    """Remove a user who has no seat now, but was in the session before. Raises ApiError: 404, or 503."""
+    name = await _stored_name(services, session_id, user_id)
+    if name is None:
+        raise ApiError(404, "user_not_found", "there is no such user in the session, and there was none")
+    user = User(user_id, name)
+    return await when_hot(
+        services, session_id, lambda: services.live_sessions.remove(session_id, user_id, earlier=user)
+    )
+
+
+async def _stored_name(services: Services, session_id: str, user_id: str) -> str | None:
+    """The user's name in Postgres; None when everything up to now is stored, and no such user."""
+    now = await services.live_sessions.position(session_id)
+    name = await services.stored_sessions.user_name(session_id, user_id)
+    if name is not None or now is None or now.persisted >= now.seq:
+        return name
+    try:
+        async with asyncio.timeout(STORED_SECONDS):
+            while not await _has_stored(services, session_id, now.seq):  # noqa: ASYNC110 - a worker stores
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError as exc:
+        raise unavailable("what happened last in the session is not stored yet; repeat the request") from exc
+    return await services.stored_sessions.user_name(session_id, user_id)
+
+
+async def _has_stored(services: Services, session_id: str, seq: int) -> bool:
+    position = await services.live_sessions.position(session_id)
+    return position is None or position.persisted >= seq
 
 
 OPERATIONS = (

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 from redis import Redis
@@ -15,6 +16,7 @@ from tests.contract.rest_client import Json, Rest
 from tests.gateways import Gateway
 from tests.raw_client import connected
 from tests.services import Services
+from tests.waiting import eventually
 
 KEYS = Keys("seance", 16)
 DEADLINE_SECONDS = 10.0
@@ -45,6 +47,15 @@ def forget(services: Services, session_id: str) -> None:
         for partition in range(16):
             key = KEYS.session(partition, session_id)
             redis.delete(key, f"{key}:log", f"{key}:users")
+
+
+async def is_removed(services: Services, user_id: str) -> bool:
+    """Whether Postgres knows that the host removed the user."""
+    connection = await asyncpg.connect(services.database_url)
+    try:
+        return bool(await connection.fetchval("SELECT is_removed FROM users WHERE id = $1", UUID(user_id)))
+    finally:
+        await connection.close()
 
 
 async def stored(rest: Rest, session_id: str, count: int) -> list[Json]:
@@ -293,6 +304,23 @@ async def test_every_user_on_every_gateway_is_listed(rest: Rest, gateways: list[
         assert (await rest.ask("GET", f"/api/sessions/{session['id']}", 200))["user_count"] == 3
 
 
+async def test_a_user_who_has_left_can_be_removed(rest: Rest, gateways: list[Gateway], services: Services) -> None:
+    """The host removes who has just left; the token admits no more, also when the hot state was rebuilt meanwhile."""
+    session = await rest.create(spirit=False)
+    async with connected(gateways[0].url, session["id"]) as ana:
+        welcome = await ana.join("Ana")
+        await ana.say({"type": "leave"})
+        await ana.closed()
+    path = f"/api/sessions/{session['id']}/users/{welcome['data']['you']['id']}"
+    assert await rest.ask("DELETE", path, 200, token=session["host_token"]) == {"user": welcome["data"]["you"]}
+    for _ in range(2):
+        async with connected(gateways[1].url, session["id"]) as again:
+            await again.say({"type": "join", "name": "Ana", "token": welcome["data"]["token"]})
+            assert (await again.event_of("error"))["data"]["code"] == "unauthorized"
+        await eventually(lambda: is_removed(services, welcome["data"]["you"]["id"]), what="the removal in Postgres")
+        forget(services, session["id"])
+
+
 async def test_a_removed_user_is_told_and_disconnected(rest: Rest, gateways: list[Gateway]) -> None:
     """A removed user is closed with 4507 on whatever gateway they are, the others are told, no token admits again."""
     session = await rest.create(spirit=False)
@@ -307,7 +335,7 @@ async def test_a_removed_user_is_told_and_disconnected(rest: Rest, gateways: lis
         assert (left["data"]["user"], left["data"]["reason"]) == (welcome["data"]["you"], "removed")
         assert (await ana.event_of("error"))["data"]["code"] == "removed"
         assert (await ana.closed())[0] == 4507
-        assert (await rest.ask("DELETE", path, 404, token=session["host_token"]))["code"] == "user_not_found"
+        assert await rest.ask("DELETE", path, 200, token=session["host_token"]) == removed
     async with connected(gateways[2].url, session["id"]) as again:
         await again.say({"type": "join", "name": "Ana", "token": welcome["data"]["token"]})
         await again.event_of("error")

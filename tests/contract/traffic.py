@@ -182,7 +182,8 @@ class Talk:
                 redis.hincrby(key, "seq", 3)
                 await ana.say({"type": "message", "id": 1, "text": "after a gap"})
                 await self._until(ana, "gap")
-                redis.hset(key, "is_active", "0")
+                redis.hset(key, "is_active", "0")  # closed, but the event has not come yet
+                redis.delete(f"{key}:users")
             await ana.say({"type": "message", "id": 2, "text": "too late"})
             await self._until(ana, "error", code="session_closed")
 

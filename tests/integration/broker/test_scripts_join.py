@@ -1,5 +1,7 @@
 """`join.lua`, branch by branch."""
 
+import pytest
+
 from tests.session_state import (
     ANA,
     BEN,
@@ -181,3 +183,16 @@ async def test_a_join_frees_no_seat_of_others(session: SessionState) -> None:
     assert await session.join(CAT) == [b"full"]
     assert (await session.join(ANA))[0] == b"again"
     assert await session.heard() == []
+
+
+@pytest.mark.parametrize("presence", ["full", "summary"])
+async def test_a_full_backlog_refuses_new_users_only(session: SessionState, presence: str) -> None:
+    """While too many entries wait for Postgres nobody new comes in; who has a seat comes back, and leaves."""
+    await session.open(presence=presence)
+    await session.join(ANA)
+    await session.heard()
+    assert await session.join(BEN, max_backlog=1) == [b"backlog"]
+    assert (set(await session.seats()), await session.names(), await session.heard()) == ({ANA}, {"ana": ANA}, [])
+    assert (await session.join(ANA, connection="c-2", max_backlog=1))[0] == b"again"
+    assert await session.leave(ANA, connection="c-2") == 1
+    assert (await session.join(BEN, max_backlog=3))[0] == b"joined"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.session_state import ANA, BEN, GRACE, KEPT, SessionState, bodies, left, user_json
+from tests.session_state import ANA, BEN, GRACE, KEPT, TS, SessionState, bodies, left, user_json
 
 
 async def test_leaving_frees_seat_and_name_at_once(session: SessionState) -> None:
@@ -128,6 +128,32 @@ async def test_removing_a_user_without_a_seat_changes_nothing(session: SessionSt
     assert await session.remove(ANA) == [b"absent"]
     assert await session.removed() == set()
     assert (await session.join(ANA))[0] == b"joined"
+
+
+@pytest.mark.parametrize("presence", ["full", "summary"])
+async def test_a_user_who_has_left_is_removed_quietly(session: SessionState, presence: str) -> None:
+    """Who was in the session before is removed without a seat: the channel hears nothing, Postgres learns it, once."""
+    await session.open(presence=presence)
+    await session.join(ANA)
+    await session.leave(ANA)
+    await session.heard()
+    before = await session.hash()
+    for _ in range(2):
+        assert await session.remove(ANA, earlier=user_json(ANA)) == [b"removed", user_json(ANA).encode()]
+    assert (await session.removed(), await session.heard(), await session.hash()) == ({ANA}, [], before)
+    data = {"user": {"id": ANA, "name": "Ana"}, "user_count": 0, "reason": "removed"}
+    assert (await session.recorded())[2:] == [{"type": "user_left", "ts": TS, "data": data}]
+    assert await session.expiring() == {"", ":removed"} | ({":log"} if presence == "full" else set())
+    assert await session.join(ANA) == [b"removed"]
+
+
+async def test_a_user_who_came_back_is_removed_with_the_seat(session: SessionState) -> None:
+    """A user who was looked up as one who has left, and is back by now, loses the seat as usual."""
+    await session.open()
+    await session.join(ANA)
+    await session.heard()
+    assert (await session.remove(ANA, earlier=user_json(ANA)))[0] == b"removed"
+    assert (await session.seats(), await session.heard()) == ({}, [left(2, ANA, 0, "removed")])
 
 
 async def test_removing_a_user_frees_the_seat_and_keeps_them_out(session: SessionState) -> None:

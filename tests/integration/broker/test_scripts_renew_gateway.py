@@ -2,7 +2,6 @@
 
 import pytest
 
-
 from tests.session_state import KEYS, PART, PARTITION, SessionState, now_ms
 
 WHOLE = 10_000
