@@ -18,6 +18,7 @@ from broker.redis.backoff import Backoff
 from broker.redis.connection import Connection, Reply
 from broker.redis.futures import ignore_result
 from broker.redis.reconnect import WATCH_SECONDS, Reconnector
+from broker.redis.reload import Reload
 
 MAX_IN_FLIGHT = 50_000
 
@@ -57,6 +58,7 @@ class Link:
         self._max_in_flight = max_in_flight
         self._wire: Connection | None = None
         self._waiting: deque[_Call] = deque()
+        self._reload: Reload[_Call] | None = None
         # Callbacks, set by the composition root. In order: a new connection is up, a message of a channel came, data
         # arrived, and every reply and message of one read was handed out.
         self.on_up: Sequence[Callable[[], None]] = ()
@@ -82,7 +84,10 @@ class Link:
         return future
 
     def send_script(self, settle: Settle, source: str, *command: str | bytes | int) -> None:
-        """Send EVALSHA; when Redis has forgotten the script, EVAL with its `source` follows.
+        """Send EVALSHA; when Redis has forgotten the script, EVAL with its `source` follows, in the order of the calls.
+
+        Then a call that would run after a later one of the same script and first key, which another process has
+        helped through by loading the script, fails with BrokerUnavailableError; it was not carried out.
 
         `settle` is called in the tick in which the reply is read: a future would cost 2 µs and another turn of the loop
         for each message.
@@ -94,9 +99,17 @@ class Link:
             settle(BrokerUnavailableError("Redis is not reachable"))
         elif len(self._waiting) >= self._max_in_flight:
             settle(BrokerUnavailableError(f"{self._max_in_flight} commands are waiting for Redis"))
+        elif self._reload is not None and source is not None:
+            self._hold(self._reload, (settle, source, command))
         else:
             self._waiting.append((settle, source, command))
             self._wire.send(*command)
+
+    def _hold(self, reload: Reload[_Call], call: _Call) -> None:
+        if len(reload) >= self._max_in_flight:
+            call[0](BrokerUnavailableError(f"{self._max_in_flight} commands are waiting for Redis"))
+        else:
+            reload.hold(call)
 
     def up(self, connection: Connection) -> None:
         """Handler: commands can be sent."""
@@ -107,19 +120,46 @@ class Link:
     def down(self) -> None:
         """Handler: fail every unanswered call."""
         self._wire = None
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting = [*self._waiting], deque()
+        if self._reload is not None:
+            waiting += [*self._reload.refused(), *self._reload.held()]
+            self._reload = None
         for settle, _, _ in waiting:
             settle(BrokerUnavailableError("the connection to Redis broke before it answered"))
 
     def reply(self, reply: Reply) -> None:
         """Handler: settle the oldest call."""
-        settle, source, command = self._waiting.popleft()
+        call = self._waiting.popleft()
+        if self._reload is not None:
+            self._follow(self._reload, call, reply)
+        elif not isinstance(reply, hiredis.ReplyError):
+            call[0](reply)
+        elif _is_forgotten(call, reply):
+            self._reload = Reload(len(self._waiting) + 1)
+            self._follow(self._reload, call, reply)
+        else:
+            call[0](translate(reply))
+
+    def _follow(self, reload: Reload[_Call], call: _Call, reply: Reply) -> None:
+        """Redis has forgotten its scripts: settle the call, and send refused ones again once their order is certain."""
+        settle, source, command = call
+        subject = command[1:4:2]  # digest and first key
+        reload.answered()
         if not isinstance(reply, hiredis.ReplyError):
+            for overtaken, _, _ in reload.passed(subject) if source is not None else ():
+                overtaken(BrokerUnavailableError("Redis had forgotten its scripts, and nothing was done"))
             settle(reply)
-        elif source is not None and str(reply).startswith("NOSCRIPT"):
-            self._send(settle, None, ("EVAL", source, *command[2:]))
+        elif _is_forgotten(call, reply):
+            reload.refuse(subject, call)
         else:
             settle(translate(reply))
+        if reload.is_over:
+            self._reload = None
+            for again, script, refused in reload.refused():
+                assert script is not None
+                self._send(again, None, ("EVAL", script, *refused[2:]))
+            for held in reload.held():
+                self._send(*held)
 
     def push(self, message: list[Any]) -> None:
         """Handler: a message, or a confirmation, which comes in the place of a reply."""
@@ -151,6 +191,11 @@ async def connected(url: str, *, timeout_seconds: float, name: str) -> AsyncIter
         watching.cancel()
         link.keeper.detach(connection)
         await asyncio.wait((watching,))
+
+
+def _is_forgotten(call: _Call, error: hiredis.ReplyError) -> bool:
+    """Whether Redis has forgotten the script that this call names by digest."""
+    return call[1] is not None and str(error).startswith("NOSCRIPT")
 
 
 def _unheard(channel: bytes, payload: bytes) -> None:

@@ -1,12 +1,16 @@
 """Calling scripts: by digest, whole when Redis has forgotten them, and their errors."""
 
+import asyncio
+
 import pytest
 
 from broker.errors import BrokerError, BrokerUnavailableError
+from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.redis.scripts import GATEWAY_SCRIPTS, OPERATOR_SCRIPTS, WORKER_SCRIPTS, Script, Scripts
 from tests.redis_server import redial
 from tests.session_state import PART, SessionState
+from tests.waiting import eventually
 
 
 async def loaded(link: Link, names: tuple[str, ...] = GATEWAY_SCRIPTS) -> list[int]:
@@ -48,6 +52,55 @@ async def test_calls_of_a_forgotten_script_keep_their_order(session: SessionStat
     calls = [scripts.call("close", (session.key, PART), "now"), scripts.call("close", (session.key, PART), "later")]
     assert [await call for call in calls] == [1, 1]
     assert (await session.recorded())[0]["ts"] == "now"
+
+
+async def test_a_call_that_a_later_one_has_overtaken_is_not_carried_out(
+    link: Link, session: SessionState, scripts: Scripts
+) -> None:
+    """When another process loads the script between two calls, the first one fails, and the second keeps its place."""
+    await session.open()
+    await session.redis("SCRIPT", "FLUSH")
+    first = scripts.call("close", (session.key, PART), "first")
+    other = scripts.call("fence", ("seance:{3}:session:other", PART), "e", 1, "new", 0)
+    link.call("SCRIPT", "LOAD", Script("close").source)  # as another process does
+    second = scripts.call("close", (session.key, PART), "second")
+    third = scripts.call("close", (session.key, PART), "third")
+    assert [await second, await third, await other] == [1, 1, 0]
+    with pytest.raises(BrokerUnavailableError, match="nothing was done"):
+        await first
+    assert [event["ts"] for event in await session.recorded()] == ["second"]
+
+
+async def test_calls_made_while_a_script_is_sent_again_come_after_it(session: SessionState, scripts: Scripts) -> None:
+    """A call made when Redis has refused an earlier one, and not yet answered the rest, waits for its turn."""
+    await session.open()
+    await session.redis("SCRIPT", "FLUSH")
+    first = scripts.call("fence", (session.key, PART), "wrong", 1, "new", 0)
+    calls: list[asyncio.Future[Reply]] = []
+    session._link.call("PING").add_done_callback(
+        lambda _: calls.append(scripts.call("close", (session.key, PART), "late"))
+    )
+    calls.append(scripts.call("close", (session.key, PART), "early"))
+    assert await first == 0
+    await eventually(lambda: len(calls) == 2 and all(call.done() for call in calls))
+    assert [event["ts"] for event in await session.recorded()] == ["early"]
+
+
+async def test_a_connection_that_breaks_fails_the_calls_that_wait_for_their_script(
+    link: Link, session: SessionState, scripts: Scripts
+) -> None:
+    """Refused calls and those held back fail with the connection, like all others."""
+    await session.open()
+    await session.redis("SCRIPT", "FLUSH")
+    refused = scripts.call("close", (session.key, PART), "now")
+    waiting = link.call("BLPOP", "nothing", 0)
+    await eventually(lambda: link._reload is not None)
+    held = scripts.call("close", (session.key, PART), "later")
+    assert link.keeper._wire is not None
+    link.keeper._wire.abort()
+    for call in (refused, waiting, held):
+        with pytest.raises(BrokerUnavailableError, match="broke"):
+            await call
 
 
 async def test_an_error_inside_a_script_raises(link: Link, scripts: Scripts) -> None:
