@@ -1,6 +1,6 @@
 """The scenarios, in the order in which they are run."""
 
-from tests.chaos.scenarios import jitter, kills, links, replacements, storage, storm
+from tests.chaos.scenarios import jitter, kills, leases, links, replacements, storage, storm
 from tests.chaos.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -8,6 +8,7 @@ SCENARIOS: dict[str, Scenario] = {
     for each in (
         *kills.SCENARIOS,
         *links.SCENARIOS,
+        *leases.SCENARIOS,
         *storage.SCENARIOS,
         *replacements.SCENARIOS,
         *jitter.SCENARIOS,
