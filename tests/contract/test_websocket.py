@@ -7,14 +7,18 @@ from typing import Any
 
 import jwt
 import pytest
+from redis import Redis
 
+from broker.keys import Keys
 from gateway.access.tokens import Claims, Tokens
 from tests.gateways import SECRET, Gateway
 from tests.raw_client import ClosedByServerError, RawClient, connected
 from tests.rest import call, create_session, users
+from tests.services import Services
 from tests.waiting import eventually
 
 Json = dict[str, Any]
+KEYS = Keys("seance", 16)
 
 
 @asynccontextmanager
@@ -289,6 +293,23 @@ async def test_a_removed_user_is_told_and_disconnected(urls: list[str]) -> None:
         async with connected(urls[0], session["id"]) as again:
             await again.say({"type": "join", "name": "Ben", "token": welcome["token"]})
             await refused(again, 4501, "unauthorized")
+
+
+async def test_a_user_without_a_seat_says_nothing(urls: list[str], services: Services) -> None:
+    """Whose seat was freed while the gateway slept is told so, nothing is published, and a resume takes a seat."""
+    session = await create_session(urls[0], spirit=False)
+    async with people(urls, session["id"], "Ana", "Ben") as [(ana, welcome), (ben, _)]:
+        key = KEYS.session(KEYS.partition_of(session["id"]), session["id"])
+        with Redis.from_url(services.redis_url) as redis:
+            redis.delete(f"{key}:users", f"{key}:names")  # as a reaper does, whose event has not come yet
+        await ana.say({"type": "message", "id": 1, "text": "hi"})
+        error = await ana.event_of("error")
+        assert (error["id"], error["data"]["code"]) == (1, "unavailable")
+        assert await refused(ana, 4003, "resync")
+        resume = {"epoch": welcome["epoch"], "seq": 2}
+        async with connected(urls[2], session["id"]) as again:
+            await again.join("Ana", token=welcome["token"], resume=resume)
+            assert (await ben.event_of("user_joined", "message_received"))["type"] == "user_joined"
 
 
 async def test_summary_presence_tells_only_the_number_of_users(urls: list[str]) -> None:

@@ -136,6 +136,16 @@ async def test_the_resume_point_is_the_highest_seq_and_the_removed(
     assert await sessions.resume_point((await sessions.create(name="new")).id) == ResumePoint(0, ())
 
 
+async def test_who_was_in_a_session_is_known_by_name(engine: AsyncEngine, sessions: StoredSessions) -> None:
+    """A user of the session has a name, present or gone; a user of another session, or of none, has none."""
+    first, second = await add_sessions(engine, 2)
+    ana, bob = str(uuid4()), str(uuid4())
+    await Writer(engine).write([Record(first, joined(ana, "Ana")), Record(first, left(bob, "Bob"))])
+    names = [await sessions.user_name(first, user) for user in (ana, bob, str(uuid4()), "no UUID")]
+    assert names == ["Ana", "Bob", None, None]
+    assert await sessions.user_name(second, ana) is None
+
+
 async def test_the_models_are_related(engine: AsyncEngine) -> None:
     """From a session its messages in order and its users are reached, and from a message its author."""
     (session_id,) = await add_sessions(engine, 1)
