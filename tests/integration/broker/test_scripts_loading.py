@@ -1,12 +1,9 @@
 """Calling scripts: by digest, whole when Redis has forgotten them, and their errors."""
 
-import asyncio
-
 import pytest
 
 from broker.errors import BrokerError, BrokerUnavailableError
-from broker.redis.connection import Reply
-from broker.redis.link import Link
+from broker.redis.link import Link, connected
 from broker.redis.scripts import GATEWAY_SCRIPTS, OPERATOR_SCRIPTS, WORKER_SCRIPTS, Script, Scripts
 from tests.redis_server import redial
 from tests.session_state import PART, SessionState
@@ -71,19 +68,21 @@ async def test_a_call_that_a_later_one_has_overtaken_is_not_carried_out(
     assert [event["ts"] for event in await session.recorded()] == ["second"]
 
 
-async def test_calls_made_while_a_script_is_sent_again_come_after_it(session: SessionState, scripts: Scripts) -> None:
-    """A call made when Redis has refused an earlier one, and not yet answered the rest, waits for its turn."""
+async def test_calls_made_while_a_script_is_sent_again_come_after_it(
+    link: Link, session: SessionState, scripts: Scripts, redis_url: str
+) -> None:
+    """A call made before everything under way is answered waits for its turn, though Redis knows the script by then."""
     await session.open()
     await session.redis("SCRIPT", "FLUSH")
-    first = scripts.call("fence", (session.key, PART), "wrong", 1, "new", 0)
-    calls: list[asyncio.Future[Reply]] = []
-    session._link.call("PING").add_done_callback(
-        lambda _: calls.append(scripts.call("close", (session.key, PART), "late"))
-    )
-    calls.append(scripts.call("close", (session.key, PART), "early"))
-    assert await first == 0
-    await eventually(lambda: len(calls) == 2 and all(call.done() for call in calls))
-    assert [event["ts"] for event in await session.recorded()] == ["early"]
+    first = scripts.call("close", (session.key, PART), "first")
+    last = link.call("BLPOP", "answer", 0)  # keeps Redis from answering everything
+    await eventually(lambda: link._reload is not None)
+    second = scripts.call("close", (session.key, PART), "second")
+    async with connected(redis_url, timeout_seconds=5, name="another process") as other:
+        await other.call("SCRIPT", "LOAD", Script("close").source)
+        await other.call("RPUSH", "answer", 1)
+    assert [await last, await first, await second] == [[b"answer", b"1"], 1, 1]
+    assert [event["ts"] for event in await session.recorded()] == ["first"]
 
 
 async def test_a_connection_that_breaks_fails_the_calls_that_wait_for_their_script(
