@@ -78,7 +78,7 @@ async def test_calls_made_while_a_script_is_sent_again_come_after_it(
     last = link.call("BLPOP", "answer", 0)  # keeps Redis from answering everything
     await eventually(lambda: link._reload is not None)
     second = scripts.call("close", (session.key, PART), "second")
-    async with connected(redis_url, timeout_seconds=5, name="another process") as other:
+    async with connected(redis_url, timeout_seconds=5, name="another-process") as other:
         await other.call("SCRIPT", "LOAD", Script("close").source)
         await other.call("RPUSH", "answer", 1)
     assert [await last, await first, await second] == [[b"answer", b"1"], 1, 1]
