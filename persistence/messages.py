@@ -73,11 +73,12 @@ class Messages:
             async with self._engine.connect() as connection:
                 return [_record(row) for row in await _rows(connection, UUID(session_id), before, after, limit)]
 
-    async def count(self, session_id: str, after: int, before: int) -> int:
-        """How many messages have `after` < seq < `before`."""
-        counted = select(func.count()).where(
+    async def count(self, session_id: str, after: int, before: int, *, limit: int) -> int:
+        """How many messages have `after` < seq < `before`; `limit` when there are more, since counting takes time."""
+        found = select(MessageRow.seq).where(
             MessageRow.session_id == UUID(session_id), MessageRow.seq > _bigint(after), MessageRow.seq < _bigint(before)
         )
+        counted = select(func.count()).select_from(found.limit(limit).subquery())
         with mapped():
             async with self._engine.connect() as connection:
                 return int((await connection.execute(counted)).scalar_one())

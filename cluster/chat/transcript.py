@@ -66,6 +66,8 @@ class Transcript:
                 return self._connected(welcome)
             case Recovered(missed=0):
                 return Line("* nothing was missed", is_note=True)
+            case Recovered(missed=None, missed_at_least=count):
+                return Line(f"* {count} missed events or more follow", is_note=True)
             case Recovered(missed=missed):
                 return Line(f"* {missed} missed {'event follows' if missed == 1 else 'events follow'}", is_note=True)
             case NotRecovered():

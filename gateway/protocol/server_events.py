@@ -47,11 +47,15 @@ class WelcomeSession(msgspec.Struct, frozen=True):
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """Whether the missed events follow, from which store, and how many."""
+    """Whether the missed events follow, from which store, and how many.
+
+    `missed` is null when more than 10 000 messages follow from `history`; then `missed_at_least` is there.
+    """
 
     recovered: bool = False
     source: Literal["log", "history", "none"] = "none"
-    missed: int = 0
+    missed: int | None = 0
+    missed_at_least: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Welcome(msgspec.Struct, frozen=True):

@@ -18,6 +18,8 @@ PAGE_EVENTS = 256
 # leave most database connections to other queries. With two limits a hanging Postgres does not delay reads of the log.
 LOG_READS = 16
 HISTORY_READS = 4
+# So many missed messages are counted. To count five million takes Postgres seconds, in which others wait for it.
+MISSED_EXACT = 10_000
 
 
 class NotCommittedError(Exception):
@@ -65,8 +67,7 @@ class RecoveryReader:
         if events:
             resumed = Resumed(recovered=True, source="log", missed=seat.seq - resume.seq)
             return Plan(resumed, cursor_after(info, cursor.seq), events)
-        missed = await self._count(info.id, cursor, seat.seq)
-        return Plan(Resumed(recovered=True, source="history", missed=missed), cursor)
+        return Plan(await self._resumed_from_history(info.id, cursor, seat.seq), cursor)
 
     async def next(self, session_id: str, cursor: Cursor, known_seq: int) -> Sequence[Event]:
         """Read the next page (PAGE_EVENTS events at most), and move the cursor past the page. Raises OutrunError."""
@@ -83,8 +84,8 @@ class RecoveryReader:
         async with self._log_reads:
             return await self._log.range(session_id, after + 1, last, limit=PAGE_EVENTS)
 
-    async def _count(self, session_id: str, cursor: Cursor, last: int) -> int:
-        """Count the events up to `last` that the cursor will find. Raises NotCommittedError."""
+    async def _resumed_from_history(self, session_id: str, cursor: Cursor, last: int) -> Resumed:
+        """Count the events up to `last` that the cursor will find, up to a limit. Raises NotCommittedError."""
         assert cursor.history is not None
         after, before = cursor.history
         position = await self._sessions.position(session_id)
@@ -92,7 +93,11 @@ class RecoveryReader:
         if position is None or position.persisted < before - 1:
             raise NotCommittedError
         async with self._history_reads:
-            return await self._messages.count(session_id, after, before) + last - before + 1
+            stored = await self._messages.count(session_id, after, before, limit=MISSED_EXACT + 1)
+        missed = stored + last - before + 1
+        if stored > MISSED_EXACT:
+            return Resumed(recovered=True, source="history", missed=None, missed_at_least=missed)
+        return Resumed(recovered=True, source="history", missed=missed)
 
 
 def _payload(record: MessageRecord) -> Event:

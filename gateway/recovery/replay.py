@@ -77,7 +77,7 @@ class Replay:
         """Start, after the welcome and the plan's events; attach at once when the cursor has reached `until`."""
         self._cursor = plan.cursor
         self._allow_answers()
-        self._replays.counters.replays += plan.resumed.missed > 0
+        self._replays.counters.replays += plan.resumed.missed != 0
         self._replays.counters.replayed_events += len(plan.events)
         if plan.cursor.seq < until or not self._is_attached():
             self._spawn()

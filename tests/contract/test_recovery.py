@@ -204,7 +204,9 @@ async def test_fifty_thousand_missed_messages_come_in_order(services: Services, 
             size = resident_bytes(gateway)
             ana = await stack.enter_async_context(connected(gateway.url, session["id"], receive_bytes=RECEIVE_BYTES))
             welcome = (await ana.join("x", **resume(before)))["data"]
-            assert welcome["resumed"] == {"recovered": True, "source": "history", "missed": last + 1 - before["seq"]}
+            resumed = welcome["resumed"]
+            assert (resumed["recovered"], resumed["source"], resumed["missed"]) == (True, "history", None)
+            assert 10_000 < resumed["missed_at_least"] < last
             largest = size
             events: list[int] = []
             while not events or events[-1] < last + 1:

@@ -32,7 +32,12 @@ export interface Welcome {
   readonly epoch: string;
   /** With this token the user comes back; keep it with `client.position`. */
   readonly token: string;
-  readonly resumed: { readonly recovered: boolean; readonly source: Source; readonly missed: number };
+  readonly resumed: {
+    readonly recovered: boolean;
+    readonly source: Source;
+    readonly missed: number | null;
+    readonly missedAtLeast: number;
+  };
   readonly heartbeatSeconds: number;
 }
 
@@ -125,11 +130,16 @@ export interface Connected {
   readonly welcome: Welcome;
 }
 
-/** All `missed` events follow. From `history` they are messages only, and `seq` skips the other events. */
+/**
+ * All `missed` events follow. From `history` they are messages only, and `seq` skips the other events.
+ *
+ * `missed` is null when there are too many to count; `missedAtLeast` is a lower bound then, else 0.
+ */
 export interface Recovered {
   readonly type: "recovered";
   readonly source: Source;
-  readonly missed: number;
+  readonly missed: number | null;
+  readonly missedAtLeast: number;
 }
 
 /** Events after `previous` may be missing; load the history with `after: previous.seq` over REST. */

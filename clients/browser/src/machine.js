@@ -240,9 +240,13 @@ export class Machine {
     this.#silence = new Silence(this.#policy, welcome.heartbeatSeconds * 1000, now);
     this.#emit({ type: "connected", welcome });
     if (previous !== null) {
-      const { source, missed } = welcome.resumed;
+      const { source, missed, missedAtLeast } = welcome.resumed;
       const current = this.position;
-      this.#emit(hasRecovered ? { type: "recovered", source, missed } : { type: "not_recovered", previous, current });
+      this.#emit(
+        hasRecovered
+          ? { type: "recovered", source, missed, missedAtLeast }
+          : { type: "not_recovered", previous, current },
+      );
     }
     this.#flush(now);
   }

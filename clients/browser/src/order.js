@@ -26,7 +26,7 @@ export class Order {
     const isSame = this.position !== null && this.position.epoch === epoch && this.position.seq === seq;
     const hasRecovered = resumed.recovered && isSame;
     // The first live event may skip a seq too: the last event before it need not have been a message.
-    this.#maySkip = hasRecovered && resumed.source === "history" ? resumed.missed + 1 : 0;
+    this.#maySkip = hasRecovered && resumed.source === "history" ? (resumed.missed ?? Infinity) + 1 : 0;
     this.position = { epoch, seq };
     return hasRecovered;
   }

@@ -51,8 +51,13 @@ const READERS = new Map(
       epoch: text,
       token: text,
       resumed: either(
-        struct({ recovered: either(bool, false), source: either(text, "none"), missed: either(whole, 0) }),
-        { recovered: false, source: "none", missed: 0 },
+        struct({
+          recovered: either(bool, false),
+          source: either(text, "none"),
+          missed: either(nullable(whole), 0),
+          missed_at_least: either(whole, 0),
+        }),
+        { recovered: false, source: "none", missed: 0, missedAtLeast: 0 },
       ),
       heartbeat_seconds: either(number, 25),
     }),

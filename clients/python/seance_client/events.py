@@ -34,11 +34,15 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """Whether the missed events follow, from which store, and how many."""
+    """Whether the missed events follow, from which store, and how many.
+
+    `missed` is None when there are too many to count; `missed_at_least` is a lower bound then, else 0.
+    """
 
     recovered: bool = False
     source: Source = "none"
-    missed: int = 0
+    missed: int | None = 0
+    missed_at_least: int = 0
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -164,10 +168,14 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """All `missed` events follow. From `history` they are messages only, and `seq` skips the other events."""
+    """All `missed` events follow. From `history` they are messages only, and `seq` skips the other events.
+
+    `missed` is None when there are too many to count; `missed_at_least` is a lower bound then, else 0.
+    """
 
     source: Source
-    missed: int
+    missed: int | None
+    missed_at_least: int = 0
 
 
 class NotRecovered(msgspec.Struct, frozen=True):

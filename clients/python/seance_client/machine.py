@@ -241,7 +241,7 @@ class Machine:
         self._silence = Silence(self._policy, welcome.heartbeat_seconds, now)
         self._emit(Connected(welcome))
         if previous is not None:
-            recovered = Recovered(welcome.resumed.source, welcome.resumed.missed)
+            recovered = Recovered(welcome.resumed.source, welcome.resumed.missed, welcome.resumed.missed_at_least)
             self._emit(recovered if has_recovered else NotRecovered(previous, welcome.position))
         self._flush(now)
 

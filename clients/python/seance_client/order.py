@@ -1,5 +1,6 @@
 """Keeps the order of a session's events: drops repeated events, finds gaps, knows where to resume. Pure."""
 
+import math
 from enum import Enum
 
 from seance_client.events import Position, Welcome
@@ -21,7 +22,7 @@ class Order:
     def __init__(self, position: Position | None = None) -> None:
         self.position = position
         # How many more events may skip a seq: a replay from history has messages only.
-        self._may_skip = 0
+        self._may_skip: float = 0
         # Message id → the epoch in which it came.
         self._ids: dict[str, str] = {}
 
@@ -33,7 +34,8 @@ class Order:
         resumed = welcome.resumed
         has_recovered = resumed.recovered and welcome.position == self.position
         # The first live event may skip a seq too: the last event before it need not have been a message.
-        self._may_skip = resumed.missed + 1 if has_recovered and resumed.source == "history" else 0
+        missed = math.inf if resumed.missed is None else resumed.missed
+        self._may_skip = missed + 1 if has_recovered and resumed.source == "history" else 0
         self.position = welcome.position
         return has_recovered
 

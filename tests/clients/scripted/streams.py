@@ -87,6 +87,7 @@ def _resumes() -> list[Json]:
     begun: list[Json] = [CONNECTED, says(2, "two"), lost(CUT)]
     forgotten: Json = {"welcome": {"seq": 1000001, "epoch": OTHER_EPOCH}}
     elsewhere = [CONNECTED, {"not_recovered": [EPOCH, 2]}]
+    countless: Json = {"recovered": True, "source": "history", "missed": None}
     liar: Json = {"recovered": True, "source": "log", "missed": 0}
     return [
         script(
@@ -125,6 +126,16 @@ def _resumes() -> list[Json]:
             first,
             [resume(2), back(2, 2, "history"), *({"message": [seq, f"{seq}"]} for seq in (10, 20, 31, 32))],
             events=[*begun, *recovered("history"), *(says(seq, f"{seq}") for seq in (10, 20, 31, 32))],
+        ),
+        script(
+            "history-too-long-to-count",
+            first,
+            [
+                resume(2),
+                {"welcome": {"seq": 2, "resumed": {**countless, "missed_at_least": 10_001}}},
+                *({"message": [seq, f"{seq}"]} for seq in (10, 20, 31, 33)),
+            ],
+            events=[*begun, *recovered("history"), *(says(seq, f"{seq}") for seq in (10, 20, 31, 33))],
         ),
         script(
             "hole-after-history",

@@ -68,15 +68,17 @@ async def test_a_page_holds_what_was_asked_for(
         ((-1, 10**30), 50, SEQS),
     ],
 )
-async def test_a_range_is_limited_and_its_count_is_not(
+async def test_a_range_and_its_count_are_limited(
     engine: AsyncEngine, session_id: str, bounds: tuple[int, int], limit: int, seqs: list[int]
 ) -> None:
-    """A range is given from its oldest message on; the count knows no limit."""
+    """A range is given from its oldest message on; a count ends at its limit."""
     after, before = bounds
     messages = Messages(engine)
     found = await messages.between(session_id, after, before, limit=limit)
     assert [record.seq for record in found] == seqs
-    assert await messages.count(session_id, after, before) == len([seq for seq in SEQS if after < seq < before])
+    counted = [await messages.count(session_id, after, before, limit=most) for most in (99, 1)]
+    there = len([seq for seq in SEQS if after < seq < before])
+    assert counted == [there, min(there, 1)]
 
 
 async def test_following_the_bounds_visits_every_message_once(engine: AsyncEngine, session_id: str) -> None:
