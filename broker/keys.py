@@ -10,6 +10,9 @@ import msgspec
 # The consumer group that drains the partition streams into Postgres.
 GROUP = "persistence"
 
+# Of a UUID in its usual form.
+SESSION_ID_LENGTH = 36
+
 
 class Keys(msgspec.Struct, frozen=True):
     """The names in Redis that begin with this prefix, for this number of partitions."""
@@ -40,7 +43,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def fenced(self) -> str:
-        """The run_id of the Redis process whose sessions were compared with Postgres."""
+        """Which data were compared with Postgres, and the number of that comparison."""
         return f"{self.prefix}:fenced"
 
     @property
@@ -69,6 +72,17 @@ class Keys(msgspec.Struct, frozen=True):
     def session(self, partition: int, session_id: str) -> str:
         """The session's hash; the same name is its pub/sub channel. Its other keys add a suffix (`:users`, …)."""
         return f"{self.prefix}:{{{partition}}}:session:{session_id}"
+
+    @property
+    def sessions(self) -> str:
+        """A pattern for SCAN that matches the hash of every session; `session_id_of` sorts out what else it matches."""
+        return f"{self.prefix}:{{*}}:session:" + "?" * SESSION_ID_LENGTH
+
+    def session_id_of(self, name: bytes) -> str | None:
+        """The id of the session whose hash has this name; None when the name is of another key."""
+        session_id = name[-SESSION_ID_LENGTH:].decode(errors="replace")
+        is_its_hash = name == self.session(self.partition_of(session_id), session_id).encode()
+        return session_id if is_its_hash else None
 
     def refused(self, partition: int, session_id: str, seq: int) -> str:
         """Mark of a message that Postgres refused for good; it expires."""

@@ -55,7 +55,6 @@ from gateway.telemetry.loop_lag import LoopLag
 from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.errors import mapped
-from persistence.marks import Marks
 from persistence.messages import Messages
 from persistence.sessions import StoredSessions
 
@@ -180,9 +179,7 @@ class Gateway:
         )
         # Lifecycle
         self._drain = Drain(self._door, settings)
-        self._fencing = Fencing(
-            self._link, scripts, Fence(self._link, sessions, keys=keys, name=name), Marks(self._engine)
-        )
+        self._fencing = Fencing(self._link, scripts, Fence(self._link, scripts, keys=keys, name=name), stored)
         self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, keys=keys)
         probe_channel = ProbeChannel(scripts, subscriber, key=keys.canary(name))
         self._relay_probe = RelayProbe(probe_channel, self._link)

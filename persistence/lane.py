@@ -19,6 +19,7 @@ from persistence.counters import Counters
 from persistence.errors import DataError, PersistenceError
 from persistence.isolation import Refused, write_all_but_bad
 from persistence.rows import Record
+from persistence.sessions import StoredSessions
 from persistence.waiting import FIRST_SECONDS, LONGEST_SECONDS, Outage, is_set_within
 from persistence.writer import Writer
 
@@ -66,6 +67,7 @@ class PartitionLane:
         *,
         stream: PartitionStreams,
         writer: Writer,
+        stored: StoredSessions,
         audit: Audit,
         ownership: Ownership,
         batching: Batching,
@@ -78,6 +80,7 @@ class PartitionLane:
         self._lane = lane
         self._stream = stream
         self._writer = writer
+        self._stored = stored
         self._audit = audit
         self._ownership = ownership
         self._batching = batching
@@ -89,6 +92,8 @@ class PartitionLane:
         self._is_prepared = False
         # Partitions that had entries at the last read: one busy session fills a batch as fast as many.
         self._busy = 1
+        # Sessions of which Postgres may know more than Redis: Redis lost entries that were committed afterwards.
+        self._doubtful: set[str] = set()
         # Partitions whose pending entries must be written before new ones are read.
         self._unsettled: set[int] = set()
         self._due_at = {"take": 0.0, "trim": 0.0, "sweep": time.monotonic() + timings.sweep_seconds}
@@ -115,6 +120,7 @@ class PartitionLane:
         if not self._is_prepared:
             await self._stream.prepare()
             self._is_prepared = True
+        await self._reconcile()
         await self._rebalance()
         owned = self._ownership.held & self._lane
         if not owned:
@@ -191,12 +197,16 @@ class PartitionLane:
         for place, _ in reversed(refused):
             del decoded[place], records[place]
         self._counters.committed(records)
-        # First: a publisher that waits for a dead message must hear of it before a watermark passes the message.
-        for entry, reason in dead:
-            await self._dead_letter(entry, reason, 0)
-        for entry, record, reason in refused_entries:
-            await self._set_aside(entry, record, reason)
-        await self._stream.settle(decoded, _watermarks(decoded, records))
+        try:
+            # First: a publisher that waits for a dead message must hear of it before a watermark passes the message.
+            for entry, reason in dead:
+                await self._dead_letter(entry, reason, 0)
+            for entry, record, reason in refused_entries:
+                await self._set_aside(entry, record, reason)
+            self._doubtful |= await self._stream.settle(decoded, _watermarks(decoded, records))
+        except BrokerUnavailableError:
+            self._doubtful.update(entry.session_id for entry in decoded)
+            raise
         seconds = time.monotonic() - began_at
         self._counters.settled(records, seconds)
         log.debug("worker.batch_written", entries=len(records), seconds=round(seconds, 6))
@@ -235,6 +245,13 @@ class PartitionLane:
             return
         self._audit.restored_total += 1
         log.warning("worker.message_restored", session_id=entry.session_id, seq=record.event.seq, new_seq=seq)
+
+    async def _reconcile(self) -> None:
+        """Let Redis undo nothing that was committed after Redis had lost it: the gateways have compared too early."""
+        if self._doubtful:
+            recorded = await self._patiently(lambda: self._stored.recorded(self._doubtful))
+            await self._stream.reconcile(recorded)
+            self._doubtful.clear()
 
     async def _dead_letter(self, entry: Entry, reason: str, seq: int) -> None:
         await self._stream.dead_letter(entry, reason, seq)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.sessions.epochs import Mark
 from persistence.errors import mapped
-from persistence.tables import SessionMarkRow, SessionRow
+from persistence.tables import SessionMarkRow
 
 _COLUMNS = (SessionMarkRow.session_id, SessionMarkRow.epoch, SessionMarkRow.seq)
 
@@ -26,22 +26,6 @@ class Marks:
         """The marks of those of these sessions that have one."""
         keys = [key for session_id in session_ids if (key := _uuid_or_none(session_id)) is not None]
         statement = select(*_COLUMNS).where(SessionMarkRow.session_id.in_(keys))
-        with mapped():
-            async with self._engine.connect() as connection:
-                found = (await connection.execute(statement)).all()
-        return [Mark(str(session_id), epoch, seq) for session_id, epoch, seq in found]
-
-    async def page(self, after: str | None, limit: int) -> list[Mark]:
-        """The marks of open sessions in the order of their ids, at most `limit` after the session `after`."""
-        statement = (
-            select(*_COLUMNS)
-            .join(SessionRow, SessionRow.id == SessionMarkRow.session_id)
-            .where(SessionRow.is_active)
-            .order_by(SessionMarkRow.session_id)
-            .limit(limit)
-        )
-        if after is not None:
-            statement = statement.where(SessionMarkRow.session_id > UUID(after))
         with mapped():
             async with self._engine.connect() as connection:
                 found = (await connection.execute(statement)).all()

@@ -1,5 +1,6 @@
-"""Sessions in Postgres: create, get, close, and find the seq above which its hot state must begin."""
+"""Sessions in Postgres: create, get, close, and tell what Redis must not undo."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -7,8 +8,9 @@ from uuid import UUID, uuid4
 import msgspec
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from broker.sessions.recorded import Recorded
 from persistence.errors import InvalidFieldError, mapped
 from persistence.tables import MessageRow, SessionMarkRow, SessionRow, UserRow
 
@@ -37,13 +39,6 @@ class SessionRecord(msgspec.Struct, frozen=True):
     spirit: bool
     slow_consumers: SlowConsumers
     multiple_connections: bool
-
-
-class ResumePoint(msgspec.Struct, frozen=True):
-    """The base of rebuilt hot state: the highest `seq` written (0: none), and the users whom the host removed."""
-
-    max_seq: int
-    removed_user_ids: tuple[str, ...]
 
 
 class StoredSessions:
@@ -120,26 +115,31 @@ class StoredSessions:
             async with self._engine.connect() as connection:
                 return (await connection.execute(found)).scalar_one_or_none()
 
-    async def resume_point(self, id: str) -> ResumePoint:  # noqa: A002 - the field's name
-        """The seq above which hot state must begin, and the removed users; (0, none) for an unknown session."""
-        key = _uuid_or_none(id)
-        if key is None:
-            return ResumePoint(0, ())
+    async def recorded(self, ids: Collection[str]) -> list[Recorded]:
+        """What Redis must not undo of each of these sessions; unknown sessions are left out."""
+        keys = [key for id in ids if (key := _uuid_or_none(id)) is not None]  # noqa: A001 - the field's name
         with mapped():
             async with self._engine.connect() as connection:
-                return ResumePoint(await _max_seq(connection, key), await _removed_user_ids(connection, key))
+                found = (await connection.execute(_RECORDED.where(SessionRow.id.in_(keys)))).all()
+        return [
+            Recorded(str(session_id), seq, is_active, tuple(sorted(map(str, removed))))
+            for session_id, is_active, seq, removed in found
+        ]
 
 
-async def _max_seq(connection: AsyncConnection, session_id: UUID) -> int:
-    stored = select(func.max(MessageRow.seq)).where(MessageRow.session_id == session_id)
-    marked = select(SessionMarkRow.seq).where(SessionMarkRow.session_id == session_id)
-    found = select(func.coalesce(func.greatest(stored.scalar_subquery(), marked.scalar_subquery()), 0))
-    return int((await connection.execute(found)).scalar_one())
-
-
-async def _removed_user_ids(connection: AsyncConnection, session_id: UUID) -> tuple[str, ...]:
-    found = select(UserRow.id).where(UserRow.session_id == session_id, UserRow.is_removed).order_by(UserRow.id)
-    return tuple(str(user_id) for user_id in (await connection.execute(found)).scalars())
+# Joins and leaves have a seq too, so the mark may lie above every message; a session of an early version has no mark.
+_RECORDED = select(
+    SessionRow.id,
+    SessionRow.is_active,
+    func.greatest(
+        select(func.max(MessageRow.seq)).where(MessageRow.session_id == SessionRow.id).scalar_subquery(),
+        select(SessionMarkRow.seq).where(SessionMarkRow.session_id == SessionRow.id).scalar_subquery(),
+        0,
+    ),
+    func.array(
+        select(UserRow.id).where(UserRow.session_id == SessionRow.id, UserRow.is_removed).scalar_subquery(),
+    ),
+)
 
 
 def _valid_name(name: str) -> str:

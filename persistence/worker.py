@@ -24,6 +24,7 @@ from persistence.engine import create_engine
 from persistence.lane import Batching, LaneTimings, PartitionLane
 from persistence.marks import Marks
 from persistence.metrics import Readings, exposed, watch_lag
+from persistence.sessions import StoredSessions
 from persistence.waiting import FIRST_SECONDS, Outage
 from persistence.writer import Writer
 
@@ -110,6 +111,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
                 lane,
                 stream=PartitionStreams(link, scripts, reading=reading, keys=config.keys),
                 writer=Writer(engine),
+                stored=StoredSessions(engine),
                 audit=audit,
                 ownership=ownership,
                 batching=Batching(config.batch_entries, config.batch_milliseconds),

@@ -209,6 +209,10 @@ class SessionState:
         """Fence the session, whose events were handed out up to `seen`."""
         return await self._seats("fence", epoch, seen, new, int(is_rewritten))
 
+    async def reconcile(self, seq: int, *removed: str, is_active: int = 1, new: str = "new") -> Reply:
+        """Make the session agree with what Postgres knows of it."""
+        return await self._seats("reconcile", seq, is_active, new, TS, *removed)
+
     async def _seats(self, name: str, *arguments: str | int) -> Reply:
         return await self._call(name, (self.key, PART), *arguments)
 

@@ -11,6 +11,7 @@
 --   :removed  set      user ids that the host removed
 --   :key:<k>  string   "<seq> <message id>" of a message published with idempotency key <k>
 --   :refused:<seq>     string, there while keys of that time are remembered, when Postgres refused the message for good
+--   :restored:<entry>  string, the new seq of a message whose seq was given twice, by the id of its stream entry
 -- `part` is the prefix of the partition's keys: events, away (zset of "<session id> <user id>" → deadline in ms),
 -- gateways (zset of lease → expiry in ms), connections (hash of lease → number of the connection to Redis by which it
 -- was last renewed), condemned (set of expired leases whose seats are being freed), gateway:<lease> (set of

@@ -14,17 +14,21 @@ from broker.redis.link import Link, Settle, settle_future, settle_read
 
 T = TypeVar("T")
 
-GATEWAY_SCRIPTS = ("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "canary", "renew_gateway")
-WORKER_SCRIPTS = ("announce", "take", "renew", "release", "persisted", "dead_letter", "restore", "trim")
+GATEWAY_SCRIPTS = (
+    *("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "reconcile", "canary"),
+    "renew_gateway",
+)
+WORKER_SCRIPTS = ("announce", "take", "renew", "release", "persisted", "dead_letter", "restore", "reconcile", "trim")
 OPERATOR_SCRIPTS = ("retry_dead_letter",)
 # The functions in front of a script are made again at each call: `publish`, which runs for each message, stands alone.
 _SHARED = {
     **dict.fromkeys(("open", "canary"), ("lib",)),
-    **dict.fromkeys(("join", "leave", "remove", "close", "reap", "fence", "restore"), ("lib", "seats")),
+    **dict.fromkeys(("join", "leave", "remove", "reap", "fence", "restore"), ("lib", "seats")),
+    **dict.fromkeys(("close", "reconcile"), ("lib", "seats", "closing")),
 }
 
-# These scripts give no seq, so they run even while it is not known whether Redis lost data.
-ALWAYS = frozenset({"fence", "canary", "renew_gateway"})
+# These scripts run even while it is not known whether Redis lost data: a seq that they give lies in a new epoch.
+ALWAYS = frozenset({"fence", "reconcile", "canary", "renew_gateway"})
 
 
 class Script:

@@ -1,79 +1,123 @@
 """Whether what a Redis process holds was compared with Postgres: a process that is new may have lost something."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
 from broker.keys import Keys
 from broker.redis.futures import ignore_result
 from broker.redis.link import Link
-from broker.sessions.epochs import Mark
-from broker.sessions.live_sessions import LiveSessions
+from broker.redis.scripts import Scripts
+from broker.sessions.recorded import Reconciled, Recorded, reconcile
 
 # Whoever compares tells again after every page that it is still at it; when it dies, another one begins after this.
 CLAIM_MS = 5000
+# How many keys Redis looks at in one step of the scan: about a millisecond, in which nothing else is answered.
+SCAN_KEYS = 2000
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The newest comparison, as Redis tells: of which data, and how many there were before."""
+
+    data: str
+    number: int
 
 
 class RedisState(msgspec.Struct, frozen=True):
-    """Which process answers, and whether its data may be used as they are."""
+    """Which data answer, and whether they were compared.
 
-    run_id: str
+    `data` names the process (`run_id`) and the line of its data (`master_replid`): a process that becomes a replica and
+    then the primary again has another line, and may have come back without what it held before.
+    """
+
+    data: str
     is_checked: bool
-    is_empty: bool
 
 
 class Fence:
     """The Redis side of the comparison. Methods raise BrokerError, and BrokerUnavailableError when Redis is away."""
 
-    def __init__(self, link: Link, sessions: LiveSessions, *, keys: Keys, name: str) -> None:
+    def __init__(self, link: Link, scripts: Scripts, *, keys: Keys, name: str) -> None:
         self._link = link
-        self._sessions = sessions
+        self._scripts = scripts
         self._keys = keys
         self._name = name
+        # The number of the newest comparison that this gateway has seen. A primary with an older one was left and found
+        # again, without what the gateways wrote elsewhere meanwhile.
+        self._newest = 0
 
     def ask(self) -> "asyncio.Future[RedisState]":
-        """Ask which process answers; the commands leave now. Raises ValueError when Redis does not tell its run id."""
-        info = self._link.call("INFO", "server")
-        fenced = self._link.call("GET", self._keys.fenced)
-        # The number of partitions is noted with the very first data.
-        replies = asyncio.gather(info, fenced, self._link.call("EXISTS", self._keys.claim))
+        """Ask which data answer; the commands leave now. Raises ValueError when Redis does not tell its run id."""
+        replies = asyncio.gather(
+            self._link.call("INFO", "server"),
+            self._link.call("INFO", "replication"),
+            self._link.call("GET", self._keys.fenced),
+        )
 
         async def read() -> RedisState:
-            return _redis_state(*await replies)
+            server, replication, fenced = await replies
+            data = f"{_field(server, b'run_id')}:{_field(replication, b'master_replid')}"
+            return RedisState(data, is_checked=self._is_of(data, fenced))
 
         return asyncio.ensure_future(read())
 
-    async def is_checked(self, run_id: str) -> bool:
-        """Whether the data of this process were compared."""
-        return bool(await self._link.call("GET", self._keys.fenced) == run_id.encode())
+    async def is_checked(self, data: str) -> bool:
+        """Whether these data were compared."""
+        return self._is_of(data, await self._link.call("GET", self._keys.fenced))
 
     async def claim(self) -> bool:
         """Whether nobody else compares; then it is us, for a while."""
         answer = await self._link.call("SET", self._keys.fencing, self._name, "NX", "PX", CLAIM_MS)
         return answer is not None
 
-    async def compare(self, marks: Sequence[Mark]) -> int:
-        """Give every session another epoch that Redis holds, but not as far as its mark; returns how many."""
-        self._link.call("PEXPIRE", self._keys.fencing, CLAIM_MS).add_done_callback(ignore_result)
-        positions = await asyncio.gather(*(self._sessions.position(mark.session_id) for mark in marks))
-        behind = [
-            self._sessions.fence(mark.session_id, epoch=position.epoch, seen=mark.seq)
-            for mark, position in zip(marks, positions, strict=True)
-            if position is not None and position.seq < mark.seq
-        ]
-        return sum(await asyncio.gather(*behind))
+    async def hot_sessions(self, page_sessions: int) -> AsyncIterator[Sequence[str]]:
+        """The ids of all sessions that Redis holds, in pages of about this size; an id may come twice."""
+        cursor = b"0"
+        found: set[str] = set()
+        while True:
+            pattern = self._keys.sessions
+            cursor, names = await self._link.call("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_KEYS)
+            found.update(session_id for name in names if (session_id := self._keys.session_id_of(name)) is not None)
+            is_over = cursor == b"0"
+            if found and (is_over or len(found) >= page_sessions):
+                yield sorted(found)
+                found.clear()
+            self._link.call("PEXPIRE", self._keys.fencing, CLAIM_MS).add_done_callback(ignore_result)
+            if is_over:
+                return
 
-    async def checked(self, run_id: str) -> None:
-        """The data of this process were compared."""
+    def reconcile(self, recorded: Sequence[Recorded]) -> "asyncio.Future[list[Reconciled]]":
+        """Make each session agree with what Postgres knows of it; returns what was missing. The commands leave now."""
+        return asyncio.gather(*(reconcile(self._scripts, self._keys, one) for one in recorded))
+
+    async def checked(self, data: str) -> None:
+        """These data were compared."""
+        self._newest += 1
         await asyncio.gather(
-            self._link.call("SET", self._keys.fenced, run_id), self._link.call("DEL", self._keys.fencing)
+            self._link.call("SET", self._keys.fenced, f"{data} {self._newest}"),
+            self._link.call("DEL", self._keys.fencing),
         )
 
+    def _is_of(self, data: str, fenced: bytes | None) -> bool:
+        """Whether the newest comparison is one of these data, and none that was made before one that is known here."""
+        comparison = _comparison(fenced)
+        is_newest = comparison.number >= self._newest
+        self._newest = max(self._newest, comparison.number)
+        return comparison.data == data and is_newest
 
-def _redis_state(info: bytes, fenced: bytes | None, has_data: int) -> RedisState:
+
+def _comparison(fenced: bytes | None) -> Comparison:
+    data, _, number = (fenced or b"").decode(errors="replace").partition(" ")
+    return Comparison(data, int(number) if number.isdecimal() else 0)
+
+
+def _field(info: bytes, wanted: bytes) -> str:
+    """A field of INFO; a server without replication has no `master_replid`."""
     for line in info.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name == b"run_id":
-            return RedisState(value.decode(), is_checked=fenced == value, is_empty=not has_data)
-    raise ValueError("INFO has no run_id")
+        if name == wanted:
+            return value.decode()
+    if wanted == b"run_id":
+        raise ValueError("INFO has no run_id")
+    return ""

@@ -19,6 +19,7 @@ from broker.redis.installation import claim
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.epochs import new_epoch
+from broker.sessions.recorded import Recorded, reconcile
 
 # All workers read under one name: a partition has one owner, and its entries that the last owner left pending are its
 # successor's.
@@ -26,6 +27,8 @@ CONSUMER = "worker"
 _NEW = ">"
 _FROM_START = "0-0"
 _CLAIM_AT_ONCE = 1000
+# How long Redis knows which message was restored: a worker that was suspended may come with the same entry.
+RESTORED_SECONDS = 86_400
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -99,19 +102,25 @@ class PartitionStreams:
         """New entries, at most `count` of each partition; waits up to `wait_ms` (at least 1) for the first one."""
         return self._entries(await self._reading.call(*self._read(partitions, count, _NEW, "BLOCK", max(1, wait_ms))))
 
-    async def settle(self, entries: Collection[Entry], persisted: Iterable[Persisted]) -> None:
-        """Acknowledge entries that are committed, and move their sessions' watermarks."""
+    async def settle(self, entries: Collection[Entry], persisted: Iterable[Persisted]) -> set[str]:
+        """Acknowledge entries that are committed, and move their sessions' watermarks.
+
+        Returns the sessions of partitions that no longer knew every entry: another worker has settled it, or Redis has
+        lost it since it was read.
+        """
         ids: defaultdict[int, list[bytes]] = defaultdict(list)
         for entry in entries:
             ids[entry.partition].append(entry.id)
         marks: defaultdict[int, list[Persisted]] = defaultdict(list)
         for mark in persisted:
             marks[mark.partition].append(mark)
-        await asyncio.gather(
+        known = asyncio.gather(
             *(
                 self._link.call("XACK", self._keys.events(partition), GROUP, *acknowledged)
                 for partition, acknowledged in ids.items()
-            ),
+            )
+        )
+        moving = asyncio.gather(
             *(
                 self._scripts.call(
                     "persisted",
@@ -121,6 +130,14 @@ class PartitionStreams:
                 for partition, moved in marks.items()
             ),
         )
+        await asyncio.gather(known, moving)
+        counts = zip(ids.items(), known.result(), strict=True)
+        short = {partition for (partition, acknowledged), count in counts if count < len(acknowledged)}
+        return {entry.session_id for entry in entries if entry.partition in short} if short else set()
+
+    async def reconcile(self, recorded: Iterable[Recorded]) -> None:
+        """Make sessions agree with what Postgres knows of them."""
+        await asyncio.gather(*(reconcile(self._scripts, self._keys, one) for one in recorded))
 
     async def dead_letter(self, entry: Entry, reason: str, seq: int) -> None:
         """Move an entry that can't be written to the partition's dead stream, with the reason.
@@ -148,6 +165,8 @@ class PartitionStreams:
     async def restore(self, entry: Entry, event: MessageReceived, seen: int) -> int | None:
         """Publish a message again whose seq another message has, and acknowledge its entry; returns the new seq.
 
+        For an entry that another worker has restored already this is the seq that it got then.
+
         Unless its epoch is over already, the session gets another epoch that lies above `seen` and every other seq.
         None says that Redis does not know the session; nothing was done then.
         """
@@ -161,6 +180,7 @@ class PartitionStreams:
             tail(event.ts, event.data),
             GROUP,
             entry.id,
+            RESTORED_SECONDS,
         )
         return int(seq) or None
 

@@ -36,10 +36,10 @@ class Directory:
         record = await self._stored.get(session_id)
         if record is None:
             return None
-        point = await self._stored.resume_point(session_id)
+        [recorded] = await self._stored.recorded([record.id])
         info = _info(record)
         await self._live.open(
-            info, is_active=record.is_active, max_seq=point.max_seq, removed_user_ids=point.removed_user_ids
+            info, is_active=recorded.is_active, max_seq=recorded.seq, removed_user_ids=recorded.removed_user_ids
         )
         return info
 

@@ -1,7 +1,10 @@
-"""Checks that a new Redis process holds every seq handed out before it gives new ones. See docs/decisions/0004."""
+"""Checks that a Redis process with new data undoes nothing that Postgres knows. See docs/decisions/0004 and 0015."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -9,29 +12,49 @@ from broker.errors import BrokerError, BrokerUnavailableError
 from broker.redis.futures import ignore_result
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.epochs import Mark
 from broker.sessions.fence import Fence, RedisState
+from broker.sessions.recorded import Reconciled
 from persistence.errors import PersistenceError
-from persistence.marks import Marks
+from persistence.sessions import StoredSessions
 
 PAGE_SESSIONS = 500
 POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5
-# Sessions wait no longer than this for an unreachable Postgres; the comparison goes on, and fences sessions later.
+# Sessions wait no longer than this for one answer of Postgres; the comparison goes on, and mends sessions later.
 PATIENCE_SECONDS = 5.0
+
+Answer = TypeVar("Answer")
 
 log = structlog.get_logger()
 
 
+@dataclass
+class _Tally:
+    """What a comparison has found: how many sessions it compared, and what Redis had lost of them."""
+
+    sessions: int = 0
+    fenced: int = 0
+    removed: int = 0
+    closed: int = 0
+
+    def add(self, results: Sequence[Reconciled]) -> None:
+        """Count a page."""
+        self.sessions += len(results)
+        for result in results:
+            self.fenced += result.is_fenced
+            self.removed += result.removed
+            self.closed += result.is_closed
+
+
 class Fencing:
-    """Shuts the scripts when the link comes up, and opens them once the sessions are compared with their marks."""
+    """Shuts the scripts when the link comes up, and opens them once every hot session agrees with Postgres."""
 
     def __init__(
         self,
         link: Link,
         scripts: Scripts,
         fence: Fence,
-        marks: Marks,
+        stored: StoredSessions,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
@@ -40,13 +63,15 @@ class Fencing:
         self._link = link
         self._scripts = scripts
         self._fence = fence
-        self._marks = marks
+        self._stored = stored
         self._linked = asyncio.Event()
         self._asked: asyncio.Future[RedisState] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._patience_seconds = patience_seconds
         self._retry_seconds = retry_seconds
         self._page_sessions = page_sessions
+        # Whether Postgres owes an answer.
+        self._is_waiting = False
 
     @property
     def is_open(self) -> bool:
@@ -55,7 +80,7 @@ class Fencing:
 
     def linked(self) -> None:
         """The link has a new connection to Redis: shut the scripts until this Redis process is checked."""
-        # Before the answer no script may give a seq, and no command may write keys, which would hide an empty Redis.
+        # Before the answer no script may give a seq.
         self._shut()
         self._asked = self._fence.ask()
         self._asked.add_done_callback(ignore_result)
@@ -76,7 +101,7 @@ class Fencing:
                     self._shut()
                     self._linked.set()
             except (BrokerError, ValueError) as error:
-                log.warning("fencing.impossible", reason=str(error), mend="allow INFO and GET")
+                log.warning("fencing.impossible", reason=str(error), mend="allow INFO, GET, SET and SCAN")
                 self._open()
 
     async def _check(self) -> None:
@@ -88,46 +113,60 @@ class Fencing:
             self._open()
 
     async def _compare(self, found: RedisState) -> None:
-        """Compare every session in Redis with its mark in Postgres, unless another gateway does that."""
-        if found.is_empty:
-            await self._fence.checked(found.run_id)
-            return
+        """Compare every session in Redis with what Postgres knows of it, unless another gateway does that."""
         while not await self._fence.claim():
+            # When Postgres is away, the gateway that compares can't go on, and this one must not wait for it.
+            await self._patiently(lambda: self._stored.recorded(()))
             await asyncio.sleep(POLL_SECONDS)
-            if await self._fence.is_checked(found.run_id):
+            if await self._fence.is_checked(found.data):
                 return
         began_at = time.monotonic()
-        compared = fenced = 0
-        after: str | None = None
-        while marks := await self._page(after):
-            fenced += await self._fence.compare(marks)
-            compared += len(marks)
-            after = marks[-1].session_id
-        await self._fence.checked(found.run_id)
+        tally = _Tally()
+        reconciling: asyncio.Future[list[Reconciled]] | None = None
+        async for session_ids in self._fence.hot_sessions(self._page_sessions):
+            recorded = await self._patiently(lambda page=session_ids: self._stored.recorded(page))  # type: ignore[misc]
+            if reconciling is not None:
+                tally.add(await reconciling)
+            reconciling = self._fence.reconcile(recorded)  # while Postgres is asked for the next page
+            reconciling.add_done_callback(ignore_result)
+        if reconciling is not None:
+            tally.add(await reconciling)
+        await self._fence.checked(found.data)
         seconds = round(time.monotonic() - began_at, 3)
-        log.info("fencing.compared", run_id=found.run_id, sessions=compared, fenced=fenced, seconds=seconds)
+        log.info("fencing.compared", data=found.data, seconds=seconds, **asdict(tally))
 
-    async def _page(self, after: str | None) -> list[Mark]:
-        while True:
-            try:
-                return await self._marks.page(after, self._page_sessions)
-            except PersistenceError as error:
-                log.warning("fencing.waits", reason=str(error))
-                await asyncio.sleep(self._retry_seconds)
+    async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of Postgres, however long that takes; meanwhile the patience runs."""
+        self._is_waiting = True
+        self._start_patience()
+        try:
+            while True:
+                try:
+                    return await ask()
+                except PersistenceError as error:
+                    log.warning("fencing.waits", reason=str(error))
+                    await asyncio.sleep(self._retry_seconds)
+        finally:
+            self._is_waiting = False
+            self._end_patience()
 
     def _shut(self) -> None:
         self._scripts.shut()
-        self._cancel_timeout()
-        self._patience = asyncio.get_running_loop().call_later(self._patience_seconds, self._check_timed_out)
-
-    def _check_timed_out(self) -> None:
-        log.warning("fencing.unchecked", seconds=self._patience_seconds)
-        self._open()
+        if self._is_waiting:  # a check that began with an earlier connection
+            self._start_patience()
 
     def _open(self) -> None:
         self._scripts.open()
-        self._cancel_timeout()
+        self._end_patience()
 
-    def _cancel_timeout(self) -> None:
+    def _start_patience(self) -> None:
+        self._end_patience()
+        self._patience = asyncio.get_running_loop().call_later(self._patience_seconds, self._patience_over)
+
+    def _end_patience(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
+
+    def _patience_over(self) -> None:
+        log.warning("fencing.unchecked", seconds=self._patience_seconds)
+        self._open()

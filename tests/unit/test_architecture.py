@@ -28,7 +28,6 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
     ("gateway", "persistence"): (
         "persistence.engine",
         "persistence.errors",
-        "persistence.marks",
         "persistence.messages",
         "persistence.sessions",
     ),
@@ -37,6 +36,7 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "broker.redis.link",
         "broker.redis.scripts",
         "broker.sessions.epochs",
+        "broker.sessions.recorded",
         "broker.errors",
         "broker.events",
         "broker.keys",

@@ -1,26 +1,28 @@
-"""The fencing of a gateway: sessions in a new Redis process are compared with their marks before any gets a seq."""
+"""The fencing of a gateway: hot sessions in a new Redis process are compared with Postgres before any gets a seq."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from broker.errors import BrokerUnavailableError
+from broker.errors import BrokerUnavailableError, SessionClosedError, UserRemovedError
 from broker.sessions.fence import Fence
 from gateway.lifecycle.fencing import Fencing
 from gateway.protocol import close_codes
 from persistence.engine import create_engine
-from persistence.marks import Marks
 from persistence.rows import Record
+from persistence.sessions import StoredSessions
 from persistence.writer import Writer
 from tests.gateway_core import INFO, KEYS, GatewayCore
 from tests.redis_server import RedisServer, redial
-from tests.session_state import ANA, eventually, kept
-from tests.stream_fixtures import engine_on, message
+from tests.session_state import ANA, BEN, eventually, kept
+from tests.stream_fixtures import engine_on, left, message
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -45,8 +47,8 @@ class Checked(GatewayCore):
 
     def __init__(self, url: str, engine: AsyncEngine, **options: Any) -> None:
         super().__init__(url, is_apart=False)
-        fence = Fence(self.link, self.sessions, keys=KEYS, name="gw-1")
-        self.fencing = Fencing(self.link, self.scripts, fence, Marks(engine), **options)
+        fence = Fence(self.link, self.scripts, keys=KEYS, name="gw-1")
+        self.fencing = Fencing(self.link, self.scripts, fence, StoredSessions(engine), **options)
         self.link.on_up = (self.scripts.load, self.fencing.linked, self.subscriber.resubscribe)
 
     async def opens(self) -> None:
@@ -67,19 +69,19 @@ async def checked(url: str, engine: AsyncEngine, **options: Any) -> AsyncIterato
         await asyncio.wait([task])
 
 
+async def store(engine: AsyncEngine, session_id: str = INFO.id) -> None:
+    """Store the session in Postgres."""
+    await StoredSessions(engine).create(name="Evening", id=session_id)
+
+
 async def mark(engine: AsyncEngine, seq: int, epoch: str) -> None:
     """Write the session's mark in Postgres: every event up to `seq` was seen."""
-    async with engine.begin() as connection:
-        await connection.exec_driver_sql(
-            "INSERT INTO sessions (id, name, created_at) VALUES ($1, 'Evening', now()) ON CONFLICT DO NOTHING",
-            (INFO.id,),
-        )
+    await store(engine)
     await Writer(engine).write([Record(INFO.id, message(INFO.id, seq), epoch)])
 
 
 async def renew_process(core: GatewayCore) -> None:
-    """Make the Redis process look unchecked, and reconnect the link."""
-    await core.link.call("SET", KEYS.claim, 4)
+    """Make the data of Redis look unchecked."""
     await core.link.call("SET", KEYS.fenced, "another")
 
 
@@ -87,7 +89,7 @@ async def test_an_empty_redis_is_open_at_once(redis_url: str, unreachable: Async
     """A Redis without data is open at once, and Postgres is not asked."""
     async with checked(redis_url, unreachable) as core:
         await core.opens()
-        run_id = await core.link.call("GET", KEYS.fenced)
+        run_id = (await core.link.call("GET", KEYS.fenced)).partition(b":")[0]
         assert run_id in await core.link.call("INFO", "server")
 
 
@@ -130,38 +132,128 @@ async def test_a_session_behind_its_mark_is_fenced(redis_url: str, engine: Async
         assert await core.say() == 2_000_001
 
 
-async def test_many_sessions_are_compared_in_pages(redis_url: str, engine: AsyncEngine) -> None:
-    """Every page of marks is compared; sessions that Redis does not hold are left unloaded."""
-    await mark(engine, 7, "a")
+async def test_a_close_that_redis_lost_is_made_good(redis_url: str, engine: AsyncEngine) -> None:
+    """A session that Postgres knows as closed is closed again in a new epoch: its members end, and nobody joins."""
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        await store(engine)
+        await core.sessions.open(INFO)
+        ana = await core.join(ANA)
+        await StoredSessions(engine).close(INFO.id)  # as REST does, before the worker has seen the event
+        await renew_process(core)
+        with capture_logs() as lines:
+            await redial(redis_url, core.link.keeper, "pubsub")
+            await core.opens()
+        assert await ana.ends() == close_codes.RESYNC
+        with pytest.raises(SessionClosedError):
+            await core.seat(BEN)
+        assert (await core.position())[1] == 2_000_001
+        [line] = [line for line in lines if line["event"] == "fencing.compared"]
+        assert (line["sessions"], line["fenced"], line["closed"]) == (1, 1, 1)
+
+
+async def test_a_removal_that_redis_lost_is_made_good(redis_url: str, engine: AsyncEngine) -> None:
+    """A user whom Postgres knows as removed loses the seat again, and is not admitted; the others stay."""
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        await store(engine)
+        await core.sessions.open(INFO)
+        ana, ben = await core.join(ANA), await core.join(BEN)
+        before = await core.position()
+        gone = left(ANA, "Ana", reason="removed")  # without a seq, as in a session with `summary` presence
+        await Writer(engine).write([Record(INFO.id, gone, before[0])])
+        await renew_process(core)
+        await redial(redis_url, core.link.keeper, "pubsub")
+        await core.opens()
+        assert await ana.ends() == close_codes.REMOVED
+        with pytest.raises(UserRemovedError):
+            await core.seat(ANA, connection="again")
+        await ben.sees(before[1] + 1)
+        assert (ben.types[-1], (await core.position())[0]) == ("user_left", before[0])
+
+
+async def test_only_hot_sessions_are_compared_however_many_marks_there_are(redis_url: str, engine: AsyncEngine) -> None:
+    """Marks of sessions that Redis does not hold cost nothing; every hot session is compared, page by page."""
     async with engine.begin() as connection:
         await connection.exec_driver_sql(
             "WITH made AS (INSERT INTO sessions (id, name, created_at)"
-            " SELECT gen_random_uuid(), 'Other', now() FROM generate_series(1, 10) RETURNING id)"
+            " SELECT gen_random_uuid(), 'Other', now() FROM generate_series(1, 1000) RETURNING id)"
             " INSERT INTO session_marks SELECT id, 'a', 5 FROM made"
         )
+    hot = [str(uuid4()) for _ in range(7)]
+    for session_id in hot:
+        await store(engine, session_id)
+        await Writer(engine).write([Record(session_id, message(session_id, 7), "a")])
     async with checked(redis_url, engine, page_sessions=3) as core:
         await core.opens()
-        await core.sessions.open(INFO)
+        for session_id in hot:
+            await core.sessions.open(msgspec.structs.replace(INFO, id=session_id))
+            await core.link.call("SET", core.sessions.key(session_id) + ":key:k", "1 m")
+        await core.sessions.open(INFO)  # a session that Postgres does not know is left alone
         await renew_process(core)
         with capture_logs() as lines:
             await redial(redis_url, core.link.keeper)
             await core.opens()
         [line] = [line for line in lines if line["event"] == "fencing.compared"]
-        assert (line["sessions"], line["fenced"]) == (11, 1)
+        assert (line["sessions"], line["fenced"]) == (7, 7)
+        assert await core.position() == ((await core.position())[0], 0)
+
+
+async def test_a_slow_comparison_does_not_open_the_scripts(redis_url: str, engine: AsyncEngine) -> None:
+    """While Postgres answers, however long all of it takes, no event gets a seq before its session was compared."""
+    async with checked(redis_url, engine, patience_seconds=0.3, page_sessions=1) as core:
+        await core.opens()
+        await core.link.call("SET", KEYS.fencing, "gw-2", "PX", 900)  # another gateway compares, for longer
+        await renew_process(core)
+        with capture_logs() as lines:
+            await redial(redis_url, core.link.keeper)
+            await core.opens()
+        assert [line["event"] for line in lines if line["event"].startswith("fencing.")] == ["fencing.compared"]
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+async def test_data_that_were_left_and_found_again_are_compared(
+    redis_url: str, engine: AsyncEngine, is_left: bool
+) -> None:
+    """Data that a gateway left for others, whose comparison is newer, are compared when the gateway comes back."""
+    async with checked(redis_url, engine) as core:
+        await core.opens()
+        first = await core.link.call("GET", KEYS.fenced)
+        if is_left:
+            await core.link.call("SET", KEYS.fenced, "another:line 1")
+            await redial(redis_url, core.link.keeper)
+            await core.opens()
+            await core.link.call("SET", KEYS.fenced, first)  # as that primary had noted it
+        with capture_logs() as lines:
+            await redial(redis_url, core.link.keeper)
+            await core.opens()
+        assert ("fencing.compared" in str(lines)) == is_left
+
+
+async def test_a_primary_that_was_a_replica_meanwhile_is_compared(server: RedisServer, engine: AsyncEngine) -> None:
+    """A process that was a replica, and is the primary again, is compared, though its data say that it was."""
+    async with checked(server.url, engine) as core:
+        await core.opens()
+        await core.link.call("REPLICAOF", "127.0.0.1", 1)
+        await core.link.call("REPLICAOF", "NO", "ONE")
+        with capture_logs() as lines:
+            await redial(server.url, core.link.keeper)
+            await core.opens()
+        assert "fencing.compared" in str(lines)
 
 
 async def test_a_second_gateway_waits_for_the_first_comparison(redis_url: str, engine: AsyncEngine) -> None:
     """The second gateway waits until the first one has compared, and does not compare again."""
     async with checked(redis_url, engine) as core:
         await core.opens()
-        run_id = await core.link.call("GET", KEYS.fenced)
+        checked_data = await core.link.call("GET", KEYS.fenced)
         await renew_process(core)
         await core.link.call("SET", KEYS.fencing, "gw-2")
         with capture_logs() as lines:
             await redial(redis_url, core.link.keeper)
             with pytest.raises(BrokerUnavailableError):
                 await core.say()
-            await core.link.call("SET", KEYS.fenced, run_id)
+            await core.link.call("SET", KEYS.fenced, checked_data)
             await core.opens()
         assert "fencing.compared" not in str(lines)
 
@@ -224,7 +316,6 @@ async def test_a_restart_that_kept_everything_changes_nothing(server: RedisServe
     """A Redis that was killed and kept its data is a new process, is compared, and keeps its epochs."""
     async with checked(server.url, engine) as core:
         await core.opens()
-        await core.link.call("SET", KEYS.claim, 4)
         await core.sessions.open(INFO)
         ana = await core.join(ANA)
         await ana.sees(await core.say())

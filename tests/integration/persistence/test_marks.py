@@ -7,10 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.events import Empty, SessionClosed, Stored, instant
 from broker.sessions.epochs import Mark
+from broker.sessions.recorded import Recorded
 from persistence.errors import DataError
 from persistence.marks import Marks
 from persistence.rows import Record
-from persistence.sessions import ResumePoint, StoredSessions
+from persistence.sessions import StoredSessions
 from persistence.writer import Writer
 from tests.stream_fixtures import add_sessions, joined, left, message
 
@@ -49,21 +50,6 @@ async def test_a_refused_batch_raises_no_mark(engine: AsyncEngine) -> None:
     assert await Marks(engine).of([session_id]) == []
 
 
-async def test_pages_give_every_open_session_once(engine: AsyncEngine) -> None:
-    """Page by page every open session with a mark comes once; closed ones do not come."""
-    sessions = sorted(await add_sessions(engine, 7))
-    for seq, session_id in enumerate(sessions[1:], 1):
-        await write(engine, session_id, message(session_id, seq))
-    await StoredSessions(engine).close(sessions[3])
-    marks, after = Marks(engine), None
-    found: list[Mark] = []
-    while page := await marks.page(after, 2):
-        assert len(page) <= 2
-        found += page
-        after = page[-1].session_id
-    assert found == [Mark(session_id, "a", sessions.index(session_id)) for session_id in sessions[1:3] + sessions[4:]]
-
-
 @pytest.mark.parametrize("is_marked", [True, False])
 @pytest.mark.parametrize("is_stored", [True, False])
 async def test_hot_state_begins_above_mark_and_messages(engine: AsyncEngine, is_marked: bool, is_stored: bool) -> None:
@@ -74,4 +60,4 @@ async def test_hot_state_begins_above_mark_and_messages(engine: AsyncEngine, is_
     if is_marked:
         await write(engine, session_id, joined(ANA, "Ana", seq=8))
     expected = 8 if is_marked else 3 if is_stored else 0
-    assert await StoredSessions(engine).resume_point(session_id) == ResumePoint(expected, ())
+    assert await StoredSessions(engine).recorded([session_id]) == [Recorded(session_id, expected, is_active=True)]

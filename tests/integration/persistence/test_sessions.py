@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import selectinload
 
+from broker.sessions.recorded import Recorded
 from cluster.process.ports import free_port
 from persistence.engine import create_engine
 from persistence.errors import DatabaseUnavailableError, DataError, InvalidFieldError, PersistenceError, mapped
 from persistence.messages import Messages
 from persistence.rows import Record
-from persistence.sessions import ResumePoint, StoredSessions
+from persistence.sessions import StoredSessions
 from persistence.tables import MessageRow, SessionRow, UserRow
 from persistence.writer import Writer
 from tests.stream_fixtures import add_sessions, joined, left, message
@@ -113,13 +114,11 @@ async def test_an_unknown_session_is_none(sessions: StoredSessions, unknown: str
     """A session that does not exist is None to ask for and to close, and has nothing to resume."""
     assert await sessions.get(unknown) is None
     assert await sessions.close(unknown) is None
-    assert await sessions.resume_point(unknown) == ResumePoint(0, ())
+    assert await sessions.recorded([unknown]) == []
 
 
-async def test_the_resume_point_is_the_highest_seq_and_the_removed(
-    engine: AsyncEngine, sessions: StoredSessions
-) -> None:
-    """Hot state goes on above every stored message of that session, and keeps the removed out."""
+async def test_highest_seq_closing_and_removals_are_recorded(engine: AsyncEngine, sessions: StoredSessions) -> None:
+    """Of each session Postgres tells the highest seq, whether it is open, and whom the host removed."""
     first, second = await add_sessions(engine, 2)
     ana, bob = str(uuid4()), str(uuid4())
     await Writer(engine).write(
@@ -132,8 +131,13 @@ async def test_the_resume_point_is_the_highest_seq_and_the_removed(
             Record(second, left(ana, "Ana", reason="removed")),
         ]
     )
-    assert await sessions.resume_point(first) == ResumePoint(41, (bob,))
-    assert await sessions.resume_point((await sessions.create(name="new")).id) == ResumePoint(0, ())
+    await sessions.close(second)
+    new = (await sessions.create(name="new")).id
+    assert {found.session_id: found for found in await sessions.recorded([first, second, new])} == {
+        first: Recorded(first, 41, is_active=True, removed_user_ids=(bob,)),
+        second: Recorded(second, 99, is_active=False, removed_user_ids=(ana,)),
+        new: Recorded(new, 0, is_active=True),
+    }
 
 
 async def test_who_was_in_a_session_is_known_by_name(engine: AsyncEngine, sessions: StoredSessions) -> None:
@@ -219,7 +223,7 @@ async def test_a_server_that_is_away_is_an_error_of_ours(nowhere: AsyncEngine) -
         sessions.create(name="a"),
         sessions.get(some),
         sessions.close(some),
-        sessions.resume_point(some),
+        sessions.recorded([some]),
         Messages(nowhere).page(some),
         Writer(nowhere).write([Record(some, message(some, 1))]),
     ):

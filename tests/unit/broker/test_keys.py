@@ -1,5 +1,6 @@
 """Names in Redis: everything that one script touches lies in one slot of a cluster."""
 
+import fnmatch
 import uuid
 from collections import Counter
 
@@ -65,3 +66,17 @@ def test_sessions_spread_evenly_over_partitions() -> None:
     assert len(counts) == 16
     assert min(counts.values()) > 800
     assert max(counts.values()) < 1200
+
+
+@pytest.mark.parametrize("prefix", ["seance", "staging@2"])
+@pytest.mark.parametrize("partitions", [1, 16, 1024])
+def test_the_hash_of_a_session_is_found_among_all_keys(prefix: str, partitions: int) -> None:
+    """The pattern for SCAN matches the hash of every session, and the id is read from that name alone."""
+    keys = Keys(prefix, partitions)
+    partition = keys.partition_of(SESSION)
+    name = keys.session(partition, SESSION)
+    assert fnmatch.fnmatchcase(name, keys.sessions)
+    assert keys.session_id_of(name.encode()) == SESSION
+    others = (f"{name}:users", f"{name}:key:u {SESSION}", f"{keys.part(partition)}gateway:{SESSION}", f"x{name}")
+    assert [keys.session_id_of(other.encode()) for other in others] == [None] * 4
+    assert keys.session_id_of(b"\xff" * 80) is None
