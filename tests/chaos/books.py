@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.ledger import (
     Acked,
+    Barred,
     Came,
     CaughtUp,
     Demand,
@@ -23,6 +24,7 @@ from tests.chaos.ledger import (
     Sent,
     Severed,
     Skipped,
+    Tried,
     UserCame,
     UserLeft,
 )
@@ -75,6 +77,8 @@ class Books:
     refused: list[Refused] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     rosters: list[Roster] = field(default_factory=list)
+    barred: list[Barred] = field(default_factory=list)
+    tried: list[Tried] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     caught_up: list[CaughtUp] = field(default_factory=list)
     measures: dict[str, float] = field(default_factory=dict)
@@ -136,6 +140,10 @@ def _put(books: Books, entry: Entry) -> None:  # noqa: C901, PLR0912 - one line 
             books.rows.append(entry)
         case Roster():
             books.rosters.append(entry)
+        case Barred():
+            books.barred.append(entry)
+        case Tried():
+            books.tried.append(entry)
         case Fault():
             books.faults.append(entry)
         case CaughtUp():

@@ -53,7 +53,9 @@ def _check_line(number: int, line: Line, seen: set[int], problems: Problems) -> 
             problems.add("duplicated", f"{where} got {event.seq} again")
         elif event.seq <= last:
             problems.add("reordered", f"{where} got {event.seq} after {last}")
-        elif event.seq != max(last, skipped_to) + 1 and not (opened.source == "history" and replayed <= opened.missed):
+        elif event.seq != max(last, skipped_to) + 1 and not (
+            opened.source == "history" and (opened.missed is None or replayed <= opened.missed)
+        ):
             problems.add("lost", f"{where} got {event.seq} after {last}, and nothing said why")
         seen.add(event.seq)
         last = max(last, event.seq)

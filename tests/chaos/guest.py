@@ -128,6 +128,7 @@ class Guest(Person):
             recovered=resumed.recovered,
             source=resumed.source,
             missed=resumed.missed,
+            missed_at_least=resumed.missed_at_least,
         )
 
     def _thrown_out(self, code: int, now: float) -> None:

@@ -34,7 +34,10 @@ class Came(Entry, frozen=True, tag="came"):
 
 
 class Opened(Entry, frozen=True, tag="open"):
-    """A welcome. `asked` tells whether the client wanted to resume, `missed` how many events it was promised."""
+    """A welcome. `asked` tells whether the client wanted to resume, `missed` how many events it was promised.
+
+    None: too many to count.
+    """
 
     client: int
     connection: int
@@ -43,7 +46,7 @@ class Opened(Entry, frozen=True, tag="open"):
     asked: bool
     recovered: bool
     source: str
-    missed: int
+    missed: int | None
 
 
 class Heard(Entry, frozen=True, tag="msg"):
@@ -166,6 +169,23 @@ class Roster(Entry, frozen=True, tag="users"):
     users: list[str]
 
 
+class Barred(Entry, frozen=True, tag="barred"):
+    """From now on the user is removed from the session, for good; without a user, the session is closed."""
+
+    session: str
+    user: str
+
+
+class Tried(Entry, frozen=True, tag="tried"):
+    """Somebody came back to a session, and the gateway answered: `said` is `welcome`, or the code of the error."""
+
+    session: str
+    user: str
+    seen_by: str
+    is_admitted: bool
+    said: str
+
+
 class Fault(Entry, frozen=True, tag="fault"):
     """Something was done to a process or a connection; `until` is when it was undone, or the same as `at`."""
 
@@ -207,6 +227,8 @@ AnyEntry: TypeAlias = (
     | Refused
     | Row
     | Roster
+    | Barred
+    | Tried
     | Fault
     | Measure
     | Demand

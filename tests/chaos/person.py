@@ -97,7 +97,16 @@ class Person(ABC):
     # What the kinds tell
 
     def welcomed(
-        self, user: str, epoch: str, seq: int, users: set[str], *, recovered: bool, source: str, missed: int
+        self,
+        user: str,
+        epoch: str,
+        seq: int,
+        users: set[str],
+        *,
+        recovered: bool,
+        source: str,
+        missed: int | None,
+        missed_at_least: int = 0,
     ) -> None:
         """It is in."""
         now, asked = self._ledger.now(), self.connection > 0
@@ -110,7 +119,7 @@ class Person(ABC):
             self._has_hole(self.seq)
         self.epoch, self.seq, self.users = epoch, seq, users
         self.is_in = True
-        self._missed = missed if recovered else 0
+        self._missed = (missed_at_least if missed is None else missed) if recovered else 0
         if not self._missed and self.hole_from is None:
             self.caught_up()
 

@@ -8,8 +8,9 @@ from tests.chaos.verdict import Problems
 
 
 def check(books: Books, problems: Problems) -> None:
-    """The rosters at the end, and every departure."""
+    """The rosters at the end, every departure, and whoever was to stay out."""
     _check_rosters(books, problems)
+    _check_barred(books, problems)
     for session in books.sessions:
         _check_departures(books, session, problems)
 
@@ -40,6 +41,21 @@ def _check_rosters(books: Books, problems: Problems) -> None:
         if wrong:
             text = f"{roster.seen_by} has {len(seen - present)} ghosts and lacks {len(present - seen)} users"
             problems.add("seats", text, wrong)
+
+
+def _check_barred(books: Books, problems: Problems) -> None:
+    """Nobody is admitted who was removed before, or to a session that was closed before."""
+    admitted = [(tried.at, tried.session, tried.user, tried.seen_by) for tried in books.tried if tried.is_admitted]
+    admitted += [
+        (line.opened.at, client.came.session, client.came.user, f"client {number}")
+        for number, client in books.clients.items()
+        for line in client.lines.values()
+    ]
+    for at, session, user, where in admitted:
+        for barred in books.barred:
+            if barred.session == session and barred.user in {user, ""} and barred.at < at:
+                what = f"{user} was removed" if barred.user else f"the session {session} was closed"
+                problems.add("seats", f"{where}: {what} at {barred.at:g}, and {user} was admitted at {at:g}")
 
 
 def _check_departures(books: Books, session: str, problems: Problems) -> None:

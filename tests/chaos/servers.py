@@ -56,6 +56,15 @@ class Server:
         """Lose the data; only Redis, and while it does not run."""
         shutil.rmtree(self._folder / "redis" / "appendonlydir")
 
+    def copy_data(self) -> None:
+        """Keep a copy of what it holds now; only Redis."""
+        shutil.copytree(self._folder / "redis" / "appendonlydir", self._folder / "earlier", dirs_exist_ok=True)
+
+    def go_back(self) -> None:
+        """Let it hold what was copied; only Redis, and while it does not run."""
+        self.forget()
+        shutil.move(self._folder / "earlier", self._folder / "redis" / "appendonlydir")
+
     def end(self) -> None:
         """End it for good."""
         process = self._process

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.runner import Runner
-from tests.chaos.scenarios import jitter, leases, links, storage
+from tests.chaos.scenarios import jitter, leases, links, rollback, storage
 from tests.chaos.short import assert_good, short_runner
 from tests.chaos.stage import Scenario
 
-_ALL = [*links.SCENARIOS, *leases.SCENARIOS, *storage.SCENARIOS, *jitter.SCENARIOS]
+_ALL = [*links.SCENARIOS, *leases.SCENARIOS, *storage.SCENARIOS, *rollback.SCENARIOS, *jitter.SCENARIOS]
 SCENARIOS = [one for one in _ALL if not one.is_long_only]
 
 

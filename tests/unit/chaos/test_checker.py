@@ -8,6 +8,7 @@ import pytest
 from tests.chaos.checker import check
 from tests.chaos.ledger import (
     Acked,
+    Barred,
     Came,
     CaughtUp,
     Demand,
@@ -25,6 +26,7 @@ from tests.chaos.ledger import (
     Sent,
     Severed,
     Skipped,
+    Tried,
     UserCame,
     UserLeft,
 )
@@ -227,3 +229,24 @@ def test_a_measure_must_lie_within_its_demand(most: float, expected: dict[str, i
 def test_a_demand_that_was_not_measured_is_not_met() -> None:
     """A scenario that did not measure what it demands proves nothing."""
     assert wrongs([*GOOD, Demand(0.0, "recovery_p99", 0.0, 1.0)]) == {"broken": 1}
+
+
+@pytest.mark.parametrize("barred", ["ben", ""])
+def test_finds_who_was_to_stay_out(barred: str) -> None:
+    """A removed user who is admitted, and anybody who is admitted to a closed session, is a seat too many."""
+    good = [
+        Tried(1.0, "s", "ben", "gw-1", True, "welcome"),
+        Barred(2.0, "s", barred),
+        Tried(3.0, "s", "ben", "gw-1", False, "unauthorized"),
+        Tried(3.0, "other", "ben", "gw-1", True, "welcome"),
+    ]
+    assert wrongs([*GOOD, *good]) == {}
+    assert wrongs([*GOOD, *good, Tried(4.0, "s", "ben", "gw-2", True, "welcome")]) == {"seats": 1}
+    ana = Tried(4.0, "s", "ana", "gw-2", True, "welcome")
+    assert wrongs([*GOOD, *good, ana]) == ({} if barred else {"seats": 1})
+
+
+def test_finds_a_client_that_came_back_to_a_closed_session() -> None:
+    """A client's own connection counts as well."""
+    back = [Ended(1.0, 2, 1, 4504, 0.0), opened(2, 2, 4, at=3.0)]
+    assert wrongs([*GOOD, Barred(2.0, "s", ""), *back]) == {"seats": 1}
