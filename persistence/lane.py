@@ -284,7 +284,7 @@ def _decode(entries: Sequence[Entry]) -> tuple[list[Entry], list[Record], list[t
             dead.append((entry, f"undecodable: {error}"))
         else:
             decoded.append(entry)
-            records.append(Record(entry.session_id, event, entry.epoch))
+            records.append(Record(entry.session_id, event, entry.epoch, entry.id))
     return decoded, records, dead
 
 

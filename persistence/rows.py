@@ -1,7 +1,7 @@
 """A batch of events as the columns and rows that one transaction writes; pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -9,13 +9,19 @@ import msgspec
 from broker.events import MessageReceived, SessionClosed, Stored, UserJoined, UserLeft
 from persistence.errors import DataError
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class Record(msgspec.Struct, frozen=True):
-    """One event of one session, to be written; its seq belongs to `epoch`."""
+    """One event of one session, to be written; its seq belongs to `epoch`.
+
+    `entry_id` is the id of its stream entry, `<milliseconds>-<number>`; without one, the event's own `ts` says when.
+    """
 
     session_id: str
     event: Stored
     epoch: str = ""
+    entry_id: bytes = b""
 
 
 class MessageColumns(NamedTuple):
@@ -62,13 +68,13 @@ def rows_of(records: Sequence[Record]) -> Rows:
                 _add_message(rows.messages, index, record.session_id, event)
             case UserJoined() as event:
                 change = _change(rows, record.session_id, event)
-                change.joined_at = _latest(change.joined_at, _moment(event.ts))
+                change.joined_at = _latest(change.joined_at, _recorded_at(record))
             case UserLeft() as event:
                 change = _change(rows, record.session_id, event)
-                change.left_at = _latest(change.left_at, _moment(event.ts))
+                change.left_at = _latest(change.left_at, _recorded_at(record))
                 change.is_removed = change.is_removed or event.data.reason == "removed"
-            case SessionClosed() as event:
-                rows.closed.setdefault(record.session_id, _moment(event.ts))
+            case SessionClosed():
+                rows.closed.setdefault(record.session_id, _recorded_at(record))
         before = rows.furthest.get(record.session_id)
         if record.event.seq > (0 if before is None else before.event.seq):
             rows.furthest[record.session_id] = record
@@ -99,6 +105,18 @@ def _change(rows: Rows, session_id: str, event: UserJoined | UserLeft) -> UserCh
 
 def _latest(known: datetime | None, moment: datetime) -> datetime:
     return moment if known is None else max(known, moment)
+
+
+def _recorded_at(record: Record) -> datetime:
+    """When Redis recorded the event.
+
+    Entry ids of a stream only rise, whatever a clock does, so joins and leaves keep their order; the `ts` of two events
+    are from the clocks of two gateways. The number of the entry, within its millisecond, counts as microseconds.
+    """
+    milliseconds, _, number = record.entry_id.partition(b"-")
+    if not number:
+        return _moment(record.event.ts)
+    return _EPOCH + timedelta(milliseconds=int(milliseconds), microseconds=min(int(number), 999))
 
 
 def _moment(text: str) -> datetime:

@@ -65,8 +65,8 @@ class SessionMarkRow(Table):
 class UserRow(Table):
     """A user of one session.
 
-    `joined_at` and `left_at` are the latest of each; `left_at` is null while the user is there. `joined_at` is null
-    when only the leave was seen, which a Redis that lost data can cause.
+    `joined_at` and `left_at` are the latest of each, by the clock of Redis; `left_at` is null while the user is there.
+    `joined_at` is null when only the leave was seen, which a Redis that lost data can cause.
     """
 
     __tablename__ = "users"

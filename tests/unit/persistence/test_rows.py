@@ -1,6 +1,6 @@
 """A batch of events as rows, pure."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -75,3 +75,22 @@ def test_a_user_without_an_id_is_bad_data() -> None:
     """A user without an id can't be stored."""
     with pytest.raises(DataError, match="user without id"):
         rows_of([Record(SESSION, joined(None, "Ana", at(1)))])
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_joins_and_leaves_are_ordered_by_redis_not_by_gateways(is_back: bool) -> None:
+    """The order of the stream decides who is there, whatever the clocks of two gateways say; a millisecond has many."""
+    events = [joined(ANA, "Ana", at(0)), left(ANA, "Ana", at(50)), joined(ANA, "Ana", at(10))]
+    ids = (b"1795381500000-7", b"1795381500500-0", b"1795381500500-1")
+    batch = [Record(SESSION, event, "e", entry_id) for event, entry_id in zip(events, ids, strict=True)]
+    change = rows_of(batch if is_back else batch[:2]).users[SESSION, ANA]
+    assert change.joined_at is not None
+    assert change.left_at is not None
+    assert (change.joined_at > change.left_at) == is_back
+    assert change.left_at == datetime(2026, 11, 22, 21, 5, 0, 500_000, tzinfo=UTC)
+
+
+def test_a_close_is_dated_by_redis() -> None:
+    """The leaves that a close stands for have the same clock as the joins."""
+    closed = Record(SESSION, SessionClosed("2027-01-01T00:00:00.000Z", Empty()), "e", b"1795381500000-7")
+    assert rows_of([closed]).closed == {SESSION: at(0) + timedelta(microseconds=7)}
