@@ -232,6 +232,17 @@ class LiveSessions:
         """How far the session has come; None when Redis does not hold the session. The command leaves now."""
         return self._link.ask(_position, "HMGET", self.key(session_id), "epoch", "seq", "persisted")
 
+    def refused(self, session_id: str, seqs: Sequence[int]) -> "asyncio.Future[tuple[int, ...]]":
+        """Which of these messages Postgres has refused for good within the last minutes. The command leaves now."""
+        partition = self._keys.partition_of(session_id)
+
+        def marked(reply: Reply) -> tuple[int, ...]:
+            return tuple(seq for seq, mark in zip(seqs, reply, strict=False) if mark is not None)
+
+        # Redis wants one key at least; 0 is nobody's seq.
+        marks = [self._keys.refused(partition, session_id, seq) for seq in seqs or (0,)]
+        return self._link.ask(marked, "MGET", *marks)
+
     def fence(self, session_id: str, *, epoch: str, seen: int, is_rewritten: bool = False) -> "asyncio.Future[bool]":
         """Give the session another epoch when Redis, still in `epoch`, has not come to the seq that was handed out.
 

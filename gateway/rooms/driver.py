@@ -19,8 +19,8 @@ from gateway.rooms.effects import (
     Effects,
     End,
     Fence,
+    ReadCommits,
     ReadLog,
-    ReadPosition,
     ReadSeats,
     ReportGap,
     RetryLater,
@@ -85,9 +85,8 @@ class RoomDriver:
                     self._read_log(room, first)
                 case ReadSeats(members):
                     self._read_seats(room, members)
-                case ReadPosition():
-                    position = self._sessions.position(room.info.id)
-                    position.add_done_callback(partial(self._answered, room, Step.COMMITS, room.position_read))
+                case ReadCommits():
+                    self._read_commits(room, effect)
                 case Fence(epoch, seen, is_rewritten):
                     fenced = self._sessions.fence(room.info.id, epoch=epoch, seen=seen, is_rewritten=is_rewritten)
                     fenced.add_done_callback(partial(self._answered, room, Step.LOG, lambda _: room.fenced()))
@@ -163,6 +162,12 @@ class RoomDriver:
             self.perform(room, room.failed(Step.LOG))
         else:
             self.perform(room, room.log_read(events.result(), position.result()))
+
+    def _read_commits(self, room: Room, asked: ReadCommits) -> None:
+        session_id = room.info.id
+        both = asyncio.gather(self._sessions.position(session_id), self._sessions.refused(session_id, asked.seqs))
+        read = partial(room.commits_read, asked)
+        both.add_done_callback(partial(self._answered, room, Step.COMMITS, lambda found: read(*found)))
 
     def _read_seats(self, room: Room, members: tuple[Member, ...]) -> None:
         holders = self._sessions.seat_holders(room.info.id, [member.user_id for member in members])

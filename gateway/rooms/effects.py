@@ -24,7 +24,7 @@ class CommitOutcome(Enum):
     REFUSED = "refused"
     """Postgres refused the message for good."""
     UNKNOWN = "unknown"
-    """Redis lost its newest data, the watermark included: the outcome can't be known."""
+    """Redis lost data, or could not be asked: the outcome can't be known."""
 
 
 CommitCallback = Callable[[CommitOutcome], None]
@@ -74,8 +74,10 @@ class Fence(msgspec.Struct, frozen=True, gc=False):
     is_rewritten: bool
 
 
-class ReadPosition(msgspec.Struct, frozen=True, gc=False):
-    """Read the position for the commit waiters; call `position_read` or `failed(Step.COMMITS)`."""
+class ReadCommits(msgspec.Struct, frozen=True, gc=False):
+    """Read the watermark, and which of these seqs Postgres refused; call `commits_read` or `failed(Step.COMMITS)`."""
+
+    seqs: tuple[int, ...]
 
 
 class ReadSeats(msgspec.Struct, frozen=True, gc=False):
@@ -115,7 +117,7 @@ Effect = (
     | End
     | ReadLog
     | Fence
-    | ReadPosition
+    | ReadCommits
     | ReadSeats
     | RetryLater
     | AnnouncePresence

@@ -20,7 +20,7 @@ from gateway.rooms.effects import (
     Effect,
     Effects,
     End,
-    ReadPosition,
+    ReadCommits,
     ReadSeats,
     ReportGap,
     RetryLater,
@@ -40,7 +40,9 @@ class Room:
 
     __slots__ = (
         "_ahead",
+        "_asked_commits",
         "_commit_waiters",
+        "_is_check_due",
         "_is_presence_due",
         "_join_buffer",
         "_now",
@@ -65,6 +67,9 @@ class Room:
         self._ahead: list[Member] = []
         self._user_count = 0
         self._is_presence_due = False
+        # After an interruption seats and commits are checked, once the sequencer has caught up.
+        self._is_check_due = False
+        self._asked_commits: ReadCommits | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -161,7 +166,12 @@ class Room:
 
     def catch_up(self) -> Effects:
         """The subscription was interrupted: read from Redis everything that the room may have missed."""
-        return [*self._read_position(), *self._read_seats(), *self._follow(self.sequencer.catch_up())]
+        # Seats and commits are read after the log: when Redis lost data, both tell of another history.
+        self._is_check_due = True
+        self._asked_commits = None
+        if self._commit_waiters is not None:
+            self._commit_waiters.doubt()
+        return self._follow(self.sequencer.catch_up())
 
     # Answers of Redis
 
@@ -173,11 +183,12 @@ class Room:
         """The answer to `Fence`."""
         return self._follow(self.sequencer.fenced())
 
-    def position_read(self, position: Position | None) -> Effects:
-        """The answer to `ReadPosition`."""
-        if self._commit_waiters is None or position is None:
+    def commits_read(self, asked: ReadCommits, position: Position | None, refused: Iterable[int]) -> Effects:
+        """The answer to `ReadCommits`; an answer that an interruption has overtaken shows nothing."""
+        if asked is not self._asked_commits or self._commit_waiters is None:
             return ()
-        return self._commit_waiters.committed(position.persisted)
+        self._asked_commits = None
+        return () if position is None else self._commit_waiters.settle(position.persisted, refused)
 
     def seats_read(self, members: Iterable[Member], holders: Iterable[tuple[str, ...]]) -> Effects:
         """The answer to `ReadSeats`: for each member the ids of the connections that hold its user's seat."""
@@ -189,13 +200,15 @@ class Room:
 
     def failed(self, step: Step) -> Effects:
         """A request to Redis failed: `Step.LOG` stands for `ReadLog` and `Fence`."""
+        if step is Step.COMMITS:
+            self._asked_commits = None
         return self._follow(self.sequencer.failed()) if step is Step.LOG else (RetryLater(step),)
 
     def tick(self, step: Step) -> Effects:
         """The retry delay of this step is over: ask Redis again."""
         if step is Step.LOG:
             return self._follow(self.sequencer.tick())
-        return self._read_position() if step is Step.COMMITS else self._read_seats()
+        return self._read_commits() if step is Step.COMMITS else self._read_seats()
 
     # Answers, flushes, commits, presence
 
@@ -229,12 +242,20 @@ class Room:
             elif isinstance(result, Missing):
                 effects.append(ReportGap(result.first, result.last))
                 self._queue(server_events.gap(result.first, result.last), effects)
+                if self._ahead:
+                    self._admit(result.last, effects)
             elif isinstance(result, Lost):
                 effects += self.end_all(close_codes.RESYNC)
                 if self._join_buffer is not None:
                     self._join_buffer.recent.clear()
+                if self._commit_waiters is not None:
+                    self._asked_commits = None
+                    effects += self._commit_waiters.lose()
             else:
                 effects.append(result)
+        if self._is_check_due and self.sequencer.is_caught_up:
+            self._is_check_due = False
+            effects += (*self._read_commits(), *self._read_seats())
         return effects
 
     def _deliver(self, event: Event, effects: list[Effect]) -> None:
@@ -342,9 +363,15 @@ class Room:
             self._commit_waiters = CommitWaiters()
         return self._commit_waiters
 
-    def _read_position(self) -> Effects:
-        is_awaited = self._commit_waiters is not None and self._commit_waiters.is_awaited
-        return (ReadPosition(),) if is_awaited else ()
+    def _read_commits(self) -> Effects:
+        waiters = self._commit_waiters
+        if waiters is None or not waiters.is_in_doubt or self._asked_commits is not None:
+            return ()
+        if not self.sequencer.is_caught_up:
+            self._is_check_due = True
+            return ()
+        self._asked_commits = ReadCommits(waiters.seqs)
+        return (self._asked_commits,)
 
     def _read_seats(self) -> Effects:
         members = tuple(self.members)

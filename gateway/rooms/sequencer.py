@@ -18,7 +18,7 @@ ATTEMPTS = 20
 
 
 class Missing(msgspec.Struct, frozen=True, gc=False):
-    """The log no longer holds the events `first` to `last`; the next result is the event after them."""
+    """The log no longer holds the events `first` to `last`; the next event is the one after them."""
 
     first: int
     last: int
@@ -45,6 +45,7 @@ class Sequencer:
         "_held_when_asked",
         "_is_behind",
         "_is_filling",
+        "_known_seq",
         "_last_body",
         "_max_attempts",
         "epoch",
@@ -62,6 +63,13 @@ class Sequencer:
         self._is_filling = False
         self._is_behind = False
         self._attempts = 0
+        # An event of this seq was known to exist before the log was asked, in which it was not found; 0: none.
+        self._known_seq = 0
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything up to `last_seq` was compared with Redis after the last interruption."""
+        return self.last_seq is not None and not self._is_filling and not self._is_behind
 
     def begin(self, seq: int, epoch: str) -> Results:
         """A member came that has every event up to `seq` in this epoch."""
@@ -114,6 +122,8 @@ class Sequencer:
         """
         if self.last_seq is None or position is None:  # Redis does not hold the session: the next join loads it
             return self._give_up()
+        if self.epoch is None and self._is_continued(events):  # nobody has joined: a server waits for its message
+            self.epoch = position.epoch
         is_same = position.epoch == self.epoch
         is_rewritten = is_same and self._is_rewritten(events)
         if position.seq < self.last_seq or is_rewritten:
@@ -122,7 +132,7 @@ class Sequencer:
         if not is_same:
             return self._give_up()
         self._attempts = 0
-        return self._hand_out(events, self.last_seq)
+        return self._hand_out(events, self.last_seq, position.seq)
 
     def failed(self) -> Results:
         """`ReadLog` or `Fence` failed: retry, and give up after `max_attempts` failures in a row."""
@@ -143,13 +153,17 @@ class Sequencer:
         # The read starts with the last event itself, to compare it with the event that was handed out.
         return (ReadLog(last_seq),)
 
+    def _is_continued(self, events: Sequence[Event]) -> bool:
+        """Whether the log holds the event handed out at `last_seq`."""
+        return bool(events) and events[0].seq == self.last_seq and events[0].body == self._last_body
+
     def _is_rewritten(self, events: Sequence[Event]) -> bool:
         """Whether the log holds another event at `last_seq` than the one handed out."""
         if self._last_body is None or not events or events[0].seq != self.last_seq:
             return False
         return events[0].body != self._last_body
 
-    def _hand_out(self, events: Sequence[Event], last_seq: int) -> Results:
+    def _hand_out(self, events: Sequence[Event], last_seq: int, newest_seq: int) -> Results:
         results: list[Result] = []
         for event in events:
             last_seq = self._append(results, event, last_seq)
@@ -163,6 +177,15 @@ class Sequencer:
                 return [*results, *self._fill(last_seq)]
             # The log was read to its end after this event was held: events that it lacks are announced as a gap.
             last_seq = self._append(results, event, last_seq)
+        known_seq, self._known_seq = self._known_seq, 0
+        if last_seq < known_seq:  # the end of the log is gone, and no event came after it
+            results.append(Missing(last_seq + 1, known_seq))
+            self.last_seq = last_seq = known_seq
+            self._last_body = None
+        if last_seq < newest_seq:  # it was given before the position was read, maybe after the log was
+            self._known_seq = newest_seq
+            self._is_behind = False
+            return [*results, *self._fill(last_seq)]
         self._is_filling = False
         return [*results, *self.catch_up()] if self._is_behind else results
 
@@ -181,7 +204,7 @@ class Sequencer:
         """Make every member reconnect and resume."""
         self._is_filling = False
         self._is_behind = True
-        self._attempts = 0
+        self._attempts = self._known_seq = 0
         self._forget_held()
         self.last_seq = None
         return (_LOST,)

@@ -7,9 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.protocol import close_codes
-from tests.gateway_core import INFO, GatewayCore, gateway_core, without
+from gateway.rooms.effects import CommitOutcome
+from tests.gateway_core import INFO, KEYS, GatewayCore, gateway_core, without
 from tests.redis_server import redial
-from tests.session_state import ANA, BEN
+from tests.session_state import ANA, BEN, eventually
 
 
 @pytest.fixture
@@ -111,3 +112,46 @@ async def test_a_redis_that_holds_everything_is_not_fenced(core: GatewayCore, re
         await redial(redis_url, core.listening.keeper, "pubsub")
         await core.mark(ana)
     assert (ana.ending, await core.position()) == (None, (before[0], 4))
+
+
+async def test_a_refusal_whose_news_was_lost_is_no_commit(core: GatewayCore) -> None:
+    """When the news of a refusal and of the commit come while the subscription is broken, both are told as they are."""
+    ana = await core.join(ANA)
+    refused, stored = await core.say(), await core.say()
+    await ana.sees(stored)
+    waiting = [asyncio.create_task(core.driver.commit_outcome(ana.room, seq)) for seq in (refused, stored)]
+    async with without(core.listening.keeper):
+        mark = KEYS.refused(KEYS.partition_of(INFO.id), INFO.id, refused)
+        await core.link.call("SET", mark, 1)
+        await core.link.call("HSET", core.key, "persisted", stored)
+    assert await asyncio.gather(*waiting) == [CommitOutcome.REFUSED, CommitOutcome.COMMITTED]
+    assert ana.ending is None
+
+
+async def test_a_message_that_redis_lost_is_no_commit(core: GatewayCore) -> None:
+    """When another message has the seq, and is committed, nobody is told that the lost message is committed."""
+    ana = await core.join(ANA)
+    earlier = await core.snapshot()
+    lost = await core.say("lost")
+    await ana.sees(lost)
+    waiting = asyncio.create_task(core.driver.commit_outcome(ana.room, lost))
+    async with without(core.listening.keeper):
+        await core.go_back(earlier)
+        assert await core.say("instead") == lost
+        await core.link.call("HSET", core.key, "persisted", lost)
+    assert await waiting == CommitOutcome.UNKNOWN
+    assert await ana.ends() == close_codes.RESYNC
+
+
+async def test_the_end_of_the_log_that_is_lost_is_announced(core: GatewayCore) -> None:
+    """When Redis has given seqs whose events are in no log, members are told, though no event comes after them."""
+    ana = await core.join(ANA)
+    async with without(core.listening.keeper):
+        for _ in range(3):
+            await core.say()
+        await core.link.call("DEL", core.log_key)
+    await eventually(lambda: "gap" in ana.types, what="a gap")
+    [gap] = [event["data"] for event in ana.events if event["type"] == "gap"]
+    assert gap == {"from": 2, "to": 4}
+    await ana.sees(await core.say())
+    assert ana.seqs == [5]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from broker.events import Empty, SessionClosed
+from broker.events import Empty, SessionClosed, Stored
 from persistence.errors import DataError
 from persistence.rows import Record, UserChange, rows_of
 from tests.stream_fixtures import joined, left, message
@@ -80,7 +80,7 @@ def test_a_user_without_an_id_is_bad_data() -> None:
 @pytest.mark.parametrize("is_back", [True, False])
 def test_joins_and_leaves_are_ordered_by_redis_not_by_gateways(is_back: bool) -> None:
     """The order of the stream decides who is there, whatever the clocks of two gateways say; a millisecond has many."""
-    events = [joined(ANA, "Ana", at(0)), left(ANA, "Ana", at(50)), joined(ANA, "Ana", at(10))]
+    events: list[Stored] = [joined(ANA, "Ana", at(0)), left(ANA, "Ana", at(50)), joined(ANA, "Ana", at(10))]
     ids = (b"1795381500000-7", b"1795381500500-0", b"1795381500500-1")
     batch = [Record(SESSION, event, "e", entry_id) for event, entry_id in zip(events, ids, strict=True)]
     change = rows_of(batch if is_back else batch[:2]).users[SESSION, ANA]

@@ -26,8 +26,8 @@ from gateway.rooms.effects import (
     Effects,
     End,
     Fence,
+    ReadCommits,
     ReadLog,
-    ReadPosition,
     ReadSeats,
     RetryLater,
     ScheduleFlush,
@@ -80,6 +80,11 @@ class Client:
     def is_live(self) -> bool:
         """Whether the room sends it every event."""
         return self.member is not None and self.member.standing is Standing.LIVE
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the client waits until the room has reached it."""
+        return self.member is not None and self.member.standing is Standing.AHEAD
 
     def write(self, data: bytes, *, is_live: bool = True) -> None:
         """Get frames."""
@@ -185,7 +190,6 @@ class History:
         self._failures = 0
         self._heard_removals: set[str] = set()
         self._is_loss_unheard = False
-        self._is_position_read = False
         self._is_break_unheard = False
         self._live_before: set[Client] = set()
         self._last_before: int | None = None
@@ -356,8 +360,7 @@ class History:
 
     def lose(self, _: int) -> None:
         """An event is lost on the way."""
-        is_refusal = self.redis.channel and self.redis.channel[0].kind is EventKind.REFUSED
-        if self.redis.channel and not is_refusal and not self.redis.is_rewritten:
+        if self.redis.channel and not self.redis.is_rewritten:
             event = self.redis.channel.popleft()
             self._is_loss_unheard = True
             if not event.seq:
@@ -406,7 +409,7 @@ class History:
 
     def trim(self, choice: int) -> None:
         """The log is trimmed to its newest events."""
-        kept = 1 + choice % 4
+        kept = choice % 4
         if len(self.redis.log) > kept:
             self.has_trouble = True
             self.redis.trim(kept)
@@ -489,7 +492,7 @@ class History:
         """Redis stays up, everything is answered and heard: every client has everything, or may come back."""
         self._settle()
         self.redis.is_rewritten = False  # nobody here had what was lost
-        is_epoch_unheard = not self.redis.log or any(client.epoch != self.redis.epoch for client in self._here())
+        is_epoch_unheard = any(client.epoch != self.redis.epoch or client.is_ahead for client in self._here())
         if self.redis.can_publish and is_epoch_unheard:  # a new epoch is heard of by its first event
             self.redis.emit(EventKind.MESSAGE)
         if self.redis.persisted != self.redis.seq:
@@ -620,8 +623,9 @@ class History:
             case Fence(epoch, seen, is_rewritten):
                 fence = partial(self.redis.fence, epoch, seen, is_rewritten=is_rewritten)
                 self._ask((fence,), self._fenced, self._log_failed)
-            case ReadPosition():
-                self._ask((self.redis.position,), self._position_read, partial(self._failed, Step.COMMITS))
+            case ReadCommits(seqs):
+                parts = (self.redis.position, partial(self.redis.refused_among, seqs))
+                self._ask(parts, partial(self._commits_read, effect), partial(self._failed, Step.COMMITS))
             case ReadSeats(members):
                 holders = partial(self._holders, members)
                 self._ask((holders,), partial(self._seats_read, members), partial(self._failed, Step.SEATS))
@@ -656,10 +660,8 @@ class History:
         self._remember()
         self._call(self.room.failed(step))
 
-    def _position_read(self, position: object) -> None:
-        self._is_position_read = True
-        self._call(self.room.position_read(position))  # type: ignore[arg-type]
-        self._is_position_read = False
+    def _commits_read(self, asked: ReadCommits, position: object, refused: object) -> None:
+        self._call(self.room.commits_read(asked, position, refused))  # type: ignore[arg-type]
 
     def _seats_read(self, members: Sequence[Member], holders: object) -> None:
         self._live_before = set()
@@ -768,13 +770,12 @@ class History:
             assert waiter.outcome is None, f"the commit of {event.seq} was told twice"
             waiter.outcome = outcome
             if outcome is CommitOutcome.COMMITTED:
-                # News of a refusal may still be on its way when the position is read (known).
-                is_overtaken = self._is_position_read and event.body in self.redis.refused
-                assert is_overtaken or event.body in self.redis.committed, f"{event.seq} was not committed"
+                assert event.body in self.redis.committed, f"{event.seq} was not committed"
             elif outcome is CommitOutcome.REFUSED:
                 assert event.body in self.redis.refused, f"{event.seq} was not refused"
             else:
-                assert waiter.epoch != self.redis.epoch, f"{event.seq} is of this epoch, and nobody can tell"
+                is_lost = waiter.epoch != self.redis.epoch or not self.redis.is_known or self.has_trouble
+                assert is_lost, f"{event.seq} is of this epoch, and nobody can tell"
 
         self._call(self.room.await_commit(event.seq, told))
 

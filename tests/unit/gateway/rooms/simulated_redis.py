@@ -51,6 +51,7 @@ class SimulatedRedis:
         self._last_body: bytes | None = None
         self.committed: set[bytes] = set()
         self.refused: set[bytes] = set()
+        self.refused_seqs: set[int] = set()
         self._numbers = count(1)
         self._snapshot = self._now()
 
@@ -134,6 +135,7 @@ class SimulatedRedis:
     def refuse(self, event: Event) -> None:
         """Postgres refuses the event."""
         self.refused.add(event.body)
+        self.refused_seqs.add(event.seq)
         self.publish(Event(0, EventKind.REFUSED, NOBODY, b"%d" % event.seq))
 
     # How it loses data
@@ -153,11 +155,8 @@ class SimulatedRedis:
         self._last_body = saved.last_body
 
     def lose_channel(self) -> None:
-        """The subscription breaks, and what was under way is lost.
-
-        Only news of a refusal always comes: a room whose subscription breaks at that moment could not tell (known).
-        """
-        self.channel = deque(event for event in self.channel if event.kind is EventKind.REFUSED)
+        """The subscription breaks, and what was under way is lost."""
+        self.channel.clear()
 
     def forget(self) -> None:
         """Lose the session: the next join loads it in another epoch."""
@@ -178,6 +177,10 @@ class SimulatedRedis:
     def position(self) -> Position | None:
         """How far the session has come; None when Redis does not hold it."""
         return Position(self.epoch, self.seq, self.persisted) if self.is_known else None
+
+    def refused_among(self, seqs: Sequence[int]) -> Sequence[int]:
+        """Which of these messages Postgres has refused; the marks are of seqs, whichever epoch has given them."""
+        return [seq for seq in seqs if seq in self.refused_seqs]
 
     def fence(self, epoch: str, seen: int, *, is_rewritten: bool) -> None:
         """What `fence.lua` does."""

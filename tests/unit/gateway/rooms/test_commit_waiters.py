@@ -33,11 +33,11 @@ def test_a_watermark_tells_everyone_up_to_it_in_order() -> None:
     told = waiting(waiters, 5, 3, 9, 3)
     carry_out(waiters.committed(5))
     assert told == [(3, COMMITTED), (3, COMMITTED), (5, COMMITTED)]
-    assert waiters.is_awaited
+    assert waiters.seqs == (9,)
     carry_out(waiters.committed(9))
     carry_out(waiters.committed(10))
     assert told[3:] == [(9, COMMITTED)]
-    assert not waiters.is_awaited
+    assert not waiters.seqs
 
 
 def test_a_known_outcome_is_told_at_once() -> None:
@@ -75,3 +75,39 @@ def test_only_recent_refusals_are_remembered() -> None:
     for seq in range(1, REFUSED_KEPT + 2):
         waiters.refused(seq)
     assert waiting(waiters, 1, 2) == [(2, REFUSED)]
+
+
+def test_nobody_is_told_of_a_commit_in_doubt() -> None:
+    """In doubt a watermark tells nothing, whoever waits; a refusal is told, and the end of the doubt tells the rest."""
+    waiters = CommitWaiters()
+    told = waiting(waiters, 5, 7)
+    waiters.doubt()
+    carry_out(waiters.committed(8))
+    told += waiting(waiters, 3)
+    carry_out(waiters.refused(7))
+    assert told == [(7, REFUSED)]
+    carry_out(waiters.settle(6, [5]))
+    assert told == [(7, REFUSED), (5, REFUSED)]
+    assert waiting(waiters, 5, 8) == [(5, REFUSED), (8, COMMITTED)]
+
+
+def test_the_end_of_a_doubt_tells_each_what_became_of_its_message() -> None:
+    """When the doubt is over, each is told once: refused, committed, or nothing yet."""
+    waiters = CommitWaiters()
+    told = waiting(waiters, 9, 5, 6)
+    waiters.doubt()
+    carry_out(waiters.settle(8, [6]))
+    assert told == [(6, REFUSED), (5, COMMITTED)]
+    assert waiters.seqs == (9,)
+
+
+def test_after_a_loss_the_outcome_is_unknown() -> None:
+    """When events may be lost, everybody is told that the outcome is unknown; later ones wait as before."""
+    waiters = CommitWaiters()
+    told = waiting(waiters, 6, 5)
+    waiters.doubt()
+    carry_out(waiters.lose())
+    assert told == [(5, UNKNOWN), (6, UNKNOWN)]
+    later = waiting(waiters, 7)
+    carry_out(waiters.committed(7))
+    assert later == [(7, COMMITTED)]

@@ -24,6 +24,9 @@ FIRST = {
     "a gap is announced that the log may fill": 1074,
     "a late event is not checked": 2199,
     "attempts never end": 5716,
+    "a commit of a later epoch is told as committed": 8600,
+    "commits are told in doubt": 1600,
+    "the end of a log that is gone is not announced": 800,
     "a member ahead is admitted too early": 1050,
     "a member ahead that lacks events stays": 1050,
 }
@@ -94,7 +97,11 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
         "if member.position == last_seq:",
         "if member.position <= last_seq + 1:",
     ),
-    "a member ahead is never admitted": (Room, "if self._ahead:", "if False:"),
+    "a member ahead is never admitted": (
+        Room,
+        "if self._ahead:\n            self._admit(event",
+        "if False:\n            self._admit(event",
+    ),
     "a member ahead that lacks events stays": (
         Room,
         "if member.position <= last_seq]",
@@ -147,7 +154,10 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
         "told += 2 * [Tell(callback, self._outcome(waiting))]",
     ),
     "a refusal is not told": (Room, "effects += self._waiters().refused(int(event.body))", "pass"),
-    "commits are not read after a break": (Room, "return (ReadPosition(),) if is_awaited else ()", "return ()"),
+    "commits are not read after a break": (Room, "return (self._asked_commits,)", "return ()"),
+    "commits are told in doubt": (CommitWaiters, "while not self.is_in_doubt and", "while"),
+    "refusals are not asked for": (CommitWaiters, "for tell in self.refused(one)]", "for tell in ()]"),
+    "the end of a log that is gone is not announced": (Sequencer, "if last_seq < known_seq:", "if False:"),
     "a seat that is held is taken for lost": (endings, "member.id in holding or", "False or"),
 }
 

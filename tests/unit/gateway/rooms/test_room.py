@@ -1,5 +1,7 @@
 """What a room decides: each rule alone."""
 
+from functools import partial
+
 from broker.sessions.event_log import Event, EventKind
 from broker.sessions.live_sessions import Position
 from gateway.protocol import close_codes
@@ -8,10 +10,11 @@ from gateway.rooms.effects import (
     AnnouncePresence,
     Answer,
     CommitOutcome,
+    Effects,
     End,
     Fence,
+    ReadCommits,
     ReadLog,
-    ReadPosition,
     ReadSeats,
     ReportGap,
     RetryLater,
@@ -208,7 +211,6 @@ def test_commits_are_told_to_those_who_wait() -> None:
     room = room_of()
     ana = live(room, "ana")
     ana.wants_persisted = True
-    assert list(room.position_read(Position(EPOCH, 1, 1))) == []
 
     def callback(_: CommitOutcome) -> None:
         raise AssertionError
@@ -218,9 +220,71 @@ def test_commits_are_told_to_those_who_wait() -> None:
     told = list(room.heard(event(0, EventKind.COMMITTED, "-", b"2")))
     assert (told[0], len(told)) == (Tell(callback, CommitOutcome.COMMITTED), 2)
     assert list(room.heard(event(0, EventKind.REFUSED, "-", b"3"))) == [Tell(callback, CommitOutcome.REFUSED)]
-    assert list(room.catch_up()) == [ReadPosition(), ReadSeats((ana,)), ReadLog(1)]
-    assert list(room.position_read(None)) == []
-    assert list(room.position_read(Position(EPOCH, 4, 4))) == [Tell(callback, CommitOutcome.COMMITTED)]
+    assert list(room.heard(event(0, EventKind.COMMITTED, "-", b"4")))[:1] == [Tell(callback, CommitOutcome.COMMITTED)]
+
+
+def waiting(room: Room, *seqs: int) -> list[tuple[int, CommitOutcome]]:
+    """Wait for the commits of these seqs; what is told is collected by `carry_out`."""
+    told: list[tuple[int, CommitOutcome]] = []
+    for seq in seqs:
+        room.await_commit(seq, partial(lambda seq, outcome: told.append((seq, outcome)), seq))
+    return told
+
+
+def carry_out(effects: Effects) -> Effects:
+    """Call those who wait for commits; returns the effects."""
+    for effect in effects:
+        if isinstance(effect, Tell):
+            effect.callback(effect.outcome)
+    return effects
+
+
+def test_commits_are_checked_after_the_log() -> None:
+    """After an interruption nobody is told of a commit before the log was compared, and refusals were asked for."""
+    room = room_of()
+    ana = live(room, "ana", 1)
+    for seq in (2, 3):
+        room.heard(event(seq))
+    told = waiting(room, 2, 3)
+    assert list(room.catch_up()) == [ReadLog(3)]
+    carry_out(room.heard(event(0, EventKind.COMMITTED, "-", b"3")))
+    assert told == []
+    asked = ReadCommits((2, 3))
+    assert list(room.log_read([event(3)], Position(EPOCH, 3, 3))) == [asked, ReadSeats((ana,))]
+    assert list(room.failed(Step.COMMITS)) == [RetryLater(Step.COMMITS)]
+    [asked] = room.tick(Step.COMMITS)  # type: ignore[assignment]
+    carry_out(room.commits_read(asked, Position(EPOCH, 3, 3), [2]))
+    assert told == [(2, CommitOutcome.REFUSED), (3, CommitOutcome.COMMITTED)]
+
+
+def test_an_answer_about_commits_that_an_interruption_has_overtaken_shows_nothing() -> None:
+    """The answer to an earlier question may be of a history that Redis has lost since."""
+    room = room_of()
+    live(room, "ana", 1)
+    room.heard(event(2))
+    told = waiting(room, 2)
+    room.catch_up()
+    old, _ = room.log_read([event(2)], Position(EPOCH, 2, 1))
+    assert isinstance(old, ReadCommits)
+    room.catch_up()
+    carry_out(room.commits_read(old, Position(EPOCH, 2, 2), []))
+    assert told == []
+    carry_out(room.log_read([event(2, body=b"other")], Position(EPOCH, 2, 2)))
+    carry_out(room.fenced())
+    assert told == [(2, CommitOutcome.UNKNOWN)]
+
+
+def test_the_end_of_the_log_that_is_gone_is_announced() -> None:
+    """Events that Redis gave and no longer has are announced as a gap, though no event comes after them."""
+    room = room_of()
+    ana, ben = live(room, "ana"), member_of(room, "ben")
+    room.seat(ben, 4, EPOCH)
+    room.attach(ben, 4)
+    room.catch_up()
+    assert list(room.log_read([], Position(EPOCH, 4, 0))) == [ReadLog(1)]
+    effects = list(room.log_read([], Position(EPOCH, 4, 0)))
+    assert effects[:2] == [ReportGap(2, 4), FLUSH]
+    assert (room.sequencer.last_seq, ben.standing, ana.is_gone) == (4, Standing.LIVE, False)
 
 
 def test_every_failed_step_is_tried_again() -> None:
