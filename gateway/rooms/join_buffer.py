@@ -12,13 +12,17 @@ RECENT_EVENTS = 4096
 
 
 class JoinBuffer:
-    """The last events (`recent`), and the members that have to end (`gone`, by connection id or user id)."""
+    """The last events (`recent`), and the members that have to end (`gone`, by connection id or user id).
 
-    __slots__ = ("gone", "recent")
+    When `was_interrupted`, news of a replacement may be lost: of two members of one user either may be the newer one.
+    """
+
+    __slots__ = ("gone", "recent", "was_interrupted")
 
     def __init__(self, max_events: int = RECENT_EVENTS) -> None:
         self.recent: deque[Event] = deque(maxlen=max_events)
         self.gone: dict[str, Ending] = {}
+        self.was_interrupted = False
 
     def since(self, seq: int) -> list[Event]:
         """The recent events after `seq`, in order; the first are missing when there were more than `max_events`."""

@@ -100,7 +100,10 @@ class Room:
         self.members.add(member)
         member.standing = Standing.BEHIND
         member.position = seq
-        self._end(older, close_codes.REPLACED, effects)
+        if older and self._join_buffer is not None and self._join_buffer.was_interrupted:
+            effects.append(ReadSeats((*older, member)))  # Redis knows which of them joined last
+        else:
+            self._end(older, close_codes.REPLACED, effects)
         return effects
 
     def attach(self, member: Member, seq: int) -> Effects:
@@ -169,6 +172,8 @@ class Room:
         # Seats and commits are read after the log: when Redis lost data, both tell of another history.
         self._is_check_due = True
         self._asked_commits = None
+        if self._join_buffer is not None:
+            self._join_buffer.was_interrupted = True
         if self._commit_waiters is not None:
             self._commit_waiters.doubt()
         return self._follow(self.sequencer.catch_up())

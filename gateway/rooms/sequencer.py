@@ -132,6 +132,11 @@ class Sequencer:
         if not is_same:
             return self._give_up()
         self._attempts = 0
+        if not events and self._last_body is not None and not self._known_seq:
+            # The log lacks even the last event: Redis has lost it, and may have given its seq again since the log was
+            # read. Then the log has another event there by now.
+            self._known_seq = position.seq
+            return self._fill(self.last_seq)
         return self._hand_out(events, self.last_seq, position.seq)
 
     def failed(self) -> Results:

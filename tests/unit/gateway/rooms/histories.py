@@ -248,8 +248,8 @@ class History:
         )
         if not client.member.is_gone:
             if not self.info.multiple_connections:
-                own = [other for other in older if other.user_id == client.user_id]
-                assert not any(other.is_here for other in own), "an older connection of the user was not replaced"
+                own = [other for other in older if other.user_id == client.user_id and other.is_here]
+                assert not own or self._are_seats_asked(), "an older connection of the user was not replaced"
             client.cursor = Cursor(client.seq)
             if client.seq < seq or not self._attach(client):
                 self._recover(client)
@@ -499,6 +499,10 @@ class History:
             self.redis.commit()
         self._settle()
         for client in self._here():
+            is_one = sum(other.user_id == client.user_id for other in self._here()) == 1
+            # A third connection may have replaced both, and may have left.
+            may_be_more = self.info.multiple_connections or not self.redis.holders.get(client.user_id)
+            assert is_one or may_be_more, f"{client.user_id} has two connections"
             assert client.is_live, f"{client.id} never became live"
             assert (client.epoch, client.seq) == (self.redis.epoch, self.redis.seq), f"{client.id} lacks events"
         for waiter in self._waiters:
@@ -666,6 +670,10 @@ class History:
     def _seats_read(self, members: Sequence[Member], holders: object) -> None:
         self._live_before = set()
         self._call(self.room.seats_read(members, holders))  # type: ignore[arg-type]
+
+    def _are_seats_asked(self) -> bool:
+        """Whether Redis is asked who holds the seats: after an interruption only Redis knows who joined last."""
+        return any(getattr(question.answer, "func", None) == self._seats_read for question in self._questions)
 
     def _holders(self, members: Sequence[Member]) -> object:
         return [self.redis.holders.get(member.user_id, ()) for member in members]

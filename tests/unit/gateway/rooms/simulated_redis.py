@@ -30,7 +30,7 @@ class SimulatedRedis:
 
     def __init__(self, info: SessionInfo) -> None:
         self.info = info
-        self.epoch = "epoch-1"
+        self.epoch = "epoch-0"  # numbers begin with 1
         self.seq = self.persisted = self.highest_seq = 0
         self.is_known = True
         self.is_closed = False

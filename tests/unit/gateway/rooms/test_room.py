@@ -287,6 +287,20 @@ def test_the_end_of_the_log_that_is_gone_is_announced() -> None:
     assert (room.sequencer.last_seq, ben.standing, ana.is_gone) == (4, Standing.LIVE, False)
 
 
+def test_redis_tells_which_of_two_joins_was_the_later_one() -> None:
+    """After an interruption during two joins of one user, the one that holds the seat stays, whichever came later."""
+    room = room_of()
+    live(room, "ben")
+    room.expect_join()
+    room.catch_up()
+    newer, older = member_of(room, "ana", "c-newer"), member_of(room, "ana", "c-older")
+    assert list(room.seat(newer, 1, EPOCH)) == []
+    assert list(room.seat(older, 1, EPOCH)) == [ReadSeats((newer, older))]
+    holding = [("c-newer",), ("c-newer",)]
+    assert list(room.seats_read((newer, older), holding)) == [End((older,), close_codes.REPLACED)]
+    assert not newer.is_gone
+
+
 def test_every_failed_step_is_tried_again() -> None:
     """What Redis did not answer is asked again after the delay."""
     room = room_of()

@@ -136,6 +136,17 @@ def test_a_break_makes_the_log_be_read() -> None:
     assert list(sequencer.log_read(events(4, 5), position(5))) == events(5, 6)
 
 
+def test_a_log_without_the_last_event_is_read_again() -> None:
+    """A log that was read before Redis gave the last seq again lacks that seq; the next read shows the other event."""
+    sequencer = sequencer_at(4)
+    sequencer.heard(event(5))
+    sequencer.catch_up()
+    sequencer.heard(event(6))
+    assert list(sequencer.log_read([], position(6))) == [ReadLog(5)]
+    other = Event(5, EventKind.MESSAGE, "ben", b"other")
+    assert list(sequencer.log_read([other, event(6)], position(6))) == [Fence(EPOCH, 5, is_rewritten=True)]
+
+
 def test_a_break_during_a_fill_makes_the_log_be_read_again() -> None:
     """A break while the log is read makes it be read once more afterwards."""
     sequencer = sequencer_at(4)
