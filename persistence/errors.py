@@ -15,12 +15,21 @@ _DATA_CLASSES = ("21", "22", "23")
 _SERVER_CLASSES = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
 
 
+# Of these, the server's own words are repeated: they tell why it refuses a connection, and never hold a row's values.
+_TELLING_CLASSES = ("08", "28", "3D", "53", "57P", "25006")
+# No such schema, column or table.
+_MISSING = ("3F000", "42703", "42P01")
+
+
 class PersistenceError(Exception):
     """The base of every error of this package.
 
-    Raised itself for what is neither the data's nor the connection's fault, such as a missing table (run the
-    migrations).
+    Raised itself for what is neither the data's nor the connection's fault, such as a missing permission.
     """
+
+
+class NotMigratedError(PersistenceError):
+    """A table or a column of this version is missing: run `seance migrate`."""
 
 
 class DatabaseUnavailableError(PersistenceError):
@@ -69,19 +78,30 @@ def mapped() -> Iterator[None]:
 def translate(error: BaseException) -> PersistenceError:
     """The error of this package for a driver's. Messages that could hold values are left out."""
     match error:
-        case asyncpg.PostgresError(sqlstate=str(state)) if state.startswith(_DATA_CLASSES):
-            constraint = getattr(error, "constraint_name", None)
-            return DataError(f"{_condition(error)}: {constraint}" if constraint else _condition(error))
-        case asyncpg.PostgresError(sqlstate=str(state)) if state.startswith(_SERVER_CLASSES):
-            return DatabaseUnavailableError(f"{_condition(error)} ({state})")
         case asyncpg.PostgresError():
-            return PersistenceError(f"{_condition(error)}: {error}")
+            return _translate_reply(error)
+        case asyncpg.ClientConfigurationError():
+            return DatabaseUnavailableError(f"DATABASE_URL can't be used: {error.args[0]}")
         # asyncpg refuses to encode a value; its message quotes the value.
         case asyncpg.InterfaceError() if isinstance(error, ValueError):
             return DataError("a value does not fit its column's type")
         case asyncpg.InterfaceError() | asyncpg.InternalClientError() | OSError():
             return DatabaseUnavailableError(f"{_condition(error)}: {error}" if str(error) else _condition(error))
     return PersistenceError(_condition(error))
+
+
+def _translate_reply(error: asyncpg.PostgresError) -> PersistenceError:
+    state = error.sqlstate or ""
+    condition = _condition(error)
+    if state.startswith(_DATA_CLASSES):
+        constraint = getattr(error, "constraint_name", None)
+        return DataError(f"{condition}: {constraint}" if constraint else condition)
+    if state.startswith(_SERVER_CLASSES):
+        told = f": {error.args[0]}" if state.startswith(_TELLING_CLASSES) and error.args else ""
+        return DatabaseUnavailableError(f"{condition} ({state}){told}")
+    if state in _MISSING:
+        return NotMigratedError(f"{condition}: {error.args[0]}; run `seance migrate`")
+    return PersistenceError(f"{condition}: {error}")
 
 
 def _condition(error: BaseException) -> str:

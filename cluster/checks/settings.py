@@ -132,8 +132,10 @@ def _is_ours(host: str, port: int, timeout_seconds: float) -> bool:
 
 
 def _is_origin(origin: str) -> bool:
+    """Whether browsers and web views send this: a page of an app has a scheme of its own, a sandboxed page `null`."""
     parts = urlsplit(origin)
-    return parts.scheme in {"http", "https"} and origin == f"{parts.scheme}://{parts.netloc}" and bool(parts.hostname)
+    is_whole = origin == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
+    return origin == "null" or (is_whole and bool(parts.scheme and parts.hostname))
 
 
 def _is_network(written: str) -> bool:

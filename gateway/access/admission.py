@@ -29,7 +29,7 @@ from gateway.protocol.commands import Join
 from gateway.recovery.reader import NotCommittedError, Plan, RecoveryReader
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
-from persistence.errors import DatabaseUnavailableError
+from persistence.errors import DatabaseUnavailableError, NotMigratedError, PersistenceError
 
 
 class RefusedError(Exception):
@@ -58,6 +58,8 @@ _ENDINGS: dict[type[Exception], Ending] = {
     BrokerUnavailableError: close_codes.UNAVAILABLE,
     LeaseMissingError: close_codes.UNAVAILABLE,
     DatabaseUnavailableError: close_codes.UNAVAILABLE,
+    NotMigratedError: close_codes.UNAVAILABLE,
+    PersistenceError: close_codes.UNAVAILABLE,
     NotCommittedError: close_codes.UNAVAILABLE.saying("what you missed is not stored yet; reconnect in a moment"),
     PasswordsBusyError: close_codes.UNAVAILABLE,
 }
@@ -69,6 +71,8 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except tuple(_ENDINGS) as error:
+        if type(error) not in _ENDINGS:  # such as a DataError: a fault of ours
+            raise
         raise RefusedError(_ENDINGS[type(error)]) from error
 
 

@@ -13,8 +13,8 @@ from gateway.errors import ApiError
 from gateway.protocol.handshake import BATCH_SUBPROTOCOL
 from gateway.rest.envelope import REQUEST_ID_HEADER, failure, request_id
 from gateway.rest.failures import unavailable
-from gateway.rest.request import path_id
-from persistence.errors import DatabaseUnavailableError
+from gateway.rest.request import path_id, session_not_found
+from persistence.errors import PersistenceError
 
 log = structlog.get_logger()
 
@@ -51,15 +51,12 @@ async def upgrade_required(request: Request) -> Response:
 
 async def _session_id(context: Context, websocket: WebSocket) -> str:
     """The id of the path's session, in lower case. Raises ApiError: 404 or 503."""
-    not_found = ApiError(404, "session_not_found", "there is no such session")
-    try:
-        session_id = path_id(websocket, "session_id")
-    except ApiError as error:
-        raise not_found from error
+    session_id = path_id(websocket, "session_id")
     try:
         info = await context.admission.find(session_id)
-    except (BrokerUnavailableError, DatabaseUnavailableError) as error:
+    except (BrokerUnavailableError, PersistenceError) as error:
+        log.warning("session.not_found_out", reason=str(error))
         raise unavailable("sessions can't be looked up right now") from error
     if info is None:
-        raise not_found
+        raise session_not_found()
     return session_id

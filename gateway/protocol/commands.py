@@ -1,5 +1,6 @@
 """The client's commands as tagged structs, decoded and checked. Unknown extra fields are ignored."""
 
+import json
 import re
 import unicodedata
 from typing import Annotated, Literal
@@ -109,7 +110,8 @@ def decode(payload: bytes) -> Command:
     except msgspec.ValidationError as error:
         raise _explain(payload, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandError("malformed", "the frame is not JSON, or nested too deeply") from error
+        problem = "the frame is not JSON, or nested too deeply"
+        raise CommandError("malformed", problem, command_id=_readable_id(payload)) from error
     match command:
         case Message():
             return _checked_message(command)
@@ -146,6 +148,26 @@ def _checked_name(name: str, command_id: CommandId) -> str:
     else:
         return name
     raise CommandError("validation_error", problem, field="name", command_id=command_id)
+
+
+def _readable_id(payload: bytes) -> CommandId:
+    """The id of a frame that this decoder refuses, where Python's own reads it: with half of a surrogate pair, or NaN.
+
+    A client that waits for an answer to its id must get one.
+    """
+    try:
+        raw = json.loads(payload)
+        return _to_id(raw.get("id")) if isinstance(raw, dict) else None
+    except (ValueError, RecursionError):  # msgspec's errors and UnicodeError are ValueErrors
+        return None
+
+
+def _to_id(raw: object) -> CommandId:
+    """Raises ValueError."""
+    if isinstance(raw, str):
+        raw.encode()  # half of a surrogate pair could not be sent back
+    command_id: CommandId = msgspec.convert(raw, CommandId)
+    return command_id
 
 
 def _explain(payload: bytes, problem: str) -> CommandError:

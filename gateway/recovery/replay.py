@@ -17,7 +17,7 @@ from gateway.rooms.hub import Hub
 from gateway.rooms.join_buffer import ended_by
 from gateway.rooms.membership import Membership
 from gateway.tasks import Tasks
-from persistence.errors import DatabaseUnavailableError
+from persistence.errors import DatabaseUnavailableError, NotMigratedError
 
 
 class StoppedError(Exception):
@@ -33,6 +33,7 @@ _ENDINGS: dict[type[Exception], Ending] = {
     TooSlowError: close_codes.SLOW_CONSUMER,
     BrokerUnavailableError: close_codes.UNAVAILABLE,
     DatabaseUnavailableError: close_codes.UNAVAILABLE,
+    NotMigratedError: close_codes.UNAVAILABLE,
 }
 
 

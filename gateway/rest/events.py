@@ -57,6 +57,10 @@ OPERATIONS = (
         path=PATH,
         handler=send,
         summary="Send an ephemeral event from a server",
+        description=(
+            "Everyone who is connected gets the event; it has no `seq`, is not stored, and does not come again "
+            "after a reconnect."
+        ),
         status=202,
         answer=SentEvent,
         body=SendEvent,

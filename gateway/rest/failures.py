@@ -1,6 +1,8 @@
 """Maps every exception that may leave a handler to the client's answer."""
 
+import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -18,7 +20,7 @@ from broker.errors import (
 from gateway.access.passwords import PasswordsBusyError
 from gateway.errors import ApiError
 from gateway.rest.envelope import failure
-from persistence.errors import DatabaseUnavailableError
+from persistence.errors import DatabaseUnavailableError, NotMigratedError, PersistenceError
 
 RETRY_AFTER_SECONDS = 2
 
@@ -32,6 +34,15 @@ _UNAVAILABLE: dict[type[Exception], str] = {
     PasswordsBusyError: "too many passwords wait to be checked; nothing was done",
     # An error reply: out of memory, still loading its data, no longer the master.
     BrokerError: "Redis refused the command; nothing was done",
+    NotMigratedError: "the database lacks tables of this version (run `seance migrate`); nothing was done",
+    # An error reply: no permission, a limit of the role.
+    PersistenceError: "Postgres refused the query; nothing was done",
+}
+# The answer says less than the error: the log has the rest.
+_LOGGED: dict[type[Exception], str] = {
+    BrokerError: "redis.refused",
+    NotMigratedError: "database.not_migrated",
+    PersistenceError: "database.refused",
 }
 _HTTP_ERRORS = {
     404: ("not_found", "there is nothing under this path"),
@@ -53,6 +64,7 @@ def handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
 def refuse(request: Request, error: ApiError) -> Response:
     """Log the error, and make its answer."""
     note = log.warning if error.status >= 500 else log.info  # noqa: PLR2004 - the class of server errors
+    fields = {"fields": [detail.field for detail in error.details]} if error.details else {}
     note(
         "request.refused",
         method=request.method,
@@ -60,6 +72,7 @@ def refuse(request: Request, error: ApiError) -> Response:
         status=error.status,
         code=error.code,
         reason=error.message,
+        **fields,
     )
     return failure(request, error)
 
@@ -74,14 +87,25 @@ async def _api_error(request: Request, error: ApiError) -> Response:
 
 
 async def _http_exception(request: Request, error: HTTPException) -> Response:
-    """Answer the exceptions of Starlette's router and body limit."""
+    """Answer every exception of Starlette: of its router, its body limit, and whatever a later version raises."""
     headers = dict(error.headers or {})
     if "Allow" in headers:
         headers["Allow"] = ", ".join(sorted({*headers["Allow"].split(", "), "OPTIONS"}))
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
-    code, message = _HTTP_ERRORS[error.status_code]
+    code, message = _HTTP_ERRORS.get(error.status_code) or _in_words(error)
     return refuse(request, ApiError(error.status_code, code, message, headers=headers))
+
+
+def _in_words(error: HTTPException) -> tuple[str, str]:
+    """Code and message of a status that has none of its own: `416` → `range_not_satisfiable`."""
+    try:
+        status = HTTPStatus(error.status_code)
+    except ValueError:
+        return f"http_{error.status_code}", error.detail or "the request was refused"
+    # Of a fault of the server the detail is for the log.
+    message = status.phrase if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else error.detail
+    return "_".join(re.findall("[a-z]+", status.phrase.lower())), message or status.phrase
 
 
 async def _session_closed(request: Request, _: SessionClosedError) -> Response:
@@ -89,6 +113,8 @@ async def _session_closed(request: Request, _: SessionClosedError) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    if type(error) is BrokerError:
-        log.error("redis.refused", reason=str(error))
+    if type(error) not in _UNAVAILABLE:  # such as a DataError: a fault of ours, which no repetition mends
+        raise error
+    if (event := _LOGGED.get(type(error))) is not None:
+        log.error(event, reason=str(error))
     return refuse(request, unavailable(_UNAVAILABLE[type(error)]))

@@ -94,6 +94,10 @@ OPERATIONS = (
         path="/health",
         handler=health,
         summary="Whether Redis and Postgres answer, with counters",
+        description=(
+            "For people and monitoring. A balancer asks `/ready`, and a supervisor `/live`: neither should act "
+            "when Redis is away."
+        ),
         answer=Health,
         is_enveloped=False,
         other_statuses={503: "Degraded: one of them does not answer within a second."},
@@ -103,6 +107,7 @@ OPERATIONS = (
         path="/live",
         handler=live,
         summary="Whether the process answers",
+        description="Asks neither Redis nor Postgres, so that an outage of theirs restarts no gateway.",
         answer=Live,
         is_enveloped=False,
     ),
@@ -111,6 +116,10 @@ OPERATIONS = (
         path="/ready",
         handler=ready,
         summary="Whether the gateway may get traffic",
+        description=(
+            "503 while the gateway starts or drains, and while events do not arrive at it through Redis; `reason` "
+            "says which."
+        ),
         answer=Ready,
         is_enveloped=False,
         other_statuses={503: "Not now; `reason` says why."},
@@ -120,6 +129,9 @@ OPERATIONS = (
         path="/metrics",
         handler=metrics,
         summary="Prometheus metrics",
+        description=(
+            "In the text format of Prometheus, or OpenMetrics when `Accept` asks for it; docs/metrics.md explains each."
+        ),
         is_enveloped=False,
         media_type="text/plain",
     ),

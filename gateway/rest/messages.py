@@ -178,6 +178,10 @@ OPERATIONS = (
         path=PATH,
         handler=page,
         summary="Read the history of a session",
+        description=(
+            "Messages in ascending `seq`, from Postgres: the newest page, or the page before or after a `seq`. "
+            "`next_before` and `next_after` lead to the neighbouring pages, and are null at the ends."
+        ),
         answer=History,
         query=HistoryQuery,
         errors=("unavailable",),
@@ -187,6 +191,10 @@ OPERATIONS = (
         path=PATH,
         handler=publish,
         summary="Publish a message from a server",
+        description=(
+            "Everyone in the session gets the message, in the one order of the session. Give an `id` to repeat a "
+            "request safely."
+        ),
         status=202,
         answer=PublishedMessage,
         query=PublishQuery,

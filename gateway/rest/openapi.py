@@ -84,6 +84,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
+        "description": operation.description,
         "tags": [operation.handler.__module__.rpartition(".")[2]],
         "parameters": [*_path_parameters(operation), *_query_parameters(operation), *_header_parameters(operation)],
         "responses": _responses(operation),
@@ -93,9 +94,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["requestBody"] = {"required": True, "content": content}
     if operation.scopes:
         described["security"] = [{"token": []}]
-        described["description"] = (
-            f"Needs a token with scope {' or '.join(f'`{scope}`' for scope in operation.scopes)}."
-        )
+        scopes = " or ".join(f"`{scope}`" for scope in operation.scopes)
+        described["description"] += f" Needs a token with scope {scopes}."
     return described
 
 

@@ -20,7 +20,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "forbidden": (403, "The token is genuine but does not allow this: another scope or another session."),
     "not_found": (404, "There is nothing under this path."),
     "session_not_found": (404, "There is no such session."),
-    "user_not_found": (404, "There is no such user in the session now."),
+    "user_not_found": (404, "There is no such user in the session, and there was none."),
     "method_not_allowed": (405, "The path does not know this method; `Allow` lists those that it knows."),
     "request_timeout": (408, "The body did not come within 10 seconds; the connection is closed."),
     "idempotency_conflict": (409, "The Idempotency-Key was used with another body."),
@@ -48,6 +48,7 @@ class Operation:
     path: str
     handler: Handler
     summary: str
+    description: str
     status: int = 200
     answer: type[msgspec.Struct] | None = None
     is_enveloped: bool = True

@@ -1,7 +1,7 @@
 """Reads a request's path ids, query and token for the handlers."""
 
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection, Request
 from broker.errors import SessionUnknownError
 from gateway.access.tokens import Claims, Scope, TokenError, Tokens, TokenScopeError, TokenSessionError
 from gateway.errors import ApiError, Detail
-from gateway.rest.fields import from_texts, invalid
+from gateway.rest.fields import from_texts
 from gateway.rest.services import Services
 
 T = TypeVar("T")
@@ -25,10 +25,13 @@ class NoQuery(msgspec.Struct, frozen=True):
 
 
 def path_id(connection: HTTPConnection, name: str = "id") -> str:
-    """The UUID in the path, in lower case. Raises ApiError 422."""
+    """The UUID in the path, in lower case. Raises ApiError 404.
+
+    Whatever is no UUID names nothing, like an id that nobody has: a client handles a mistyped link in one way.
+    """
     text = str(connection.path_params[name]).lower()
     if not _is_uuid(text):
-        raise invalid([Detail(name, "expected a UUID")])
+        raise _NOT_FOUND.get(name, session_not_found)([Detail(name, "expected a UUID")])
     return text
 
 
@@ -61,9 +64,17 @@ async def when_hot(services: Services, session_id: str, call: Callable[[], Await
         return await call()
 
 
-def session_not_found() -> ApiError:
+def session_not_found(details: Sequence[Detail] = ()) -> ApiError:
     """Make the 404 for a session that Postgres does not hold."""
-    return ApiError(404, "session_not_found", "there is no such session")
+    return ApiError(404, "session_not_found", "there is no such session", details)
+
+
+def user_not_found(details: Sequence[Detail] = ()) -> ApiError:
+    """Make the 404 for a user who is not in the session, and never was."""
+    return ApiError(404, "user_not_found", "there is no such user in the session, and there was none", details)
+
+
+_NOT_FOUND = {"user_id": user_not_found}
 
 
 def _bearer(request: Request) -> str:

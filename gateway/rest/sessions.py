@@ -19,7 +19,7 @@ from gateway.rest.idempotency import claim, read_key
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
-from persistence.errors import DatabaseUnavailableError
+from persistence.errors import PersistenceError
 from persistence.sessions import SessionRecord
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -129,7 +129,7 @@ async def close(request: Request, services: Services) -> Response:
     seq = await when_hot(services, session_id, lambda: services.live_sessions.close(session_id))
     try:
         await services.stored_sessions.close(session_id)
-    except DatabaseUnavailableError:
+    except PersistenceError:
         # Redis has closed the session; the worker writes the close to Postgres when it reads the event.
         log.warning("session.close_not_stored", session_id=session_id)
     return success(request, ClosedSession(session_id, is_active=False, seq=seq))
@@ -198,6 +198,10 @@ OPERATIONS = (
         path=PATH,
         handler=create,
         summary="Create a session",
+        description=(
+            "Needs no token. The answer holds the session's id, which people need to join, and `host_token`, "
+            "which closes the session, removes users and publishes: keep it."
+        ),
         status=201,
         answer=CreatedSession,
         body=CreateSession,
@@ -218,6 +222,10 @@ OPERATIONS = (
         path=PATH + "/{id}",
         handler=get,
         summary="Look at a session",
+        description=(
+            "Whoever knows the id may ask: name, limits, whether the session is active, how many are present and "
+            "the last `seq`."
+        ),
         answer=Session,
         errors=("unavailable",),
     ),
@@ -226,6 +234,10 @@ OPERATIONS = (
         path=PATH + "/{id}",
         handler=close,
         summary="Close a session: everyone in it is told and disconnected",
+        description=(
+            "Nobody can join or publish afterwards; the history stays readable. A repetition changes nothing and "
+            "succeeds."
+        ),
         answer=ClosedSession,
         scopes=("host",),
         errors=("unavailable",),

@@ -8,11 +8,10 @@ from starlette.responses import Response
 
 from broker.errors import NotSeatedError
 from broker.events import User
-from gateway.errors import ApiError
 from gateway.rest.envelope import success
 from gateway.rest.failures import unavailable
 from gateway.rest.operation import Operation
-from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
+from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, user_not_found, when_hot
 from gateway.rest.services import Services
 
 PATH = "/api/sessions/{id}/users"
@@ -61,7 +60,7 @@ async def _remove_absent(services: Services, session_id: str, user_id: str) -> U
     """Remove a user who has no seat now, but was in the session before. Raises ApiError: 404, or 503."""
     name = await _stored_name(services, session_id, user_id)
     if name is None:
-        raise ApiError(404, "user_not_found", "there is no such user in the session, and there was none")
+        raise user_not_found()
     user = User(user_id, name)
     return await when_hot(
         services, session_id, lambda: services.live_sessions.remove(session_id, user_id, earlier=user)
@@ -94,6 +93,10 @@ OPERATIONS = (
         path=PATH,
         handler=present,
         summary="See who is in a session now",
+        description=(
+            "Everyone who holds a seat on any gateway, also those whose connection was just lost and who may "
+            "still return."
+        ),
         answer=Users,
         errors=("unavailable",),
     ),
@@ -102,6 +105,10 @@ OPERATIONS = (
         path=PATH + "/{user_id}",
         handler=remove,
         summary="Remove a user: they are disconnected and their tokens stop working",
+        description=(
+            "The others get `user_left` with reason `removed`. The same person may come back as a new user where "
+            "no password prevents that."
+        ),
         answer=RemovedUser,
         scopes=("host",),
         errors=("user_not_found", "session_closed", "unavailable"),

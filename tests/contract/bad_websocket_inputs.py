@@ -28,9 +28,9 @@ def error(code: str, message: str, *, field: str | None = None, id: int | str | 
     return {"type": "error", "data": data} | ({} if id is None else {"id": id})
 
 
-def malformed(message: str = NOT_JSON) -> Json:
+def malformed(message: str = NOT_JSON, **fields: Any) -> Json:
     """What is no command at all."""
-    return error("malformed", message)
+    return error("malformed", message, **fields)
 
 
 def unknown(**fields: Any) -> Json:
@@ -69,7 +69,7 @@ ANSWERED: dict[str, tuple[bytes, Json]] = {
     "NaN": (text('{"type":"ping","id":NaN}'), malformed()),
     "number with a leading zero": (text('{"type":"ping","id":01}'), malformed()),
     "line break within a string": (text('{"type":"message","text":"a\nb"}'), malformed()),
-    "lone surrogate": (text('{"type":"message","text":"\\ud800"}'), malformed()),
+    "lone surrogate": (text('{"type":"message","text":"\\ud800","id":5}'), malformed(id=5)),
     "surrogates the wrong way round": (text('{"type":"message","text":"\\udc7b\\ud83d"}'), malformed()),
     "byte order mark": (text('\ufeff{"type":"ping"}'), malformed()),
     "UTF-16": (text('{"type":"ping"}'.encode("utf-16-le")), malformed()),

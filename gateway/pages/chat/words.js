@@ -56,7 +56,7 @@ export function undelivered(error) {
 }
 
 /** Whether there is no session at this address. */
-export const isMissing = (error) => error instanceof errors.RestError && (error.status === 404 || error.status === 422);
+export const isMissing = (error) => error instanceof errors.RestError && error.status === 404;
 
 /** The words for an error of the REST API. */
 export function refused(error) {

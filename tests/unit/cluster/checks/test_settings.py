@@ -18,6 +18,7 @@ from gateway.settings import Settings
     [
         (checks.origins(Settings(cors_origins="chat.example, https://ok.example")), "https://chat.example"),
         (checks.origins(Settings(cors_origins="https://chat.example/room")), "scheme and host"),
+        (checks.origins(Settings(cors_origins="https://ana:secret@chat.example")), "scheme and host"),
         (checks.proxies(Settings(forwarded_allow_ips="balancer, 10.0.0.1")), "not names"),
         (checks.sockets(Settings(max_connections=1000), 1024), "1128 open files"),
         (checks.sockets(Settings(max_connections=1000), 1024), "MAX_CONNECTIONS=896"),
@@ -40,6 +41,7 @@ def test_each_problem_with_a_setting_has_a_remedy(finding: Finding, word: str) -
         checks.secret(Settings(jwt_secret="s" * 40)),
         checks.origins(Settings()),
         checks.origins(Settings(cors_origins="https://chat.example/, http://[::1]:3000")),
+        checks.origins(Settings(cors_origins="capacitor://localhost,null,tauri://localhost")),
         checks.proxies(Settings()),
         checks.proxies(Settings(forwarded_allow_ips="*")),
         checks.proxies(Settings(forwarded_allow_ips="10.0.0.0/8,::1")),

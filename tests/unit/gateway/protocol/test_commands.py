@@ -94,6 +94,21 @@ def test_a_payload_that_is_no_json_is_malformed(payload: bytes) -> None:
     assert wrong(payload) == ("malformed", "the frame is not JSON, or nested too deeply", None, None)
 
 
+@pytest.mark.parametrize(
+    ("payload", "command_id"),
+    [
+        (b'{"type":"message","id":5,"text":"\\ud800"}', 5),
+        (b'{"type":"message","text":"\\udc7b\\ud83d","id":"m-1"}', "m-1"),
+        (b'{"type":"message","id":"\\ud800","text":"a"}', None),
+        (b'{"type":"message","text":"\\ud800","id":[5]}', None),
+        (b'{"type":"ping","id":7,"more":NaN}', 7),
+    ],
+)
+def test_half_of_a_character_does_not_lose_the_id(payload: bytes, command_id: object) -> None:
+    """What only a lenient parser reads is malformed, but the client that waits for its id gets the error under it."""
+    assert wrong(payload) == ("malformed", "the frame is not JSON, or nested too deeply", None, command_id)
+
+
 @pytest.mark.parametrize("payload", [b"[]", b"null", b"7", b'"join"', b"true", b'[{"type":"ping"}]', b"[" * 50_000])
 def test_json_that_is_no_object_is_malformed(payload: bytes) -> None:
     """JSON that is no object is malformed."""

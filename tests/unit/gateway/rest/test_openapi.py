@@ -116,6 +116,13 @@ async def test_body_schemas_are_those_of_the_structs(document: dict[str, Any]) -
     assert answer["required"] == ["success", "data", "error", "meta"]
 
 
+async def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    """Every operation says more than its summary, and the guarded ones which token they need."""
+    for operation in operations(document).values():
+        assert len(operation["description"]) > len(operation["summary"])
+        assert ("Needs a token with scope" in operation["description"]) == ("security" in operation)
+
+
 def test_operation_names_are_unique() -> None:
     """Operation ids are unique, because client generators name functions after them."""
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)

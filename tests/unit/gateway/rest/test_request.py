@@ -108,16 +108,16 @@ async def test_a_session_id_matches_in_upper_case(client: httpx.AsyncClient, hos
 
 @pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if "{id}" in operation.path])
 @pytest.mark.parametrize("text", ["1", "x" * 200, "%00", SESSION.replace("-", ""), f"{{{SESSION}}}", f"{SESSION}%0a"])
-async def test_a_session_id_that_is_no_uuid_is_invalid(client: httpx.AsyncClient, operation: Any, text: str) -> None:
-    """A session id that is no UUID is invalid in every path."""
+async def test_a_session_id_that_is_no_uuid_is_not_found(client: httpx.AsyncClient, operation: Any, text: str) -> None:
+    """Nobody has such a session, as nobody has one with an unknown UUID; over WebSocket the answer is the same."""
     path = operation.path.replace("{id}", text).replace("{user_id}", OTHER)
-    assert told(await client.request(operation.method, path)) == (422, "validation_error", ["id"])
+    assert told(await client.request(operation.method, path)) == (404, "session_not_found", ["id"])
 
 
-async def test_a_user_id_that_is_no_uuid_is_invalid(client: httpx.AsyncClient) -> None:
+async def test_a_user_id_that_is_no_uuid_is_not_found(client: httpx.AsyncClient) -> None:
     """The user's id is checked like the session's."""
     response = await client.delete(f"/api/sessions/{SESSION}/users/ana")
-    assert told(response) == (422, "validation_error", ["user_id"])
+    assert told(response) == (404, "user_not_found", ["user_id"])
 
 
 @pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if operation.path.startswith("/api")])

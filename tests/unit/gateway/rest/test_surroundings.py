@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
@@ -14,6 +16,7 @@ from structlog.testing import capture_logs
 
 from broker.errors import BrokerError
 from gateway.rest.services import Services
+from persistence.errors import mapped
 from tests.unit.gateway.rest.conftest import SESSION, application
 
 JSON = {"Content-Type": "application/json"}
@@ -55,6 +58,15 @@ async def test_log_lines_carry_the_request_id(client: httpx.AsyncClient) -> None
         "code": "not_found",
         "reason": "there is nothing under this path",
     }
+
+
+async def test_a_refusal_is_logged_with_the_wrong_fields(client: httpx.AsyncClient) -> None:
+    """The log names the fields, as the answer does, and no value."""
+    with capture_logs() as lines:
+        await client.post("/api/sessions", json={"max_users": 0, "nonsense": "secret"})
+    (line,) = lines
+    assert line["fields"] == ["name", "max_users", "nonsense"]
+    assert "secret" not in str(line)
 
 
 @pytest.mark.parametrize(
@@ -165,11 +177,29 @@ async def out_of_memory(_: Request) -> StreamingResponse:
     raise BrokerError("OOM command not allowed when used memory > 'maxmemory'")
 
 
+async def refused_by_postgres(request: Request) -> StreamingResponse:
+    with mapped():
+        raise {
+            "table": asyncpg.UndefinedTableError('relation "sessions" does not exist'),
+            "column": asyncpg.UndefinedColumnError('column "spirit" does not exist'),
+            "permission": asyncpg.InsufficientPrivilegeError("permission denied for table sessions"),
+            "data": asyncpg.NotNullViolationError("secret detail"),
+        }[request.path_params["what"]]
+
+
+async def http_exception(request: Request) -> StreamingResponse:
+    raise HTTPException(request.path_params["status"], "why it is so")
+
+
 @pytest.fixture
 def faulty(offline: Services) -> Starlette:
     """The application, with routes that raise."""
     app = application(offline)
     app.router.routes += [Route("/boom", boom), Route("/boom/late", boom_late), Route("/memory", out_of_memory)]
+    app.router.routes += [
+        Route("/postgres/{what}", refused_by_postgres),
+        Route("/status/{status:int}", http_exception),
+    ]
     return app
 
 
@@ -183,6 +213,52 @@ async def test_an_error_reply_of_redis_gets_503(faulty: Starlette) -> None:
     assert "OOM" not in response.text
     assert [line["event"] for line in lines] == ["redis.refused", "request.refused"]
     assert "OOM" in lines[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("what", "event"),
+    [
+        ("table", "database.not_migrated"),
+        ("column", "database.not_migrated"),
+        ("permission", "database.refused"),
+    ],
+)
+async def test_an_error_reply_of_postgres_gets_503(faulty: Starlette, what: str, event: str) -> None:
+    """Missing tables and missing permissions are mended by somebody and pass: the client should come again."""
+    transport = httpx.ASGITransport(faulty)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        with capture_logs() as lines:
+            response = await client.get(f"/postgres/{what}")
+    assert error(response) == (503, "unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    assert ("seance migrate" in response.text) == (event == "database.not_migrated")
+    assert "sessions" not in response.json()["error"]["message"]
+    assert [line["event"] for line in lines] == [event, "request.refused"]
+
+
+async def test_values_that_postgres_refuses_are_a_fault_of_ours(faulty: Starlette) -> None:
+    """A repetition would not help, so the answer is 500."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(faulty), base_url="http://gateway") as client:
+        assert error(await client.get("/postgres/data")) == (500, "internal_error")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, "bad_request", "why it is so"),
+        (404, "not_found", "there is nothing under this path"),
+        (416, "requested_range_not_satisfiable", "why it is so"),
+        (431, "request_header_fields_too_large", "why it is so"),
+        (499, "http_499", "why it is so"),
+        (501, "not_implemented", "Not Implemented"),
+    ],
+)
+async def test_every_http_exception_keeps_its_status(faulty: Starlette, status: int, code: str, message: str) -> None:
+    """Whatever status the framework raises, the answer has it, with the envelope and a code in words."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(faulty), base_url="http://gateway") as client:
+        response = await client.get(f"/status/{status}")
+    assert error(response) == (status, code)
+    assert response.json()["error"]["message"] == message
 
 
 async def test_an_unexpected_exception_gets_500_and_is_logged(faulty: Starlette) -> None:
