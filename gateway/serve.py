@@ -89,6 +89,8 @@ class Gateway:
         self._link = Link(settings.redis_url, timeout_seconds=seconds, name=f"{self._id}-link")
         self._engine = create_engine(
             settings.database_url,
+            schema=settings.database_schema,
+            pooler=settings.database_pooler,
             pool_size=settings.db_pool_size,
             max_overflow=settings.db_max_overflow,
             timeout_seconds=settings.db_timeout_seconds,

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from msgspec import Meta
 
 from broker.keys import Keys
+from persistence.address import AddressError, parse
 
 # No braces, which would be the hash tag instead of the partition's; nothing that a pattern of an ACL reads; and no "@",
 # behind which the number of the database follows.
@@ -31,8 +32,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "development"
     database_url: Annotated[
         str,
-        Meta(pattern=r"^postgres(ql)?(\+asyncpg)?://", description="PostgreSQL. When set, `seance up` starts none."),
+        Meta(description="PostgreSQL, as the host hands it out. When set, `seance up` starts none."),
     ] = "postgresql://postgres@127.0.0.1:5432/seance"
+    database_schema: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z_][a-z0-9_]{0,62})?$",
+            description="Schema of the tables, in small letters; empty: where the role's search path leads.",
+        ),
+    ] = ""
+    database_pooler: Annotated[
+        Literal["auto", "session", "transaction"],
+        Meta(description="The mode of a pooler such as PgBouncer in front of PostgreSQL; `auto` finds out."),
+    ] = "auto"
     redis_url: Annotated[
         str,
         Meta(pattern=r"^rediss?://", description="Redis or Valkey. When set, `seance up` starts none."),
@@ -210,9 +222,13 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
                 origin = "environment" if candidate == "environment" else ".env"
                 try:
                     value = msgspec.convert(text, field.type, strict=False)
+                    if field.name == "database_url":
+                        parse(text)
                 except msgspec.ValidationError as error:
                     shown = "the value" if field.name in _UNSHOWN else repr(text)
                     problems.append(f"{variable}: {shown} ({origin}) is wrong: {error}")
+                except AddressError as error:
+                    problems.append(f"{variable}: the value ({origin}) is wrong: it {error}")
                 break
         values[field.name] = value
         sources.append(Source(variable, value, origin))

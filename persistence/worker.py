@@ -18,6 +18,7 @@ from broker.redis.link import Link
 from broker.redis.scripts import WORKER_SCRIPTS, Scripts
 from broker.streams.ownership import LEASE_MS, RENEW_SECONDS, Ownership
 from broker.streams.partition_streams import PartitionStreams
+from persistence.address import Pooler
 from persistence.audit import Audit
 from persistence.counters import Counters
 from persistence.engine import create_engine
@@ -43,6 +44,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     redis_url: str
     keys: Keys
+    database_schema: str = ""
+    database_pooler: Pooler = "auto"
     batch_entries: int = 1000
     batch_milliseconds: int = 50
     pool_size: int = 20
@@ -83,6 +86,8 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
     """Work until `stop` is set; the first error of any task ends all of them and is raised, in an ExceptionGroup."""
     engine = create_engine(
         config.database_url,
+        schema=config.database_schema,
+        pooler=config.database_pooler,
         pool_size=config.pool_size,
         max_overflow=config.max_overflow,
         timeout_seconds=config.database_timeout_seconds,

@@ -15,6 +15,7 @@ _LOOK = """
 SELECT pg_is_in_recovery(),
        current_setting('server_version'),
        current_setting('server_encoding'),
+       current_setting('idle_in_transaction_session_timeout') <> '0',
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 """
 
@@ -25,13 +26,19 @@ class Server(NamedTuple):
     is_standby: bool
     version: str
     encoding: str
+    ends_idle_transactions: bool
     connections: int
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """All findings about Postgres; the checks change nothing."""
     try:
-        server, revision = await asyncio.gather(_look(settings), migrate.read_revision(settings.database_url))
+        server, revision = await asyncio.gather(
+            _look(settings),
+            migrate.read_revision(
+                settings.database_url, schema=settings.database_schema, pooler=settings.database_pooler
+            ),
+        )
     except PersistenceError as error:
         remedy = "start the server (`make up` brings its own), or correct DATABASE_URL"
         return [Finding("Postgres", str(error), remedy)]
@@ -39,6 +46,7 @@ async def examine(settings: Settings) -> list[Finding]:
         Finding("Postgres", f"answers, {server.version}"),
         role(is_standby=server.is_standby),
         encoding(server.encoding),
+        idle_transactions(are_ended=server.ends_idle_transactions),
         connections(server.connections, settings),
         migrations(revision, migrate.head()),
     ]
@@ -46,7 +54,12 @@ async def examine(settings: Settings) -> list[Finding]:
 
 async def _look(settings: Settings) -> Server:
     engine = create_engine(
-        settings.database_url, pool_size=1, max_overflow=0, timeout_seconds=settings.db_timeout_seconds
+        settings.database_url,
+        schema=settings.database_schema,
+        pooler=settings.database_pooler,
+        pool_size=1,
+        max_overflow=0,
+        timeout_seconds=settings.db_timeout_seconds,
     )
     try:
         with mapped():
@@ -70,6 +83,18 @@ def encoding(found: str) -> Finding:
     return Finding(
         "Postgres encoding", found, "make the database with `ENCODING 'UTF8'`: this one can't hold every text"
     )
+
+
+def idle_transactions(*, are_ended: bool) -> Finding:
+    """Whether a process that is stopped in the middle of a transaction loses its locks.
+
+    Every direct connection asks for that; a pooler of transactions can't pass it on.
+    """
+    subject = "Postgres idle transactions"
+    if are_ended:
+        return Finding(subject, "are ended")
+    remedy = "run `ALTER ROLE … SET idle_in_transaction_session_timeout = '5s'` for the role of DATABASE_URL"
+    return Finding(subject, "are never ended, so a process that hangs keeps its locks", remedy)
 
 
 def connections(allowed: int, settings: Settings) -> Finding:

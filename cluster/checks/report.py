@@ -9,6 +9,7 @@ from cluster.checks import postgres, redis
 from cluster.checks import settings as own
 from cluster.checks.finding import Finding
 from gateway.settings import SECRETS, Settings
+from persistence.address import parse
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -22,6 +23,8 @@ def values(settings: Settings, origins: Mapping[str, str]) -> list[tuple[str, st
     rows = []
     for name, value in msgspec.structs.asdict(settings).items():
         shown = "(secret)" if name in SECRETS else masked(str(value))
+        if name == "database_url":
+            shown = parse(value).shown
         rows.append((name.upper(), shown, origins[name.upper()]))
     return rows
 

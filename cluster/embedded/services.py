@@ -16,6 +16,9 @@ from cluster.embedded import postgres
 from cluster.embedded.postgres import ServiceError
 from cluster.process.launch import Launch
 from cluster.process.ports import free_port
+from persistence.address import parse
+from persistence.dial import ask, dial
+from persistence.errors import PersistenceError, mapped
 
 __all__ = [
     "Service",
@@ -75,7 +78,7 @@ async def problem_with(probe: Callable[[], Awaitable[None]]) -> str | None:
             await probe()
     except TimeoutError:
         return f"no answer within {_PROBE_SECONDS:g} s"
-    except (OSError, BrokerError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, BrokerError, PersistenceError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return str(error) or type(error).__name__
     return None
 
@@ -122,11 +125,12 @@ async def probe_redis(url: str) -> None:
 
 async def probe_postgres(url: str) -> None:
     """Raise when this database does not answer."""
-    connection = await asyncpg.connect(url.replace("+asyncpg", "", 1), timeout=_PROBE_SECONDS)
-    try:
-        await connection.fetchval("SELECT 1")
-    finally:
-        await connection.close()
+    with mapped():
+        connection = await dial(parse(url), timeout_seconds=_PROBE_SECONDS)
+        try:
+            await ask(connection, "SELECT 1")
+        finally:
+            await connection.close()
 
 
 async def _make_database(server: str) -> None:

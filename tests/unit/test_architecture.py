@@ -26,6 +26,7 @@ FOLDERS = {"seance_client": Path("clients/python/seance_client")}
 # Where a room opens only some of its doors to another.
 DOORS: dict[tuple[str, str], tuple[str, ...]] = {
     ("gateway", "persistence"): (
+        "persistence.address",
         "persistence.engine",
         "persistence.errors",
         "persistence.messages",
@@ -44,7 +45,7 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "broker.streams.ownership",
         "broker.streams.partition_streams",
     ),
-    ("migrations", "persistence"): ("persistence.tables", "persistence.engine"),
+    ("migrations", "persistence"): ("persistence.tables", "persistence.engine", "persistence.schema"),
 }
 # What a file that says "Pure" in its docstring must not import: nothing that waits, reads a clock or talks to a server.
 NOT_PURE = frozenset(
