@@ -1,16 +1,20 @@
 """Runs the migrations: online through asyncpg, or offline as SQL text (`alembic upgrade head --sql`).
 
-The URL comes from whoever calls (`config.attributes["database_url"]`), else from `alembic -x url=…`, else from
-DATABASE_URL.
+The database comes from the caller (`config.attributes`), else from `alembic -x url=… -x schema=…`, else from
+DATABASE_URL, DATABASE_SCHEMA and DATABASE_POOLER in the environment, else from those in `.env`.
 """
 
 import asyncio
 import os
+from pathlib import Path
+from typing import Any
 
 from alembic import context
+from dotenv import dotenv_values
 from sqlalchemy import Connection, text
 
-from persistence.engine import create_engine, driver_url
+from persistence import schema
+from persistence.engine import create_engine
 from persistence.tables import Table
 
 # An arbitrary number, always the same: two processes that migrate at once wait for each other.
@@ -19,23 +23,46 @@ _ADVISORY_LOCK = 7_325_263
 _TIMEOUT_SECONDS = 3600
 
 
-def _database_url() -> str:
-    given = context.config.attributes.get("database_url") or context.get_x_argument(as_dictionary=True).get("url")
-    url = given or os.environ.get("DATABASE_URL")
-    if not url:
-        raise SystemExit("no database: pass `-x url=postgresql://…` or set DATABASE_URL")
-    return str(url)
+def _given(name: str) -> str:
+    """The value of `url`, `schema` or `pooler`; empty when nobody gave one."""
+    variable = f"DATABASE_{name.upper()}"
+    if context.config.attributes.get("database_url"):
+        return str(context.config.attributes.get(variable.lower()) or "")
+    arguments = context.get_x_argument(as_dictionary=True)
+    return str(arguments.get(name) or os.environ.get(variable) or dotenv_values(Path(".env")).get(variable) or "")
+
+
+def _configure(**how: Any) -> None:
+    context.configure(
+        target_metadata=Table.metadata,
+        compare_server_default=True,
+        version_table=schema.VERSION_TABLE,
+        # `alembic check` and `--autogenerate` compare our tables only: others may live beside them.
+        include_name=lambda name, kind, _: kind != "table" or name in Table.metadata.tables,
+        **how,
+    )
 
 
 def _migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Table.metadata, compare_server_default=True)
+    _configure(connection=connection)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _ADVISORY_LOCK})
+        schema.claim(connection, _given("schema"))
         context.run_migrations()
 
 
 async def _run_online() -> None:
-    engine = create_engine(_database_url(), pool_size=1, max_overflow=0, timeout_seconds=_TIMEOUT_SECONDS)
+    url = _given("url")
+    if not url:
+        raise SystemExit("no database: pass `-x url=postgresql://…` or set DATABASE_URL")
+    engine = create_engine(
+        url,
+        schema=_given("schema"),
+        pooler=_given("pooler") or "auto",  # type: ignore[arg-type]
+        pool_size=1,
+        max_overflow=0,
+        timeout_seconds=_TIMEOUT_SECONDS,
+    )
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_migrate)
@@ -44,7 +71,7 @@ async def _run_online() -> None:
 
 
 def _run_offline() -> None:
-    context.configure(url=driver_url(_database_url()), target_metadata=Table.metadata, literal_binds=True)
+    _configure(dialect_name="postgresql", literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 

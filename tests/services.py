@@ -86,7 +86,7 @@ async def truncate(database_url: str) -> None:
     try:
         rows = await connection.fetch(
             "SELECT quote_ident(tablename) AS name FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+            " WHERE schemaname = 'public' AND tablename <> 'seance_alembic_version'"
         )
         if rows:
             await connection.execute(f"TRUNCATE {', '.join(row['name'] for row in rows)} RESTART IDENTITY CASCADE")

@@ -1,6 +1,7 @@
 """For all commands: the errors with exit codes, the settings in force, and the home of the local cluster."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +41,15 @@ def settings_in_force() -> tuple[Settings, list[Source]]:
         return load(os.environ, checkout() / ".env")
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def agree(warning: str, *, flag: str) -> None:
+    """Print the warning and ask whether to go on; without a terminal the answer is no. Raises FailedError."""
+    if not sys.stdin.isatty():
+        raise FailedError(f"{warning} Nothing was changed; to go on without a question, add {flag}.")
+    click.echo(warning)
+    if not click.confirm("Go on?"):
+        raise FailedError("nothing was changed")
 
 
 def home_option(command: Command) -> Command:

@@ -15,6 +15,7 @@ from cluster.commands.context import (
     home_option,
     settings_in_force,
 )
+from cluster.commands.foreign import ask_before_sharing
 
 if TYPE_CHECKING:
     from cluster.control.protocol import Request
@@ -35,9 +36,17 @@ WORKERS = click.IntRange(1, 16)
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for clients; 0: any.  [default: PORT, else 8000]")
 @click.option("--detach/--no-detach", envvar="DETACH", help="Return when everything is ready.  [default: DETACH]")
 @click.option("--balancer/--no-balancer", default=True, help="Without: one gateway serves the port directly.")
+@click.option("--share-database", is_flag=True, help="Make the tables beside another application's without asking.")
 @home_option
 def up(
-    *, gateways: int | None, workers: int | None, port: int | None, detach: bool, balancer: bool, home: Path
+    *,
+    gateways: int | None,
+    workers: int | None,
+    port: int | None,
+    detach: bool,
+    balancer: bool,
+    share_database: bool,
+    home: Path,
 ) -> None:
     """Start the cluster: Redis, PostgreSQL, gateways, workers, balancer.
 
@@ -58,10 +67,15 @@ def up(
     place = Home(home.resolve())
     if is_running(place):
         raise FailedError(_already_running(place))
+    is_own_server = any(source.variable == "DATABASE_URL" and source.origin != "default" for source in sources)
+    if is_own_server and not share_database:
+        ask_before_sharing(settings)
     if detach:
         from cluster.process.detach import start_detached
 
-        raise SystemExit(start_detached(place, () if balancer else ("--no-balancer",)))
+        # The question is settled here, where there may be a terminal.
+        options = ("--share-database", *(() if balancer else ("--no-balancer",)))
+        raise SystemExit(start_detached(place, options))
     plan = Plan.of(place, settings, sources, os.environ, port=settings.port or free_port(), has_balancer=balancer)
     try:
         code = supervise(plan, choose())

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.context import FailedError, home_option, servers_in_force, settings_in_force
+from cluster.commands.context import FailedError, agree, home_option, servers_in_force, settings_in_force
+from persistence.address import parse
 
 
 def _default_id() -> str:
@@ -35,6 +36,8 @@ def worker(worker_id: str | None) -> None:
     logs.configure(settings, worker_id=name)
     config = WorkerConfig(
         database_url=settings.database_url,
+        database_schema=settings.database_schema,
+        database_pooler=settings.database_pooler,
         redis_url=settings.redis_url,
         keys=settings.keys,
         batch_entries=settings.worker_batch_entries,
@@ -52,19 +55,33 @@ def worker(worker_id: str | None) -> None:
 @click.command()
 @click.option("--to", "revision", metavar="REVISION", help="Upgrade to this revision.  [default: the newest]")
 @click.option("--down", "downgrade", metavar="REVISION", help="Downgrade to this revision; `base`: remove everything.")
+@click.option("--yes", "is_agreed", is_flag=True, help="Downgrade without asking.")
 @home_option
-def migrate(revision: str | None, downgrade: str | None, home: Path) -> None:
+def migrate(revision: str | None, downgrade: str | None, is_agreed: bool, home: Path) -> None:
     """Apply the database migrations to DATABASE_URL, or to the running local cluster's database."""
     from cluster import migrate as migrations
 
     if revision is not None and downgrade is not None:
         raise click.UsageError("--to and --down exclude each other")
-    settings, _ = servers_in_force(home)
+    settings, origins = servers_in_force(home)
+    url = settings.database_url
+    place: migrations.Place = {"schema": settings.database_schema, "pooler": settings.database_pooler}
     try:
         if downgrade is not None:
-            migrations.downgrade(settings.database_url, downgrade)
+            if not is_agreed:
+                sessions = migrations.session_count(url, **place)
+                agree(_warning(url, origins["DATABASE_URL"], downgrade, sessions), flag="--yes")
+            migrations.downgrade(url, downgrade, **place)
         else:
-            migrations.upgrade(settings.database_url, revision or migrations.HEAD)
-        click.echo(f"the database is at revision {migrations.current(settings.database_url) or 'base'}")
+            migrations.upgrade(url, revision or migrations.HEAD, **place)
+        click.echo(f"the database is at revision {migrations.current(url, **place) or 'base'}")
     except migrations.MigrationError as error:
         raise FailedError(str(error)) from error
+
+
+def _warning(url: str, origin: str, revision: str, sessions: int) -> str:
+    what = (
+        "removes all tables of Séance" if revision == "base" else f"goes back to {revision} and removes what came later"
+    )
+    held = "1 session" if sessions == 1 else f"{sessions} sessions"
+    return f"This {what}, in the database with {held} at {parse(url).shown} (DATABASE_URL: {origin})."

@@ -1,5 +1,6 @@
 """`seance check`, `dead` and `migrate` with real servers."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,12 @@ from redis import Redis
 from broker.keys import Keys
 from cluster import migrate
 from cluster.cli import main
+from cluster.commands.foreign import ask_before_sharing
 from cluster.process.ports import free_port
 from gateway.settings import Settings
 from tests.services import Services, run_apart
+from tests.terminal import Terminal
+from tests.waiting import until
 
 KEYS = Keys("seance", 16)
 NOWHERE = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/seance"}
@@ -27,7 +31,7 @@ class Seance:
     """The command, with the servers of this test in its environment."""
 
     def __init__(self, home: Path, redis_url: str, database_url: str) -> None:
-        self._environ = {
+        self.environ = {
             "SEANCE_HOME": str(home),
             "REDIS_URL": redis_url,
             "DATABASE_URL": database_url,
@@ -37,7 +41,7 @@ class Seance:
     def __call__(self, *arguments: str, **environ: str) -> Result:
         """Run it in a thread of its own: it makes an event loop."""
         with ThreadPoolExecutor(1) as thread:
-            run = thread.submit(CliRunner().invoke, main, list(arguments), env={**self._environ, **environ})
+            run = thread.submit(CliRunner().invoke, main, list(arguments), env={**self.environ, **environ})
             return run.result()
 
 
@@ -89,7 +93,7 @@ def test_check_names_what_is_wrong_with_redis(seance: Seance, redis: Redis) -> N
     assert result.exit_code == 1
     for remedy in ("set `maxmemory-policy noeviction`", "set `appendonly yes`", "set PARTITIONS=8"):
         assert f"mend: {remedy}" in result.output
-    assert "3 of 20 checks failed" in result.output
+    assert "3 of 21 checks failed" in result.output
 
 
 def test_check_names_missing_migrations(seance: Seance, empty_database: str) -> None:
@@ -169,17 +173,74 @@ def test_dead_says_that_redis_does_not_answer(seance: Seance) -> None:
 def test_migrate_reaches_each_revision_that_is_named(seance: Seance, empty_database: str) -> None:
     """`migrate` goes to the newest revision, to none, and to a named one, and prints the revision each time."""
     head = migrate.head()
-    for arguments, expected in (((), head), (("--down", "base"), "base"), (("--to", str(head)), head), ((), head)):
+    down = ("--down", "base", "--yes")
+    for arguments, expected in (((), head), (down, "base"), (("--to", str(head)), head), ((), head)):
         result = seance("migrate", *arguments, DATABASE_URL=empty_database)
         assert result.exit_code == 0, result.output
         assert f"the database is at revision {expected}" in result.output
+
+
+async def store_session(url: str) -> None:
+    """Store one session."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("INSERT INTO sessions (id, name, created_at) VALUES (gen_random_uuid(), 'Tuesday', now())")
+    await connection.close()
+
+
+def test_a_downgrade_is_refused_without_an_answer(seance: Seance, services: Services) -> None:
+    """Without a terminal nothing is removed, and the message says what would be, and where."""
+    run_apart(store_session(services.database_url))
+    result = seance("migrate", "--down", "base")
+    assert result.exit_code == 1
+    assert "removes all tables of Séance, in the database with 1 session at postgresql://postgres@" in result.stderr
+    assert "(DATABASE_URL: environment). Nothing was changed" in result.stderr
+    assert "add --yes" in result.stderr
+    assert "the database is at revision" in seance("migrate").output
+
+
+def test_a_downgrade_asks_on_a_terminal(seance: Seance) -> None:
+    """Whoever answers no keeps everything."""
+    terminal = Terminal({**os.environ, **seance.environ}, "migrate", "--down", "base")
+    until(lambda: terminal.shows("Go on? [y/N]"))
+    terminal.type(b"n\n")
+    until(lambda: terminal.shows("nothing was changed"))
+    assert terminal.process.wait(30) == 1
+
+
+async def make_foreign_table(url: str) -> None:
+    """What another application has in its database."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE orders (id int)")
+    await connection.close()
+
+
+def test_up_asks_before_it_shares_a_database(seance: Seance, empty_database: str) -> None:
+    """A wrong DATABASE_URL must not put tables into another application's database."""
+    run_apart(make_foreign_table(empty_database))
+    result = seance("up", DATABASE_URL=empty_database)
+    assert result.exit_code == 1
+    assert "schema public holds a table of another application (orders)" in result.stderr
+    assert "add --share-database" in result.stderr
+    assert migrate.holdings(empty_database).others == ("orders",)
+
+
+@pytest.mark.parametrize("other", ["empty", "ours", "away", "shared"])
+def test_up_asks_nothing_else(other: str, services: Services, empty_database: str) -> None:
+    """An empty database, ours, and one that does not answer raise no question; nor does one that we share already."""
+    url = {"empty": empty_database, "ours": services.database_url, "away": NOWHERE["DATABASE_URL"]}.get(
+        other, empty_database
+    )
+    if other == "shared":
+        run_apart(make_foreign_table(url))
+        migrate.upgrade(url)
+    ask_before_sharing(Settings(database_url=url))
 
 
 @pytest.mark.parametrize(
     ("arguments", "environ", "reason"),
     [
         (("--to", "nonsense"), {}, "nonsense"),
-        (("--down", "nonsense"), {}, "nonsense"),
+        (("--down", "nonsense", "--yes"), {}, "nonsense"),
         ((), NOWHERE, "Postgres: "),
     ],
 )

@@ -1,6 +1,7 @@
 """The migrations on a database of their own: up, down, up again, and whether they agree with the models."""
 
 import io
+import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -15,6 +16,10 @@ from sqlalchemy import Column, Integer, make_url
 from sqlalchemy import Table as CoreTable
 
 from cluster import migrate
+from cluster.state.home import checkout
+from persistence.engine import create_engine
+from persistence.schema import VERSION_TABLE
+from persistence.sessions import StoredSessions
 from persistence.tables import Table
 from tests.services import Services, run_apart
 
@@ -43,7 +48,7 @@ async def _tables(url: str) -> set[str]:
         rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     finally:
         await connection.close()
-    return {row["tablename"] for row in rows} - {"alembic_version"}
+    return {row["tablename"] for row in rows} - {VERSION_TABLE}
 
 
 def test_every_migration_can_be_taken_back_and_applied_again(empty_url: str) -> None:
@@ -116,3 +121,137 @@ def _unaddressed(*extra: str) -> Config:
     settings = migrate.config("")
     settings.cmd_opts = Namespace(x=list(extra))
     return settings
+
+
+def _run(url: str, *statements: str) -> list[str]:
+    """Execute each statement; returns what the last one answers."""
+
+    async def run() -> list[str]:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in statements[:-1]:
+                await connection.execute(statement)
+            return [str(row[0]) for row in await connection.fetch(statements[-1])]
+        finally:
+            await connection.close()
+
+    return run_apart(run())
+
+
+# What another application keeps in the same database.
+THEIR_VERSION = (
+    "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
+    "INSERT INTO alembic_version VALUES ('0001')",
+)
+THEIR_SESSIONS = (
+    "CREATE TABLE sessions (id uuid PRIMARY KEY, user_agent text)",
+    "INSERT INTO sessions VALUES (gen_random_uuid(), 'a login of the shop')",
+)
+THEIRS = (
+    "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1"
+)
+A_SESSION = "INSERT INTO sessions (id, name, created_at) VALUES (gen_random_uuid(), 'Tuesday', now())"
+A_MESSAGE = (
+    "INSERT INTO messages (session_id, seq, id, user_name, text, timestamp)"
+    " SELECT id, 7, gen_random_uuid(), 'Ana', 'hello', now() FROM sessions"
+)
+A_MARK = "INSERT INTO session_marks (session_id, epoch, seq) SELECT id, 'k3v9', 7 FROM sessions"
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "d259a9bca9e7"])
+def test_tables_of_another_application_are_refused_and_not_changed(empty_url: str, revision: str) -> None:
+    """Whatever its own Alembic says, another application's `sessions` are never taken for ours."""
+    before = _run(empty_url, *(part.replace("0001", revision) for part in THEIR_VERSION), *THEIR_SESSIONS, THEIRS)
+    with pytest.raises(migrate.MigrationError, match=r"another application .*sessions.*DATABASE_SCHEMA=seance"):
+        migrate.upgrade(empty_url)
+    assert _run(empty_url, THEIRS) == before
+    assert _run(empty_url, "SELECT version_num FROM alembic_version") == [revision]
+    assert migrate.current(empty_url) is None
+
+
+def test_a_schema_of_its_own_lets_both_live_in_one_database(empty_url: str) -> None:
+    """With DATABASE_SCHEMA the schema is made, everything goes there, and the other application keeps its tables."""
+    before = _run(empty_url, *THEIR_VERSION, *THEIR_SESSIONS, THEIRS)
+    migrate.upgrade(empty_url, schema="seance")
+    migrate.upgrade(empty_url, schema="seance")
+    assert migrate.current(empty_url, schema="seance") == migrate.head()
+    run_apart(_store_session(empty_url, "seance"))
+    assert _run(empty_url, "SELECT name FROM seance.sessions") == ["Wednesday"]
+    assert _run(empty_url, THEIRS) == before
+    migrate.downgrade(empty_url, "base", schema="seance")
+    assert _run(empty_url, THEIRS) == before
+
+
+async def _store_session(url: str, schema: str) -> None:
+    engine = create_engine(url, schema=schema, pool_size=1, max_overflow=0, timeout_seconds=5)
+    await StoredSessions(engine).create(name="Wednesday")
+    await engine.dispose()
+
+
+def test_our_tables_may_stand_beside_others_of_other_names(empty_url: str) -> None:
+    """Another application's Alembic history in the same schema is neither read nor written."""
+    _run(empty_url, *THEIR_VERSION, "CREATE TABLE orders (id int)", "SELECT 1")
+    migrate.upgrade(empty_url)
+    command.check(migrate.config(empty_url))
+    assert _run(empty_url, "SELECT version_num FROM alembic_version") == ["0001"]
+    migrate.downgrade(empty_url, "base")
+    assert run_apart(_tables(empty_url)) == {"alembic_version", "orders"}
+
+
+def test_an_installation_with_alembics_own_table_is_taken_over(empty_url: str) -> None:
+    """Earlier versions kept their revision in `alembic_version`: they go on where they were, with their data."""
+    migrate.upgrade(empty_url, "0001")
+    _run(empty_url, f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version", A_SESSION, A_MESSAGE, "SELECT 1")
+    _run(
+        empty_url,
+        f"ALTER TABLE alembic_version RENAME CONSTRAINT {VERSION_TABLE}_pkc TO alembic_version_pkc",
+        "SELECT 1",
+    )
+    migrate.upgrade(empty_url)
+    assert migrate.current(empty_url) == migrate.head()
+    assert _run(empty_url, "SELECT text FROM messages") == ["hello"]
+    # The name is free again, its index too.
+    _run(
+        empty_url, *THEIR_VERSION, "ALTER TABLE alembic_version RENAME CONSTRAINT alembic_version_pkey TO x", "SELECT 1"
+    )
+
+
+def test_a_downgrade_keeps_the_rows_that_the_older_tables_can_hold(empty_url: str) -> None:
+    """Sessions and messages survive a step back and forward again; `base` removes everything, and up works again."""
+    migrate.upgrade(empty_url)
+    _run(empty_url, A_SESSION, A_MESSAGE, A_MARK, "SELECT 1")
+    before = _run(empty_url, "SELECT messages::text FROM messages")
+    migrate.downgrade(empty_url, "0001")
+    assert _run(empty_url, "SELECT messages::text FROM messages") == before
+    migrate.upgrade(empty_url)
+    assert _run(empty_url, "SELECT name || slow_consumers || multiple_connections FROM sessions") == [
+        "Tuesdayresyncfalse"
+    ]
+    migrate.downgrade(empty_url, "base")
+    migrate.upgrade(empty_url)
+    assert _run(empty_url, "SELECT count(*) FROM sessions") == ["0"]
+
+
+def test_a_role_that_may_create_no_tables_is_told(empty_url: str) -> None:
+    """The usual role of a shared server may not write to `public`; the message says what helps."""
+    _run(empty_url, "CREATE ROLE weak LOGIN PASSWORD 'weak'", "SELECT 1")
+    try:
+        weak = make_url(empty_url).set(username="weak", password="weak").render_as_string(hide_password=False)
+        with pytest.raises(
+            migrate.MigrationError, match=r"may not create tables in the schema public.*DATABASE_SCHEMA"
+        ):
+            migrate.upgrade(weak)
+    finally:
+        _run(empty_url, "DROP ROLE weak", "SELECT 1")
+
+
+def test_alembic_itself_works_in_the_checkout(empty_url: str) -> None:
+    """`alembic upgrade head` finds the migrations and DATABASE_URL, and is as careful as `seance migrate`."""
+    _run(empty_url, *THEIR_SESSIONS, "SELECT 1")
+    alembic = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    environ = {**os.environ, "DATABASE_URL": empty_url}
+    done = subprocess.run(alembic, cwd=checkout(), env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ForeignTablesError" in done.stderr
+    subprocess.run(alembic, cwd=checkout(), env={**environ, "DATABASE_SCHEMA": "seance"}, check=True)
+    assert migrate.current(empty_url, schema="seance") == migrate.head()
