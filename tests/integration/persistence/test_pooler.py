@@ -49,7 +49,7 @@ async def converse(engine: AsyncEngine, turns: int) -> None:
         page = await messages.page(record.id)
         assert [(one.seq, one.text) for one in page.items] == [(seq, f"{number}") for seq in range(1, 6)]
         assert await sessions.close(record.id) != record
-        assert (await sessions.resume_point(record.id)).max_seq == 6
+        assert [found.seq for found in await sessions.recorded([record.id])] == [6]
 
     await asyncio.gather(*map(turn, range(turns)))
 
