@@ -29,7 +29,7 @@ async def test_every_module_is_preloaded(client: httpx.AsyncClient) -> None:
         path = waiting.pop()
         found.add(path)
         source = (await client.get(path)).text
-        targets = re.findall(r'^(?:import|export|\}).*?"([^"]+)";$', source, re.MULTILINE)
+        targets = re.findall(r'^(?:import|export|\}).*?"([./][^"]*\.js)";$', source, re.MULTILINE)
         waiting |= {str(httpx.URL(f"http://x{path}").join(target).path) for target in targets} - found
     assert announced == found
 
