@@ -1,5 +1,7 @@
 """Errors of everything Redis, named by condition; `translate` maps error replies and exceptions of drivers to them."""
 
+import re
+
 
 class BrokerError(Exception):
     """The base of every error of this package."""
@@ -7,6 +9,10 @@ class BrokerError(Exception):
 
 class BrokerUnavailableError(BrokerError):
     """Redis can't be reached, refuses to work for now, or closed the connection before it answered. Retry later."""
+
+
+class NotPrimaryError(BrokerUnavailableError):
+    """This Redis is a replica, as after a failover: the primary is elsewhere. The link drops the connection."""
 
 
 class BacklogFullError(BrokerError):
@@ -48,22 +54,23 @@ class PartitionsMismatchError(BrokerError):
 _REFUSES = "Redis refuses to work"
 # The first word of every error reply that a retry or an operator can mend, and what our error says about it.
 _PASSING = {
-    # Redis loads its data, runs a script, is no longer the primary, or has no memory, disk or replica to write to.
+    # Redis loads its data, runs a script, or has no memory, disk or replica to write to.
     "BUSY": _REFUSES,
     "CLUSTERDOWN": _REFUSES,
     "LOADING": _REFUSES,
-    "MASTERDOWN": _REFUSES,
     "MISCONF": _REFUSES,
     "NOREPLICAS": _REFUSES,
     "OOM": _REFUSES,
-    "READONLY": _REFUSES,
     "TRYAGAIN": _REFUSES,
-    "UNBLOCKED": _REFUSES,
     "NOGROUP": "Redis lost its data, a consumer group is gone",
     "NOAUTH": "Redis refuses the password",
     "WRONGPASS": "Redis refuses the password",
     "NOPROTO": "Redis does not speak RESP3, which needs version 6 or newer",
 }
+# A replica refuses a write, has lost its primary, or became a replica while a command waited.
+_NOT_PRIMARY = frozenset({"READONLY", "MASTERDOWN", "UNBLOCKED"})
+# Redis 6 quotes the error of a command in a script: "ERR Error running script (call to f_…): …: -OOM command not …".
+_CODE = re.compile(r"(?:ERR Error running script .*?: -)?([A-Z]+)")
 
 
 def translate(error: Exception) -> BrokerError:
@@ -74,5 +81,9 @@ def translate(error: Exception) -> BrokerError:
         case OSError():
             return BrokerUnavailableError(f"Redis is not reachable: {error}")
     reply = str(error)
-    meaning = _PASSING.get(reply.partition(" ")[0])
+    found = _CODE.match(reply)
+    code = "" if found is None else found[1]
+    if code in _NOT_PRIMARY:
+        return NotPrimaryError(f"Redis is not the primary: {reply}")
+    meaning = _PASSING.get(code)
     return BrokerError(reply) if meaning is None else BrokerUnavailableError(f"{meaning}: {reply}")

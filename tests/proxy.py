@@ -72,6 +72,10 @@ class Proxy:
         userinfo, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{self.port}"))
 
+    def lead_to(self, url: str) -> None:
+        """Pass new connections on to the server of this URL; open ones stay where they are."""
+        self._target = _address(url)
+
     async def blackhole(self, matching: bytes = b"") -> int:
         """Let nothing through, of new connections neither, and close nothing; how many are open.
 
@@ -189,13 +193,17 @@ async def _read(reader: asyncio.StreamReader) -> bytes | None:
         return None
 
 
-@contextlib.asynccontextmanager
-async def proxy(url: str) -> AsyncIterator[Proxy]:
-    """A proxy to the server of this URL, which must name a host and a port; gone at the end."""
+def _address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    between = Proxy(parts.hostname, parts.port)
+    return parts.hostname, parts.port
+
+
+@contextlib.asynccontextmanager
+async def proxy(url: str) -> AsyncIterator[Proxy]:
+    """A proxy to the server of this URL, which must name a host and a port; gone at the end."""
+    between = Proxy(*_address(url))
     server = await asyncio.start_server(between.serve, "127.0.0.1", 0)
     between.port = server.sockets[0].getsockname()[1]
     try:

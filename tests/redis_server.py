@@ -7,12 +7,15 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.exceptions import ConnectionError  # noqa: A004 - of redis-py
 
 from broker.redis.reconnect import Reconnector
 from cluster.embedded.services import prepare_redis, wait_until_answering
 from cluster.process.launch import start
+from tests import slow_loading
 from tests.waiting import eventually
 
 
@@ -35,13 +38,34 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._service = prepare_redis(folder, is_durable=False)
+        self._config = folder / "redis" / "valkey.conf"
         self._process: subprocess.Popen[bytes] | None = None
         self.url = self._service.url
+
+    def client(self) -> "Redis[bytes]":
+        """A client of the server."""
+        return Redis.from_url(self.url)
 
     async def start(self) -> None:
         """Start it, or start it again; it answers now."""
         process = self._process = start(self._service.launch, self._folder / "redis.log")
         await wait_until_answering(self._service, lambda: process.poll() is None)
+
+    async def restart_loading(self) -> None:
+        """Kill it and start it again; it loads its data, and serves nobody, until `finish_loading`."""
+        slow_loading.prepare(self.url, self._config)
+        self.kill()
+        self._process = start(self._service.launch, self._folder / "redis.log")
+        await eventually(self._is_loading, what="a server that loads")
+
+    def finish_loading(self) -> None:
+        """Let it serve."""
+        slow_loading.finish(self.url, self._config)
+
+    def _is_loading(self) -> bool:
+        with contextlib.suppress(ConnectionError):
+            return slow_loading.is_loading(self.url)
+        return False
 
     def pause(self) -> None:
         """Let it hold its connections and say nothing."""
@@ -84,3 +108,20 @@ async def redis_server(folder: Path) -> AsyncIterator[RedisServer]:
         yield server
     finally:
         server.kill()
+
+
+def with_password(url: str, other_url: str) -> str:
+    """The URL with the password of the other URL."""
+    password, address = urlsplit(other_url).password, urlsplit(url).netloc.rpartition("@")[2]
+    return urlsplit(url)._replace(netloc=f":{password}@{address}").geturl()
+
+
+def follow(url: str, primary_url: str | None) -> None:
+    """Make the server of `url` a replica of the primary; None makes it a primary itself."""
+    with Redis.from_url(url) as redis:
+        if primary_url is None:
+            redis.replicaof("NO", "ONE")
+            return
+        primary = urlsplit(primary_url)
+        redis.config_set("masterauth", primary.password or "")
+        redis.replicaof(str(primary.hostname), str(primary.port))

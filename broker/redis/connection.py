@@ -30,9 +30,12 @@ class Receiver(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """A connection that `dial` made. `lost` is done once the connection is gone; no command is sent after that."""
+    """A connection that `dial` made. `lost` is done once the connection is gone; no command is sent after that.
 
-    __slots__ = ("_is_awaited", "_loop", "_out", "_reader", "_receiver", "_transport", "heard_at", "lost")
+    `heard_at` is when data came last, `asked_at` when commands left last (time of the loop).
+    """
+
+    __slots__ = ("_is_awaited", "_loop", "_out", "_reader", "_receiver", "_transport", "asked_at", "heard_at", "lost")
 
     def __init__(self, receiver: Receiver) -> None:
         self._loop = asyncio.get_running_loop()
@@ -42,7 +45,7 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._is_awaited = False
         self.lost: asyncio.Future[None] = self._loop.create_future()
-        self.heard_at = self._loop.time()
+        self.heard_at = self.asked_at = self._loop.time()
 
     def hand_over(self, receiver: Receiver) -> None:
         """Give everything that arrives from now on to another receiver."""
@@ -68,6 +71,7 @@ class Connection(asyncio.Protocol):
             data = b"".join(self._out)
             self._out.clear()
             self._is_awaited = True
+            self.asked_at = self._loop.time()
             self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:

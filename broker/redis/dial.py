@@ -1,11 +1,15 @@
-"""Dials Redis: connects to the address of a URL, switches to RESP3, authenticates and selects the database."""
+"""Dials Redis: connects to the address of a URL, switches to RESP3, authenticates and selects the database.
+
+A connection counts only when Redis serves it: a Redis that loads its data, runs an endless script, or is a replica, is
+dialled again later, so that nobody asks a question in vain.
+"""
 
 import asyncio
 from typing import Any
 
 import hiredis
 
-from broker.errors import BrokerUnavailableError, translate
+from broker.errors import BrokerUnavailableError, NotPrimaryError, translate
 from broker.redis.address import Address, parse
 from broker.redis.connection import Connection, Receiver, Reply
 from broker.redis.futures import ignore_result
@@ -14,8 +18,8 @@ from broker.redis.futures import ignore_result
 async def dial(url: str, receiver: Receiver, *, timeout_seconds: float, name: str) -> Connection:
     """A connection that is ready for commands; Redis shows it under `name`. The time limit covers every step.
 
-    Raises BrokerUnavailableError when Redis can't be reached or refuses the connection, and ValueError for a URL that
-    is none of Redis.
+    Raises BrokerUnavailableError when Redis can't be reached or refuses to serve the connection, NotPrimaryError when
+    it is a replica, and ValueError for a URL that is none of Redis.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -55,21 +59,26 @@ async def _greet(connection: Connection, handshake: "_Handshake", commands: list
     await asyncio.wait((handshake.done, connection.lost), return_when=asyncio.FIRST_COMPLETED)
     if not handshake.done.done():
         raise ConnectionResetError("Redis closed the connection")
-    handshake.done.result()
+    hello = handshake.done.result()
+    if isinstance(hello, dict) and hello.get(b"role") == b"replica":
+        raise NotPrimaryError("Redis is not the primary: it is a replica, which takes no writes")
 
 
 def _greeting(address: Address, name: str) -> list[tuple[str | int, ...]]:
     credentials = () if address.password is None else ("AUTH", address.username, address.password)
     hello = ("HELLO", 3, *credentials, "SETNAME", name)
-    return [hello, ("SELECT", address.database)] if address.database else [hello]
+    select: list[tuple[str | int, ...]] = [("SELECT", address.database)] if address.database else []
+    # HELLO and SELECT are answered while Redis loads its data; PING is not.
+    return [hello, *select, ("PING",)]
 
 
 class _Handshake:
-    """Receives the replies to the greeting. `done` is set after the last one, or raises the first error reply."""
+    """Receives the replies to the greeting. `done` gives the first after the last, or raises the first error reply."""
 
     def __init__(self, replies: int) -> None:
         self._missing = replies
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._first: Reply = None
+        self.done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         # Its error is not wanted when the connection broke first, or the time is over.
         self.done.add_done_callback(ignore_result)
 
@@ -79,12 +88,14 @@ class _Handshake:
     def reply(self, reply: Reply) -> None:
         """Count a reply."""
         self._missing -= 1
+        if self._first is None:
+            self._first = reply
         if self.done.done():
             return
         if isinstance(reply, hiredis.ReplyError):
             self.done.set_exception(reply)
         elif not self._missing:
-            self.done.set_result(None)
+            self.done.set_result(self._first)
 
     def push(self, message: list[Any]) -> None:
         """Nothing is subscribed yet."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import hiredis
 
-from broker.errors import BrokerError, BrokerUnavailableError, translate
+from broker.errors import BrokerError, BrokerUnavailableError, NotPrimaryError, translate
 from broker.redis.backoff import Backoff
 from broker.redis.connection import Connection, Reply
 from broker.redis.futures import ignore_result
@@ -38,7 +38,8 @@ class Link:
     unanswered, or the connection breaks before the answer (then Redis may or may not have run the command), and
     BrokerError for any other error reply.
 
-    Redis answers the commands of one connection in order: a command that blocks needs a link of its own.
+    Redis answers the commands of one connection in order: a command that blocks needs a link of its own. An answer that
+    shows that Redis is a replica ends the connection, and the link dials again.
     """
 
     def __init__(
@@ -70,6 +71,11 @@ class Link:
     def is_up(self) -> bool:
         """Whether Redis is connected, as far as is known."""
         return self._wire is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call is unanswered."""
+        return bool(self._waiting)
 
     def call(self, *command: str | bytes | int) -> "asyncio.Future[Reply]":
         """Send a command; the future gives its reply, or raises."""
@@ -138,7 +144,7 @@ class Link:
             self._reload = Reload(len(self._waiting) + 1)
             self._follow(self._reload, call, reply)
         else:
-            call[0](translate(reply))
+            self._refuse(call[0], reply)
 
     def _follow(self, reload: Reload[_Call], call: _Call, reply: Reply) -> None:
         """Redis has forgotten its scripts: settle the call, and send refused ones again once their order is certain."""
@@ -152,7 +158,7 @@ class Link:
         elif _is_forgotten(call, reply):
             reload.refuse(subject, call)
         else:
-            settle(translate(reply))
+            self._refuse(settle, reply)
         if reload.is_over:
             self._reload = None
             for again, script, refused in reload.refused():
@@ -160,6 +166,13 @@ class Link:
                 self._send(again, None, ("EVAL", script, *refused[2:]))
             for held in reload.held():
                 self._send(*held)
+
+    def _refuse(self, settle: Settle, reply: hiredis.ReplyError) -> None:
+        error = translate(reply)
+        settle(error)
+        if isinstance(error, NotPrimaryError):
+            # Every later command would be refused too, while the address may lead to the primary by now.
+            self.keeper.redial(str(error))
 
     def push(self, message: list[Any]) -> None:
         """Handler: a message, or a confirmation, which comes in the place of a reply."""

@@ -13,12 +13,18 @@ from broker.redis.dial import dial
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 2.0
 WATCH_SECONDS = 1.0
+# A connection that ends sooner was of no use: the next dial waits, as after a dial that failed.
+USEFUL_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class Handler(Receiver, Protocol):
     """The user of the connection; the loop calls every method, so none may block."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a command is unanswered."""
 
     def up(self, connection: Connection) -> None:
         """Redis is connected; send what must come first."""
@@ -33,8 +39,8 @@ class Handler(Receiver, Protocol):
 class Reconnector:
     """Owns the connection of one handler. `run` is a task for the composition root to supervise.
 
-    A connection is looked at every `watch_seconds`; after silence of that length Redis is asked for a sign of life, and
-    after `timeout_seconds` more the connection is given up.
+    After silence of `watch_seconds` Redis is asked for a sign of life. A connection on which a command is unanswered,
+    and nothing else comes, for `timeout_seconds`, is given up.
     """
 
     def __init__(
@@ -83,14 +89,16 @@ class Reconnector:
         """Return once `run` has dialled for the first time, successfully or not."""
         await self._attempted.wait()
 
-    def redial(self) -> None:
+    def redial(self, reason: str) -> None:
         """Drop the connection, if there is one, and dial again: Redis is connected, but the connection is of no use."""
         if self._wire is not None:
+            log.warning("redis.dropped", link=self._name, reason=reason)
             self._wire.abort()
             self._wire = None  # the loss is noticed later; until then nobody may take this for a connection
 
     async def run(self) -> None:
         """Keep a connection until cancelled. Raises ValueError for a URL that is none of Redis."""
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 connection = await self.dial()
@@ -99,13 +107,17 @@ class Reconnector:
                 log.warning("redis.unreachable", link=self._name, reason=str(error))
                 await asyncio.sleep(self._backoff.next_seconds())
                 continue
-            self._backoff.reset()
+            connected_at = loop.time()
             try:
                 self.attach(connection)
                 await self.watch(connection)
             finally:
                 self.detach(connection)
             log.warning("redis.disconnected", link=self._name)
+            if loop.time() - connected_at < USEFUL_SECONDS:
+                await asyncio.sleep(self._backoff.next_seconds())
+            else:
+                self._backoff.reset()
 
     async def dial(self) -> Connection:
         """Dial once. Raises BrokerUnavailableError."""
@@ -122,8 +134,7 @@ class Reconnector:
     async def watch(self, connection: Connection) -> None:
         """Return once the connection is lost, and give it up when Redis is silent for too long."""
         while not connection.lost.done():
-            await asyncio.wait((connection.lost,), timeout=self._watch_seconds)
-            self._look(connection)
+            await asyncio.wait((connection.lost,), timeout=self._look(connection))
 
     def detach(self, connection: Connection) -> None:
         """Take the connection away from the handler and drop it."""
@@ -131,10 +142,17 @@ class Reconnector:
         connection.abort()
         self._handler.down()
 
-    def _look(self, connection: Connection) -> None:
-        # A half-open connection gives no error, only silence: ask, and give up when nothing comes.
-        silent_seconds = asyncio.get_running_loop().time() - connection.heard_at
-        if silent_seconds > self._timeout_seconds + self._watch_seconds:
-            connection.abort()
-        elif silent_seconds > self._watch_seconds:
+    def _look(self, connection: Connection) -> float:
+        """Ask for a sign of life, or give the connection up, when it is time; returns the seconds until the next look.
+
+        A half-open connection gives no error, only silence.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._handler.is_waiting:
+            left_seconds = max(connection.heard_at, connection.asked_at) + self._timeout_seconds - now
+            if left_seconds <= 0:
+                connection.abort()
+            return min(max(0.0, left_seconds), self._watch_seconds)
+        if now - connection.heard_at >= self._watch_seconds:
             self._handler.ping(connection)
+        return self._watch_seconds

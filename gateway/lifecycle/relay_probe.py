@@ -86,7 +86,7 @@ class RelayProbe:
         log.warning("relay_probe.lost", reason=problem, lost=self._lost_in_a_row)
         if self._lost_in_a_row >= self._redial_at:
             self._redial_at += min(self._redial_at, LONGEST_REDIAL)
-            self._keeper.redial()
+            self._keeper.redial(problem)
 
     def linked(self) -> None:
         """The link has a new connection, maybe to another Redis process, or to one that still loads its data."""

@@ -64,7 +64,7 @@ async def test_a_gateway_started_while_redis_refuses_becomes_ready_later(service
             with running_gateways(own, tmp_path, wait=False) as [gateway]:
 
                 async def is_refused() -> bool:
-                    return "READONLY" in gateway.log.read_text()
+                    return "Redis is not the primary" in gateway.log.read_text()
 
                 await eventually(is_refused)
                 await client.replicaof("NO", "ONE")

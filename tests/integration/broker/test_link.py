@@ -235,7 +235,7 @@ async def test_a_server_that_breaks_the_protocol_is_dialled_again() -> None:
             while data := await reader.read(4096):
                 commands.feed(data)
                 while (command := commands.gets()) is not False:
-                    writer.write(b"what?\r\n" if command == [b"PING"] else b"+OK\r\n")
+                    writer.write(b"what?\r\n" if command == [b"GET", b"key"] else b"+OK\r\n")
         ended.append("one")
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -244,7 +244,7 @@ async def test_a_server_that_breaks_the_protocol_is_dialled_again() -> None:
     async with kept(link.keeper):
         assert await link.call("ECHO", "text") == b"OK"
         with pytest.raises(BrokerUnavailableError, match="broke"):
-            await link.call("PING")
+            await link.call("GET", "key")
         await eventually(lambda: len(dialled) == 2)
         await link.keeper.wait_up()
     await eventually(lambda: len(ended) == 2)
