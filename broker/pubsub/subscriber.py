@@ -1,6 +1,7 @@
 """Subscriptions to session channels: a channel whose messages may have been missed is reported."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +14,9 @@ Confirmation = asyncio.Future[Reply]
 
 # How soon a channel that Redis refused is asked for again.
 RETRY_SECONDS = 1.0
+# How many channels are asked for at once after a break. Each then asks for what it missed, in up to four commands, which
+# are answered before the next batch: other commands wait behind few, and the link's bound is never reached.
+BATCH_CHANNELS = 256
 
 
 class Subscriber:
@@ -23,19 +27,26 @@ class Subscriber:
     published meanwhile must be fetched.
     """
 
-    def __init__(self, link: Link, *, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(
+        self, link: Link, *, retry_seconds: float = RETRY_SECONDS, batch_channels: int = BATCH_CHANNELS
+    ) -> None:
         self._link = link
         self._retry_seconds = retry_seconds
+        self._batch_channels = batch_channels
         self.on_resubscribed: Callable[[bytes], None] = _nothing
-        # What was asked for last, for each channel that is wanted.
-        self._subscriptions: dict[bytes, Confirmation] = {}
+        # What was asked for last, for each channel that is wanted; None: nothing yet on this connection.
+        self._subscriptions: dict[bytes, Confirmation | None] = {}
+        # The channels that a new connection has not asked for yet; another connection begins another queue.
+        self._due: deque[bytes] = deque()
 
     async def subscribe(self, channel: bytes) -> None:
         """Return once every later message of the channel will be heard. Raises BrokerUnavailableError."""
         if not self._link.is_up:
             raise BrokerUnavailableError("Redis is not reachable")
         confirmation = self._subscriptions.get(channel)
-        if confirmation is None:
+        if self._is_due(channel):
+            confirmation = self._ask_again(channel)  # before its turn
+        elif confirmation is None:
             confirmation = self._ask(channel)
             confirmation.add_done_callback(partial(self._answered, channel))
         try:
@@ -60,12 +71,33 @@ class Subscriber:
             del self._subscriptions[channel]
 
     def resubscribe(self) -> None:
-        """There is a new connection: subscribe to every channel that is wanted."""
-        for channel in list(self._subscriptions):
-            self._ask_again(channel)
+        """There is a new connection: subscribe to every channel that is wanted, batch by batch."""
+        self._subscriptions = dict.fromkeys(self._subscriptions)
+        self._due = deque(self._subscriptions)
+        self._ask_for_batch()
 
-    def _ask_again(self, channel: bytes) -> None:
-        self._ask(channel).add_done_callback(partial(self._answered_again, channel))
+    def _ask_for_batch(self) -> None:
+        asked: list[Confirmation] = []
+        while self._due and len(asked) < self._batch_channels:
+            channel = self._due.popleft()
+            if self._is_due(channel):
+                asked.append(self._ask_again(channel))
+        if asked and self._due:
+            asked[-1].add_done_callback(partial(self._batch_answered, self._due))
+
+    def _is_due(self, channel: bytes) -> bool:
+        """Whether the channel is wanted, and nothing was asked for it on this connection."""
+        return channel in self._subscriptions and self._subscriptions[channel] is None
+
+    def _batch_answered(self, due: deque[bytes], last: Confirmation) -> None:
+        del last  # a refusal of one channel says nothing of the next ones
+        if due is self._due and self._link.is_up:
+            self._ask_for_batch()
+
+    def _ask_again(self, channel: bytes) -> Confirmation:
+        confirmation = self._ask(channel)
+        confirmation.add_done_callback(partial(self._answered_again, channel))
+        return confirmation
 
     def _answered_again(self, channel: bytes, confirmation: Confirmation) -> None:
         error = confirmation.exception()

@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, BrokerUnavailableError
 from broker.redis.futures import ignore_result
 from broker.sessions.event_log import Event, EventLog
 from broker.sessions.live_sessions import LiveSessions, Position
@@ -158,8 +158,9 @@ class RoomDriver:
         self, room: Room, events: "asyncio.Future[list[Event]]", position: "asyncio.Future[Position | None]"
     ) -> None:
         # Redis answers in the order of the requests, so `events` is done too.
-        if isinstance(events.exception() or position.exception(), BrokerError):
-            self.perform(room, room.failed(Step.LOG))
+        error = events.exception() or position.exception()
+        if isinstance(error, BrokerError):
+            self.perform(room, room.failed(Step.LOG, passes=isinstance(error, BrokerUnavailableError)))
         else:
             self.perform(room, room.log_read(events.result(), position.result()))
 
@@ -174,7 +175,8 @@ class RoomDriver:
         holders.add_done_callback(partial(self._answered, room, Step.SEATS, partial(room.seats_read, members)))
 
     def _answered(self, room: Room, step: Step, read: Callable[..., Effects], answer: "asyncio.Future[object]") -> None:
-        if isinstance(answer.exception(), BrokerError):
-            self.perform(room, room.failed(step))
+        error = answer.exception()
+        if isinstance(error, BrokerError):
+            self.perform(room, room.failed(step, passes=isinstance(error, BrokerUnavailableError)))
         else:
             self.perform(room, read(answer.result()))

@@ -10,7 +10,7 @@ from gateway.rooms.member import Member
 
 
 class Step(Enum):
-    """The kind of request to Redis that failed and has to be repeated."""
+    """The kind of request to Redis that failed and has to be repeated; `failed` gets it."""
 
     LOG = "log"
     COMMITS = "commits"
@@ -61,13 +61,13 @@ class End(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadLog(msgspec.Struct, frozen=True, gc=False):
-    """Read the log from event `first` on, then the position; call `log_read` or `failed(Step.LOG)`."""
+    """Read the log from event `first` on, then the position; call `log_read` or `failed`."""
 
     first: int
 
 
 class Fence(msgspec.Struct, frozen=True, gc=False):
-    """Fence the session into a new epoch; call `fenced` or `failed(Step.LOG)`."""
+    """Fence the session into a new epoch; call `fenced` or `failed`."""
 
     epoch: str
     seen: int
@@ -81,7 +81,7 @@ class ReadCommits(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadSeats(msgspec.Struct, frozen=True, gc=False):
-    """Read which connections hold the seats of these members; call `seats_read` or `failed(Step.SEATS)`."""
+    """Read which connections hold the seats of these members; call `seats_read` or `failed`."""
 
     members: tuple[Member, ...]
 

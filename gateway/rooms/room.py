@@ -203,11 +203,14 @@ class Room:
                 self._end((member,), ending, effects)
         return effects
 
-    def failed(self, step: Step) -> Effects:
-        """A request to Redis failed: `Step.LOG` stands for `ReadLog` and `Fence`."""
+    def failed(self, step: Step, *, passes: bool) -> Effects:
+        """A request to Redis failed: `Step.LOG` stands for `ReadLog` and `Fence`.
+
+        `passes` says that Redis is unavailable for now, and did not refuse the request for good.
+        """
         if step is Step.COMMITS:
             self._asked_commits = None
-        return self._follow(self.sequencer.failed()) if step is Step.LOG else (RetryLater(step),)
+        return self._follow(self.sequencer.failed(passes=passes)) if step is Step.LOG else (RetryLater(step),)
 
     def tick(self, step: Step) -> Effects:
         """The retry delay of this step is over: ask Redis again."""

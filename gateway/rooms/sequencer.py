@@ -139,9 +139,13 @@ class Sequencer:
             return self._fill(self.last_seq)
         return self._hand_out(events, self.last_seq, position.seq)
 
-    def failed(self) -> Results:
-        """`ReadLog` or `Fence` failed: retry, and give up after `max_attempts` failures in a row."""
-        self._attempts += 1
+    def failed(self, *, passes: bool) -> Results:
+        """`ReadLog` or `Fence` failed: retry, and give up after `max_attempts` failures in a row.
+
+        A failure that `passes` by itself is no attempt: Redis is away or busy, and has lost nothing.
+        """
+        if not passes:
+            self._attempts += 1
         return (_RETRY,) if self._attempts < self._max_attempts else self._give_up()
 
     def tick(self) -> Results:

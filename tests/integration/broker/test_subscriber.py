@@ -9,9 +9,9 @@ import pytest
 
 from broker.errors import BrokerUnavailableError
 from broker.pubsub.subscriber import Subscriber
-from broker.redis.link import Link
+from broker.redis.link import Link, connected
 from broker.redis.reconnect import WATCH_SECONDS
-from tests.redis_server import RedisServer, cut
+from tests.redis_server import RedisServer, cut, redial
 from tests.session_state import ChannelRecorder, kept, subscriber_on
 from tests.waiting import eventually
 
@@ -164,6 +164,53 @@ async def test_channels_are_heard_again_after_the_connection_broke(
     assert await channel.latest(names[-1]) == [b"text"]
     assert sorted(channel.resubscriptions) == sorted(name.encode() for name in names[1:])
     assert await channels(link) == {name.encode() for name in names[1:]}
+
+
+async def test_resubscribing_many_channels_leaves_room_for_other_commands(redis_url: str) -> None:
+    """Channels are asked for in batches: what their listeners ask for then, and others, stay below the link's bound."""
+    link = Link(redis_url, max_in_flight=100)
+    subscriber = Subscriber(link, batch_channels=10)
+    link.on_up = (subscriber.resubscribe,)
+    answers: dict[bytes, list[asyncio.Future[bytes]]] = {}
+
+    def ask(channel: bytes) -> None:
+        answers[channel] = [link.call("ECHO", channel) for _ in range(4)]
+
+    subscriber.on_resubscribed = ask
+    async with kept(link.keeper):
+        names = [f"channel-{number}".encode() for number in range(500)]
+        for name in names:
+            await subscriber.subscribe(name)
+        await redial(redis_url, link.keeper, "pubsub")
+        while len(answers) < len(names):
+            assert await link.call("ECHO", "another") == b"another"
+        assert [await asyncio.gather(*asked) for asked in answers.values()] == [[name] * 4 for name in answers]
+        assert await channels(link) == set(names) == set(answers)
+
+
+async def test_a_channel_that_is_not_asked_for_yet_can_be_waited_for(redis_url: str) -> None:
+    """Who subscribes to a channel whose turn has not come after a break hears what is published from then on."""
+    link = Link(redis_url)
+    subscriber = Subscriber(link, batch_channels=1)
+    link.on_up = (subscriber.resubscribe,)
+    heard: list[tuple[bytes, bytes]] = []
+    link.on_message = lambda channel, payload: heard.append((channel, payload))
+    resubscribed: list[bytes] = []
+    subscriber.on_resubscribed = resubscribed.append
+    async with kept(link.keeper), connected(redis_url, timeout_seconds=5, name="publisher") as publisher:
+        names = [f"channel-{number}".encode() for number in range(100)]
+        for name in names:
+            await subscriber.subscribe(name)
+        await redial(redis_url, link.keeper, "pubsub")
+        subscriber.unsubscribe(names[-2])
+        assert len(resubscribed) < len(names) - 2
+        await subscriber.subscribe(names[-1])
+        assert len(resubscribed) < len(names) - 2
+        assert resubscribed[-1] == names[-1]
+        await publisher.call("PUBLISH", names[-1], "text")
+        await eventually(lambda: len(resubscribed) == len(names) - 1)
+        assert heard == [(names[-1], b"text")]
+        assert await channels(link) == {*names} - {names[-2]}
 
 
 async def test_the_listener_is_told_after_each_break(

@@ -1,11 +1,16 @@
 """Rooms whose events come twice, late or never, or while Redis is down."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 
+from broker.errors import BrokerUnavailableError
+from broker.redis.futures import ignore_result
+from broker.redis.link import Link, connected
 from gateway.protocol import close_codes
+from gateway.rooms.sequencer import ATTEMPTS
 from tests.gateway_core import INFO, GatewayCore, gateway_core, without
 from tests.redis_server import RedisServer, redial
 from tests.session_state import ANA, BEN, eventually
@@ -164,10 +169,19 @@ async def test_a_missed_removal_is_read_from_the_log(core: GatewayCore) -> None:
     assert (ben.ending, ben.seqs) == (None, [3, 4, 5])
 
 
-async def test_an_unreachable_log_ends_the_members(quick_core: GatewayCore) -> None:
-    """When the log stays unreachable, every member is ended with 4003."""
+@contextlib.asynccontextmanager
+async def unreadable_log(core: GatewayCore) -> AsyncIterator[None]:
+    """Make Redis refuse every read of the log, for a reason that does not pass by itself."""
+    await core.link.call("RENAME", core.log_key, "kept")
+    await core.link.call("SET", core.log_key, "no stream")
+    yield
+    await core.link.call("RENAME", "kept", core.log_key)
+
+
+async def test_an_unreadable_log_ends_the_members(quick_core: GatewayCore) -> None:
+    """When Redis goes on refusing the log, every member is ended with 4003."""
     ana = await quick_core.join(ANA)
-    async with without(quick_core.link.keeper):
+    async with unreadable_log(quick_core):
         quick_core.gate.heard(quick_core.key.encode(), b"9 e -\n{}")
         assert await ana.ends() == close_codes.RESYNC
     assert (ana.events, quick_core.hub.room_count) == ([], 0)
@@ -177,20 +191,20 @@ async def test_a_room_that_gave_up_retries_as_often_again(quick_core: GatewayCor
     """A room that gave up, and is kept by a join, retries as often the next time."""
     ana = await quick_core.join(ANA)
     room = await quick_core.enter()
-    async with without(quick_core.link.keeper):
+    async with unreadable_log(quick_core):
         quick_core.gate.heard(quick_core.key.encode(), b"9 e -\n{}")
         assert await ana.ends() == close_codes.RESYNC
     ben = await quick_core.join(BEN)
     await quick_core.mark(ben)
-    async with without(quick_core.link.keeper):
+    async with unreadable_log(quick_core):
         quick_core.gate.heard(quick_core.key.encode(), b"9 e -\n{}")
         await eventually(lambda: 1 < room.sequencer._attempts < 5)
         assert ben.ending is None
     await quick_core.left(room)
 
 
-async def test_a_short_outage_of_the_log_ends_no_member(quick_core: GatewayCore) -> None:
-    """In a short outage no member is ended: the log is read again, and the gap is filled."""
+async def test_an_outage_ends_no_member_however_long_it_is(quick_core: GatewayCore) -> None:
+    """While Redis is away no member is ended: the log is read until Redis is back, and the gap is filled."""
     ana = await quick_core.join(ANA)
     await quick_core.shut(ana)
     for _ in range(3):
@@ -199,9 +213,45 @@ async def test_a_short_outage_of_the_log_ends_no_member(quick_core: GatewayCore)
     quick_core.gate.lose(2)
     async with without(quick_core.link.keeper):
         quick_core.gate.open()
-        await eventually(lambda: quick_core.rooms()[0].sequencer._attempts > 2)
+        await eventually(lambda: quick_core.counters.log_reads > ATTEMPTS + 2)
     await ana.sees(4)
-    assert (ana.seqs, quick_core.rooms()[0].sequencer._attempts) == ([2, 3, 4], 0)
+    assert (ana.seqs, ana.ending) == ([2, 3, 4], None)
+
+
+async def test_a_busy_redis_ends_no_member(quick_core: GatewayCore, redis_url: str) -> None:
+    """While an endless script holds Redis up, the log can't be read; that passes, and no member is ended."""
+    ana = await quick_core.join(ANA)
+    await quick_core.shut(ana)
+    for _ in range(3):
+        await quick_core.say()
+    await quick_core.gate.holds(3)
+    quick_core.gate.lose(2)
+    async with connected(redis_url, timeout_seconds=60, name="endless") as endless:
+        async with a_busy_redis(quick_core, endless):
+            quick_core.gate.open()
+            await eventually(lambda: quick_core.counters.log_reads > ATTEMPTS + 2)
+    await ana.sees(4)
+    assert (ana.seqs, ana.ending) == ([2, 3, 4], None)
+
+
+@contextlib.asynccontextmanager
+async def a_busy_redis(core: GatewayCore, endless: Link) -> AsyncIterator[None]:
+    """Let an endless script run, so that Redis answers everything with BUSY."""
+    await core.link.call("CONFIG", "SET", "busy-reply-threshold", 10)
+    running = endless.call("EVAL", "while true do end", 0)
+    running.add_done_callback(ignore_result)
+    await eventually(lambda: _is_refused(core))
+    yield
+    await core.link.call("SCRIPT", "KILL")
+    await core.link.call("CONFIG", "SET", "busy-reply-threshold", 5000)
+
+
+async def _is_refused(core: GatewayCore) -> bool:
+    try:
+        await core.link.call("PING")
+    except BrokerUnavailableError as error:
+        return "BUSY" in str(error)
+    return False
 
 
 async def test_a_rebuilt_hot_state_ends_the_members(core: GatewayCore, redis_url: str) -> None:

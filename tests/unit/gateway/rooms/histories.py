@@ -662,7 +662,7 @@ class History:
 
     def _failed(self, step: Step) -> None:
         self._remember()
-        self._call(self.room.failed(step))
+        self._call(self.room.failed(step, passes=False))
 
     def _commits_read(self, asked: ReadCommits, position: object, refused: object) -> None:
         self._call(self.room.commits_read(asked, position, refused))  # type: ignore[arg-type]

@@ -208,23 +208,23 @@ def test_a_failure_is_tried_again_and_not_for_ever() -> None:
     """A question that fails is asked again after each delay; after the last attempt everybody is sent away."""
     sequencer = sequencer_at(4, max_attempts=3)
     sequencer.catch_up()
-    assert list(sequencer.failed()) == [RETRY]
+    assert list(sequencer.failed(passes=False)) == [RETRY]
     assert list(sequencer.tick()) == [ReadLog(4)]
-    assert list(sequencer.failed()) == [RETRY]
-    assert list(sequencer.failed()) == [Lost()]
+    assert list(sequencer.failed(passes=False)) == [RETRY]
+    assert list(sequencer.failed(passes=False)) == [Lost()]
 
 
 def test_attempts_count_anew_after_an_answer() -> None:
     """An answer, and giving up, make the attempts count from the start."""
     sequencer = sequencer_at(4, max_attempts=2)
     sequencer.catch_up()
-    assert list(sequencer.failed()) == [RETRY]
+    assert list(sequencer.failed(passes=False)) == [RETRY]
     sequencer.log_read([event(4)], position(4))
     sequencer.catch_up()
-    assert list(sequencer.failed()) == [RETRY]
-    assert list(sequencer.failed()) == [Lost()]
+    assert list(sequencer.failed(passes=False)) == [RETRY]
+    assert list(sequencer.failed(passes=False)) == [Lost()]
     sequencer.begin(4, EPOCH)
-    assert list(sequencer.failed()) == [RETRY]
+    assert list(sequencer.failed(passes=False)) == [RETRY]
 
 
 def test_a_retry_after_everybody_went_gives_up() -> None:
@@ -241,3 +241,15 @@ def test_a_log_without_the_last_event_is_not_rewritten() -> None:
     other.begin(4, EPOCH)
     other.heard(event(6))
     assert list(other.log_read([event(4, "x"), event(5)], position(6))) == events(5, 6)
+
+
+def test_a_failure_that_passes_by_itself_is_no_attempt() -> None:
+    """While Redis is away or busy the question is asked again, however often, and nobody is sent away."""
+    sequencer = sequencer_at(4, max_attempts=2)
+    sequencer.catch_up()
+    for _ in range(5):
+        assert list(sequencer.failed(passes=True)) == [RETRY]
+        assert list(sequencer.tick()) == [ReadLog(4)]
+    assert list(sequencer.failed(passes=False)) == [RETRY]
+    assert list(sequencer.failed(passes=True)) == [RETRY]
+    assert list(sequencer.failed(passes=False)) == [Lost()]
