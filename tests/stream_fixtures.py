@@ -56,6 +56,16 @@ async def redis_on(url: str) -> AsyncIterator[Redis]:
     await redis.aclose()
 
 
+@asynccontextmanager
+async def full_memory(redis: Redis) -> AsyncIterator[None]:
+    """Meanwhile this Redis counts as full, and refuses everything that could need more memory."""
+    await redis.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        await redis.config_set("maxmemory", 0)
+
+
 def streams_over(link: Link, keys: Keys, *, reading: Link | None = None) -> PartitionStreams:
     """The worker's source over one link, or two when reads are to wait while other commands run."""
     return PartitionStreams(link, Scripts(link, WORKER_SCRIPTS), reading=reading or link, keys=keys)

@@ -11,8 +11,8 @@ fields[#fields + 1] = 'reason'
 fields[#fields + 1] = ARGV[3]
 fields[#fields + 1] = 'entry'
 fields[#fields + 1] = ARGV[2]
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])  -- before XADD, so that a full memory does not hold the worker up (settle.lua)
 local id = redis.call('XADD', KEYS[2], '*', unpack(fields))
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 if ARGV[4] ~= '0' then
   -- A message that is repeated with its key must not pass for committed after the watermark has gone by.
   redis.call('SET', KEYS[4], 1, 'EX', ARGV[5])

@@ -6,5 +6,6 @@ local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
   return 0
 end
+redis.call('DEL', KEYS[1])  -- before SET, so that a full memory holds no worker up (settle.lua)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1

@@ -16,7 +16,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 async def claim(link: Link, keys: Keys) -> None:
     """Store the number of partitions with the first data. Raises PartitionsMismatchError for another number."""
-    first = await link.call("SET", keys.claim, keys.partitions, "NX", "GET")
+    # Written once: a full memory refuses SET, and must not keep out a worker that would make room.
+    first = await link.call("GET", keys.claim)
+    if first is None:
+        first = await link.call("SET", keys.claim, keys.partitions, "NX", "GET")
     if first is not None and int(first) != keys.partitions:
         raise PartitionsMismatchError(
             f"Redis holds data in {int(first)} partitions, PARTITIONS is {keys.partitions}; set PARTITIONS={int(first)}"

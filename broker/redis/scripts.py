@@ -18,7 +18,7 @@ GATEWAY_SCRIPTS = (
     *("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "reconcile", "canary"),
     "renew_gateway",
 )
-WORKER_SCRIPTS = ("announce", "take", "renew", "release", "persisted", "dead_letter", "restore", "reconcile", "trim")
+WORKER_SCRIPTS = ("announce", "take", "renew", "release", "settle", "dead_letter", "restore", "reconcile", "trim")
 OPERATOR_SCRIPTS = ("retry_dead_letter",)
 # The functions in front of a script are made again at each call: `publish`, which runs for each message, stands alone.
 _SHARED = {

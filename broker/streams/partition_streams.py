@@ -20,6 +20,7 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.epochs import new_epoch
 from broker.sessions.recorded import Recorded, reconcile
+from broker.streams.lag import groups_of
 
 # All workers read under one name: a partition has one owner, and its entries that the last owner left pending are its
 # successor's.
@@ -69,11 +70,17 @@ class PartitionStreams:
         self._of_key = {keys.events(partition).encode(): partition for partition in range(keys.partitions)}
 
     async def prepare(self) -> None:
-        """Make the consumer group on every partition. Raises PartitionsMismatchError when Redis has another number."""
+        """Make the consumer group on every partition. Raises PartitionsMismatchError when Redis has another number.
+
+        Writes nothing when everything is there: a worker has to work with a full memory, to make room.
+        """
         await claim(self._link, self._keys)
+        streams = [self._keys.events(partition) for partition in range(self._keys.partitions)]
+        groups = await asyncio.gather(*(groups_of(self._link, stream) for stream in streams))
         made = (
-            self._link.call("XGROUP", "CREATE", self._keys.events(partition), GROUP, _FROM_START, "MKSTREAM")
-            for partition in range(self._keys.partitions)
+            self._link.call("XGROUP", "CREATE", stream, GROUP, _FROM_START, "MKSTREAM")
+            for stream, names in zip(streams, groups, strict=True)
+            if GROUP not in names
         )
         for answer in await asyncio.gather(*made, return_exceptions=True):
             if isinstance(answer, BaseException) and not str(answer).startswith("BUSYGROUP"):
@@ -103,7 +110,7 @@ class PartitionStreams:
         return self._entries(await self._reading.call(*self._read(partitions, count, _NEW, "BLOCK", max(1, wait_ms))))
 
     async def settle(self, entries: Collection[Entry], persisted: Iterable[Persisted]) -> set[str]:
-        """Acknowledge entries that are committed, and move their sessions' watermarks.
+        """Acknowledge entries that are committed, and move their sessions' watermarks: both or neither.
 
         Returns the sessions of partitions that no longer knew every entry: another worker has settled it, or Redis has
         lost it since it was read.
@@ -114,25 +121,28 @@ class PartitionStreams:
         marks: defaultdict[int, list[Persisted]] = defaultdict(list)
         for mark in persisted:
             marks[mark.partition].append(mark)
-        known = asyncio.gather(
-            *(
-                self._link.call("XACK", self._keys.events(partition), GROUP, *acknowledged)
-                for partition, acknowledged in ids.items()
-            )
-        )
-        moving = asyncio.gather(
+        partitions = ids.keys() | marks.keys()
+        acknowledged = await asyncio.gather(
             *(
                 self._scripts.call(
-                    "persisted",
-                    [self._keys.session(partition, mark.session_id) for mark in moved],
-                    *(part for mark in moved for part in (mark.epoch, mark.seq)),
+                    "settle",
+                    [
+                        self._keys.events(partition),
+                        *(self._keys.session(partition, mark.session_id) for mark in marks[partition]),
+                    ],
+                    GROUP,
+                    len(ids[partition]),
+                    *ids[partition],
+                    *(part for mark in marks[partition] for part in (mark.epoch, mark.seq)),
                 )
-                for partition, moved in marks.items()
-            ),
+                for partition in partitions
+            )
         )
-        await asyncio.gather(known, moving)
-        counts = zip(ids.items(), known.result(), strict=True)
-        short = {partition for (partition, acknowledged), count in counts if count < len(acknowledged)}
+        short = {
+            partition
+            for partition, count in zip(partitions, acknowledged, strict=True)
+            if count < len(ids[partition])
+        }
         return {entry.session_id for entry in entries if entry.partition in short} if short else set()
 
     async def reconcile(self, recorded: Iterable[Recorded]) -> None:

@@ -44,6 +44,8 @@ async def test_seats_survive_a_redis_that_refuses_writes(services: Services, tmp
 
                 await eventually(is_lease_over)
                 await client.replicaof("NO", "ONE")
+                for gateway in (first, second):
+                    await asyncio.to_thread(gateway.wait_ready)
 
                 async def is_as_it_should_be() -> bool:
                     return sorted(await users(first.url, session["id"])) == ["Ana", "Ben"]

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.exceptions import OutOfMemoryError
 
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
 from broker.keys import GROUP, Keys
@@ -16,7 +17,7 @@ from broker.streams.ownership import Ownership
 from broker.streams.partition_streams import CONSUMER, Entry, PartitionStreams, Persisted
 from cluster.process.ports import free_port
 from tests.session_state import kept
-from tests.stream_fixtures import EPOCH, message, publish, streams_over
+from tests.stream_fixtures import EPOCH, full_memory, message, publish, streams_over
 from tests.waiting import eventually
 
 P = 4
@@ -201,6 +202,30 @@ async def test_the_watermark_only_moves_forward_in_its_epoch(
     key = await _hot(redis, SESSION, persisted)
     await stream.settle([], [Persisted(HOME, SESSION, *mark)])
     assert await redis.hget(key, "persisted") == expected
+
+
+async def test_entries_are_settled_and_the_watermark_moves_with_a_full_memory(
+    redis: Redis, stream: PartitionStreams
+) -> None:
+    """With a full memory entries are acknowledged, and their watermark moves with them, so that an ack is not lost."""
+    key = await _hot(redis, SESSION)
+    await fill(redis, 9)
+    entries = await stream.read([HOME], 10, 1)
+    async with full_memory(redis):
+        with pytest.raises(OutOfMemoryError):
+            await redis.set("anything", 1)
+        await stream.settle(entries, [Persisted(HOME, SESSION, EPOCH, 9)])
+    assert await stream.pending(range(P), 10) == []
+    assert await redis.hget(key, "persisted") == b"9"
+
+
+async def test_a_large_batch_is_settled(redis: Redis, stream: PartitionStreams) -> None:
+    """A batch of any size the settings allow is settled in one step."""
+    add = "for _ = 1, 10000 do redis.call('XADD', KEYS[1], '*', 'd', 'x') end"
+    await redis.eval(add, 1, KEYS.events(HOME))
+    entries = await stream.read([HOME], 10_000, 1)
+    await stream.settle(entries, [])
+    assert await stream.pending([HOME], 1) == []
 
 
 async def test_the_watermark_of_a_session_that_went_cold_is_not_kept(redis: Redis, stream: PartitionStreams) -> None:

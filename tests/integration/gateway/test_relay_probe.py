@@ -11,7 +11,7 @@ from gateway.lifecycle.relay_probe import UNREADY_AFTER, RelayProbe
 from tests.gateway_core import KEYS, GatewayCore
 from tests.gateway_core import gateway_core as any_core
 from tests.proxy import proxy
-from tests.redis_server import RedisServer, cut
+from tests.redis_server import RedisServer, cut, follow
 from tests.session_state import ANA, BEN, eventually
 
 PATIENT_SECONDS = 60.0  # so long that only the relay probe notices the failure
@@ -86,7 +86,6 @@ async def test_a_redis_that_pauses_writes_makes_the_gateway_unready(server: Redi
 @pytest.mark.parametrize(
     ("refuse", "accept", "why"),
     [
-        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY"),
         (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM"),
         (
             ("CONFIG", "SET", "min-replicas-to-write", "1"),
@@ -99,10 +98,21 @@ async def test_a_redis_that_refuses_writes_makes_the_gateway_unready(
     server: RedisServer, refuse: tuple[str, ...], accept: tuple[str, ...], why: str
 ) -> None:
     """A Redis that refuses writes makes the gateway unready, with the text of the refusal as the reason."""
-    async with gateway_core(server.url) as core, relay_probe(core) as probe, gateway_core(server.url) as other:
-        await other.link.call(*refuse)
-        await becomes_unready(probe, why)
-        await other.link.call(*accept)
+    async with gateway_core(server.url) as core, relay_probe(core) as probe:
+        with server.client() as redis:
+            redis.execute_command(*refuse)
+            await becomes_unready(probe, why)
+            redis.execute_command(*accept)
+        await becomes_ready(probe)
+
+
+async def test_a_demoted_redis_makes_the_gateway_unready(server: RedisServer) -> None:
+    """A Redis that became a replica makes the gateway unready until a primary is reached."""
+    async with gateway_core(server.url) as core, relay_probe(core) as probe:
+        await becomes_ready(probe)
+        follow(server.url, "redis://127.0.0.1:1/0")
+        await eventually(lambda: probe.problem == "Redis can't be reached", what="an unready gateway")
+        follow(server.url, None)
         await becomes_ready(probe)
 
 

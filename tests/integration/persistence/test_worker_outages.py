@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -20,9 +22,22 @@ from broker.streams.lag import lag
 from cluster import migrate
 from cluster.embedded.services import prepare_redis
 from tests.gateways import running_workers
+from tests.proxy import proxy
+from tests.redis_server import follow, redis_server, with_password
 from tests.servers import Server, running_server
 from tests.services import Services, copied_postgres
-from tests.stream_fixtures import PROCESS_KEYS, add_sessions, engine_on, message, publish, redis_on, rows
+from tests.stream_fixtures import (
+    EPOCH,
+    PROCESS_KEYS,
+    add_sessions,
+    engine_on,
+    full_memory,
+    message,
+    publish,
+    put,
+    redis_on,
+    rows,
+)
 from tests.waiting import eventually
 from tests.working import KEYS, LEASE_MS, config, drained, owned_by, working
 
@@ -220,6 +235,77 @@ async def test_after_an_outage_of_redis_the_worker_goes_on(
                 await drained(link_again)
             await eventually(lambda: _logged(lines, "worker.redis_back"), what="a line that says so")
     assert await count(engine) == (2001, 2001)
+
+
+async def test_a_full_memory_does_not_keep_a_worker_from_making_room(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, stream_url: str, database_url: str
+) -> None:
+    """While Redis has no memory left, a worker takes over, writes, settles, puts aside and trims all the same."""
+    (session_id,) = await add_sessions(engine, 1)
+    partition = KEYS.partition_of(session_id)
+    key = KEYS.session(partition, session_id)
+    async with working(config(stream_url, database_url), "a") as first:
+        await owned_by(redis, *4 * ["a"])
+        await drained(stream_link)
+        await first.die()
+    await redis.hset(key, mapping={"epoch": EPOCH, "persisted": 0})
+    await publish(redis, KEYS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
+    await put(redis, partition, session_id, b"no event")
+    async with full_memory(redis), working(config(stream_url, database_url), "b"):
+        await owned_by(redis, *4 * ["b"])
+        await eventually(lambda: _is_empty(redis), what="empty streams")
+    assert await redis.hget(key, "persisted") == b"100"
+    assert await redis.xlen(KEYS.dead(partition)) == 1
+    assert await count(engine) == (100, 100)
+
+
+async def _is_empty(redis: Redis) -> bool:
+    return not any([await redis.xlen(KEYS.events(partition)) for partition in range(KEYS.partitions)])
+
+
+async def test_a_worker_waits_while_redis_is_busy_or_forgets_its_scripts(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, stream_url: str, database_url: str
+) -> None:
+    """Neither an endless script in Redis nor scripts that are flushed again and again end a worker."""
+    (session_id,) = await add_sessions(engine, 1)
+    await redis.config_set("busy-reply-threshold", 10)
+    with capture_logs() as lines:
+        async with working(config(stream_url, database_url), "a"), redis_on(stream_url) as endless:
+            await owned_by(redis, *4 * ["a"])
+            running = asyncio.create_task(endless.eval("while true do end", 0))
+            await eventually(lambda: _logged(lines, "worker.redis_away"), what="a line that says so")
+            await redis.script_kill()
+            with pytest.raises(ResponseError, match="killed"):
+                await running
+            for seq in range(1, 101):
+                await publish(redis, KEYS, session_id, message(session_id, seq))
+                await redis.script_flush()
+            await drained(stream_link)
+    await redis.config_set("busy-reply-threshold", 5000)
+    assert await count(engine) == (100, 100)
+
+
+async def test_a_worker_follows_to_a_new_primary(
+    engine: AsyncEngine, database_url: str, own_redis: Server, tmp_path: Path
+) -> None:
+    """After a failover the address leads to another Redis: the worker leaves the old one, and drains the new one."""
+    (session_id,) = await add_sessions(engine, 1)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    async with redis_server(folder) as other:
+        with other.client() as redis:
+            redis.config_set("requirepass", str(urlsplit(own_redis.url).password))
+        url = with_password(other.url, own_redis.url)
+        async with proxy(own_redis.url) as address, redis_on(own_redis.url) as old, redis_on(url) as new:
+            async with working(config(address.url(own_redis.url), database_url), "a"):
+                await owned_by(old, *4 * ["a"])
+                address.lead_to(url)
+                follow(own_redis.url, url)
+                await owned_by(new, *4 * ["a"])
+                await publish(new, KEYS, session_id, message(session_id, 1))
+                async with connected(url, timeout_seconds=5, name="test") as link:
+                    await drained(link)
+    assert await count(engine) == (1, 1)
 
 
 async def test_a_worker_can_be_stopped_while_redis_is_away(database_url: str, own_redis: Server) -> None:
