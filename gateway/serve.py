@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 import uvicorn
 import uvloop
-from sqlalchemy import text
 
 from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
 from broker.pubsub.publisher import Publisher
@@ -53,8 +52,8 @@ from gateway.telemetry.collector import Collector
 from gateway.telemetry.dependency_probe import DependencyProbe
 from gateway.telemetry.loop_lag import LoopLag
 from metrics.exposition import Exposition
+from persistence.connections import ping
 from persistence.engine import create_engine
-from persistence.errors import mapped
 from persistence.messages import Messages
 from persistence.sessions import StoredSessions
 
@@ -313,9 +312,7 @@ class Gateway:
         await self._link.call("PING")
 
     async def _ping_database(self) -> None:
-        with mapped():
-            async with self._engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+        await ping(self._engine)
 
     # The end
 

@@ -33,6 +33,7 @@ async def dial(
     timeout_seconds: float,
     server_settings: Mapping[str, str] | None = None,
     has_statement_cache: bool = True,
+    connection_class: type[Connection] = asyncpg.Connection,
 ) -> Connection:
     """A connection to the first host that answers and, where the address asks for that, takes writes.
 
@@ -49,6 +50,7 @@ async def dial(
         "timeout": limit,
         "command_timeout": timeout_seconds,
         "server_settings": {**address.server_settings, **(server_settings or {})},
+        "connection_class": connection_class,
         "statement_cache_size": STATEMENT_CACHE if has_statement_cache else 0,
         # Asked below instead: asyncpg's own question would go astray behind a pooler of transactions.
         "target_session_attrs": "any",

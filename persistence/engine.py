@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from persistence.address import AddressError, Pooler, parse
+from persistence.connections import drop_spent
 from persistence.errors import InvalidFieldError
 from persistence.pooler import Connector
 
@@ -27,7 +28,7 @@ def create_engine(
     except AddressError as error:
         raise InvalidFieldError("database_url", str(error)) from error
     connector = Connector(address, schema=schema, pooler=pooler, timeout_seconds=timeout_seconds)
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connector.open,
         pool_size=pool_size,
@@ -38,3 +39,5 @@ def create_engine(
         # Otherwise errors of SQLAlchemy quote the values of a query: texts and password hashes.
         hide_parameters=True,
     )
+    drop_spent(engine)
+    return engine

@@ -4,6 +4,7 @@ import asyncpg
 import structlog
 
 from persistence.address import Address, Pooler
+from persistence.connections import PooledConnection
 from persistence.dial import Connection, ask, dial, terminated_on_error
 from persistence.errors import PersistenceError
 
@@ -76,6 +77,7 @@ class Connector:
             timeout_seconds=self._timeout_seconds,
             server_settings=settings,
             has_statement_cache=has_statement_cache,
+            connection_class=PooledConnection,
         )
 
 

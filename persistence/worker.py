@@ -1,6 +1,7 @@
 """The worker process: drains the partition streams into Postgres until it is told to stop."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -34,6 +35,7 @@ LANES = 2
 # How many new objects start the garbage collector. A batch holds some ten thousand, none of them in a cycle: with
 # Python's 700 the collector took 45 % of the worker's time.
 COLLECT_AFTER = 100_000
+DISPOSE_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -56,6 +58,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     lease_ms: int = LEASE_MS
     renew_seconds: float = RENEW_SECONDS
     sweep_seconds: float = 60
+    # How long the worker may take to end; what it has not committed then, another worker writes.
+    shutdown_seconds: float = 25
     # Where `/metrics` answers; port 0: nowhere.
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
@@ -77,9 +81,22 @@ def run(config: WorkerConfig, worker_id: str) -> int:
 
 async def _until_signalled(config: WorkerConfig, worker_id: str) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await work(config, worker_id, stop)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as limit:
+
+            def end() -> None:
+                if not stop.is_set():
+                    stop.set()
+                    limit.reschedule(loop.time() + config.shutdown_seconds)
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, end)
+            await work(config, worker_id, stop)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"the worker did not end within {config.shutdown_seconds:g} s") from error
 
 
 async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> None:
@@ -137,7 +154,9 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
             await _supervise(links, partition_lanes, upkeep, ownership)
         log.info("worker.stopped", worker_id=worker_id)
     finally:
-        await engine.dispose()
+        with contextlib.suppress(TimeoutError):  # a Postgres that hangs does not say goodbye
+            async with asyncio.timeout(DISPOSE_SECONDS):
+                await engine.dispose()
 
 
 def lanes(partitions: int) -> list[frozenset[int]]:

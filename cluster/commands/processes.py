@@ -46,6 +46,7 @@ def worker(worker_id: str | None) -> None:
         max_overflow=settings.db_max_overflow,
         database_timeout_seconds=settings.db_timeout_seconds,
         redis_timeout_seconds=settings.redis_timeout_seconds,
+        shutdown_seconds=settings.shutdown_timeout_seconds,
         metrics_host=settings.host,
         metrics_port=settings.worker_metrics_port,
     )

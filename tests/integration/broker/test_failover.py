@@ -1,6 +1,7 @@
 """The link when Redis is there but serves nobody, or is no longer the primary: it dials until it reaches one that is."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -103,6 +104,19 @@ async def test_a_link_without_a_primary_dials_with_pauses(server: RedisServer) -
         follow(server.url, None)
         await asyncio.wait_for(link.keeper.wait_up(), 10)
         assert await link.call("SET", "key", "text") == b"OK"
+
+
+async def test_a_command_without_an_answer_fails_in_time(server: RedisServer) -> None:
+    """While Redis hangs a command fails with the time limit, not a look or two later."""
+    link = Link(server.url, timeout_seconds=1)
+    async with kept(link.keeper):
+        await link.call("PING")
+        server.pause()
+        began_at = time.monotonic()
+        with pytest.raises(BrokerUnavailableError, match="broke"):
+            await link.call("PING")
+        assert 0.9 < time.monotonic() - began_at < 1.9
+        server.resume()
 
 
 async def test_connections_that_break_at_once_are_dialled_with_pauses() -> None:
