@@ -20,7 +20,7 @@ def prepare(url: str, config: Path) -> None:
         # Random, so that the file does not get smaller by compression.
         redis.mset(dict.fromkeys(_NAMES, os.urandom(500)))
         redis.bgrewriteaof()
-        until(lambda: not _is_rewriting(redis), what="the file to be rewritten")
+        until(lambda: not _is_rewriting(redis), what="a file that is written again")
     config.write_text(config.read_text() + _LINES)
 
 

@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import msgspec
 import psutil
 
-from cluster.embedded.services import Service, prepare_redis, wait_until_answering
+from cluster.embedded.services import Service, prepare_redis, probe_redis, wait_until_answering
 from cluster.process.launch import start
 from tests.local import is_running
+from tests.redis_server import with_password
 from tests.services import copied_postgres
 from tests.waiting import until
 
@@ -22,12 +26,23 @@ _END_SECONDS = 15.0
 class Server:
     """One server with all its processes: Postgres has many."""
 
-    def __init__(self, service: Service, folder: Path) -> None:
-        self.name = service.launch.name
+    def __init__(self, service: Service, folder: Path, name: str = "") -> None:
+        self.name = name or service.launch.name
         self.url = service.url
         self._service = service
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Its host and port."""
+        parts = urlsplit(self.url)
+        return str(parts.hostname), int(parts.port or 0)
+
+    @property
+    def config(self) -> Path:
+        """The file of its settings; only Redis."""
+        return self._folder / "redis" / "valkey.conf"
 
     async def start(self) -> None:
         """Start it, or start it again; it answers now."""
@@ -91,6 +106,17 @@ class Server:
 def redis_in(folder: Path) -> Server:
     """Redis, with its data below the folder."""
     return Server(prepare_redis(folder), folder)
+
+
+def standby_of(redis: Server) -> Server:
+    """A second Redis with the same password, empty, beside the first one."""
+    folder = redis.config.parent.parent / f"standby-{secrets.token_hex(4)}"
+    service = prepare_redis(folder)
+    url = with_password(service.url, redis.url)
+    server = Server(msgspec.structs.replace(service, url=url, probe=lambda: probe_redis(url)), folder, "standby")
+    own, wanted = urlsplit(service.url).password, urlsplit(redis.url).password
+    server.config.write_text(server.config.read_text().replace(f"requirepass {own}", f"requirepass {wanted}"))
+    return server
 
 
 def postgres_in(folder: Path) -> Server:

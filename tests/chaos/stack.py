@@ -46,6 +46,12 @@ class Stack:
     workers: list[Process]
     database: Proxy
     """What lies between the workers and Postgres."""
+    streams: Proxy
+    """What lies between the workers and Redis."""
+
+    def redis_proxies(self) -> list[Proxy]:
+        """What lies between Redis and each process that uses it."""
+        return [self.streams, *(node.redis for node in self.nodes)]
 
     def doors(self) -> list[int]:
         """The ports that clients connect to."""
@@ -91,7 +97,9 @@ async def running_stack(folder: Path, **settings: object) -> AsyncIterator[Stack
         database = await stack.enter_async_context(proxy(postgres.url))
         own = Services(redis.url, postgres.url)
         nodes = [await _node(stack, folder, own, number, settings) for number in range(1, GATEWAYS + 1)]
-        environment = environment_of(Services(redis.url, database.url(postgres.url)), settings)
+        streams = await stack.enter_async_context(proxy(redis.url))
+        through = Services(streams.url(redis.url), database.url(postgres.url))
+        environment = environment_of(through, settings)
         workers = [
             Process(name, ("worker", "--id", name), environment, folder / f"{name}.log")
             for name in (f"worker-{number}" for number in range(1, WORKERS + 1))
@@ -99,7 +107,7 @@ async def running_stack(folder: Path, **settings: object) -> AsyncIterator[Stack
         for worker in workers:
             worker.start()
             stack.push_async_callback(asyncio.to_thread, worker.stop)
-        made = Stack(redis, postgres, nodes, workers, database)
+        made = Stack(redis, postgres, nodes, workers, database, streams)
         await made.wait_ready()
         yield made
 

@@ -1,6 +1,6 @@
 """The scenarios, in the order in which they are run."""
 
-from tests.chaos.scenarios import jitter, kills, leases, links, replacements, rollback, storage, storm
+from tests.chaos.scenarios import failovers, jitter, kills, leases, links, replacements, rollback, storage, storm
 from tests.chaos.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -11,6 +11,7 @@ SCENARIOS: dict[str, Scenario] = {
         *leases.SCENARIOS,
         *storage.SCENARIOS,
         *rollback.SCENARIOS,
+        *failovers.SCENARIOS,
         *replacements.SCENARIOS,
         *jitter.SCENARIOS,
         *storm.SCENARIOS,
