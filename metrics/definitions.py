@@ -186,7 +186,12 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "seance_redis_round_trip_seconds", "histogram", _GATEWAY, "Round trip of PING on the link, every 5 seconds."
     ),
-    Definition("seance_postgres_round_trip_seconds", "histogram", _GATEWAY, "Round trip of a query for whether Postgres takes writes, every 5 seconds."),
+    Definition(
+        "seance_postgres_round_trip_seconds",
+        "histogram",
+        _GATEWAY,
+        "Round trip of a query to Postgres, every 5 seconds.",
+    ),
     Definition("seance_redis_reconnects_total", "counter", _GATEWAY, "Reconnects to Redis."),
     # The way to Postgres
     Definition(

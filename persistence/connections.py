@@ -14,10 +14,10 @@ from persistence.errors import DatabaseUnavailableError, mapped
 _SPENT = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "25006")
 
 
-class PooledConnection(asyncpg.Connection):  # type: ignore[type-arg] # generic only in its stubs
+class PooledConnection(asyncpg.Connection):
     """A connection that is given up without a word: a Postgres that hangs would hold its caller up for 2 s more."""
 
-    async def close(self, *, timeout: float | None = None) -> None:
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in asyncpg
         """Say goodbye to Postgres; with a limit, which SQLAlchemy gives when it gives a connection up, end at once."""
         if timeout is None:
             await super().close()

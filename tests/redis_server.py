@@ -42,7 +42,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.url = self._service.url
 
-    def client(self) -> "Redis[bytes]":
+    def client(self) -> Redis:
         """A client of the server."""
         return Redis.from_url(self.url)
 

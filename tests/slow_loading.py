@@ -39,6 +39,6 @@ def finish(url: str, config: Path) -> None:
         redis.delete(*_NAMES)
 
 
-def _is_rewriting(redis: "Redis[bytes]") -> bool:
+def _is_rewriting(redis: Redis) -> bool:
     found = redis.info("persistence")
     return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"])

@@ -14,8 +14,8 @@ Confirmation = asyncio.Future[Reply]
 
 # How soon a channel that Redis refused is asked for again.
 RETRY_SECONDS = 1.0
-# How many channels are asked for at once after a break. Each then asks for what it missed, in up to four commands, which
-# are answered before the next batch: other commands wait behind few, and the link's bound is never reached.
+# How many channels are asked for at once after a break. Each then asks for what it missed, in up to four commands,
+# which are answered before the next batch: other commands wait behind few, and the link's bound is never reached.
 BATCH_CHANNELS = 256
 
 

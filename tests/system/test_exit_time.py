@@ -14,7 +14,7 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from broker import keys
+from broker.keys import GROUP, Keys
 from cluster import migrate
 from tests.gateways import running_gateways, running_workers
 from tests.rest import call, create_session
@@ -23,6 +23,7 @@ from tests.waiting import eventually
 
 # What a busy machine may add. Giving a connection up took 2 s more.
 SLACK_SECONDS = 1.5
+KEYS = Keys("seance", 16)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_answers_and_ends_are_in_time_while_postgres_hangs(
 async def _is_read(redis_url: str, session_id: str) -> bool:
     """Whether a worker has read an entry of the session's partition that is not acknowledged yet."""
     async with Redis.from_url(redis_url) as redis:
-        pending = await redis.xpending(keys.events(keys.partition_of(session_id, 16)), keys.GROUP)
+        pending = await redis.xpending(KEYS.events(KEYS.partition_of(session_id)), GROUP)
     return bool(pending["pending"])
 
 

@@ -1,8 +1,9 @@
-"""The link when Redis is there but serves nobody, or is no longer the primary: it dials until it reaches one that is."""
+"""The link when Redis is there but serves nobody, or is no longer the primary: it dials until it reaches a primary."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -138,7 +139,7 @@ async def test_connections_that_break_at_once_are_dialled_with_pauses() -> None:
         await eventually(lambda: len(dialled) == 3)
     server.close()
     await server.wait_closed()
-    assert min(later - earlier for earlier, later in zip(dialled, dialled[1:], strict=False)) >= 0.1  # half of a step
+    assert min(later - earlier for earlier, later in pairwise(dialled)) >= 0.1  # half of a step
 
 
 def _fail_over(old: RedisServer, new: RedisServer, address: Proxy) -> None:

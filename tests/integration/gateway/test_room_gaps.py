@@ -226,10 +226,12 @@ async def test_a_busy_redis_ends_no_member(quick_core: GatewayCore, redis_url: s
         await quick_core.say()
     await quick_core.gate.holds(3)
     quick_core.gate.lose(2)
-    async with connected(redis_url, timeout_seconds=60, name="endless") as endless:
-        async with a_busy_redis(quick_core, endless):
-            quick_core.gate.open()
-            await eventually(lambda: quick_core.counters.log_reads > ATTEMPTS + 2)
+    async with (
+        connected(redis_url, timeout_seconds=60, name="endless") as endless,
+        a_busy_redis(quick_core, endless),
+    ):
+        quick_core.gate.open()
+        await eventually(lambda: quick_core.counters.log_reads > ATTEMPTS + 2)
     await ana.sees(4)
     assert (ana.seqs, ana.ending) == ([2, 3, 4], None)
 

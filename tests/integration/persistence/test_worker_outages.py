@@ -272,7 +272,7 @@ async def test_a_worker_waits_while_redis_is_busy_or_forgets_its_scripts(
     with capture_logs() as lines:
         async with working(config(stream_url, database_url), "a"), redis_on(stream_url) as endless:
             await owned_by(redis, *4 * ["a"])
-            running = asyncio.create_task(endless.eval("while true do end", 0))
+            running = asyncio.ensure_future(endless.eval("while true do end", 0))
             await eventually(lambda: _logged(lines, "worker.redis_away"), what="a line that says so")
             await redis.script_kill()
             with pytest.raises(ResponseError, match="killed"):
@@ -296,15 +296,19 @@ async def test_a_worker_follows_to_a_new_primary(
         with other.client() as redis:
             redis.config_set("requirepass", str(urlsplit(own_redis.url).password))
         url = with_password(other.url, own_redis.url)
-        async with proxy(own_redis.url) as address, redis_on(own_redis.url) as old, redis_on(url) as new:
-            async with working(config(address.url(own_redis.url), database_url), "a"):
-                await owned_by(old, *4 * ["a"])
-                address.lead_to(url)
-                follow(own_redis.url, url)
-                await owned_by(new, *4 * ["a"])
-                await publish(new, KEYS, session_id, message(session_id, 1))
-                async with connected(url, timeout_seconds=5, name="test") as link:
-                    await drained(link)
+        async with (
+            proxy(own_redis.url) as address,
+            redis_on(own_redis.url) as old,
+            redis_on(url) as new,
+            working(config(address.url(own_redis.url), database_url), "a"),
+        ):
+            await owned_by(old, *4 * ["a"])
+            address.lead_to(url)
+            follow(own_redis.url, url)
+            await owned_by(new, *4 * ["a"])
+            await publish(new, KEYS, session_id, message(session_id, 1))
+            async with connected(url, timeout_seconds=5, name="test") as link:
+                await drained(link)
     assert await count(engine) == (1, 1)
 
 
