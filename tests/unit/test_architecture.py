@@ -27,6 +27,7 @@ FOLDERS = {"seance_client": Path("clients/python/seance_client")}
 DOORS: dict[tuple[str, str], tuple[str, ...]] = {
     ("gateway", "persistence"): (
         "persistence.address",
+        "persistence.connections",
         "persistence.engine",
         "persistence.errors",
         "persistence.messages",
