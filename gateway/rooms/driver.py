@@ -152,6 +152,7 @@ class RoomDriver:
         events = self._event_log.range(room.info.id, first)
         events.add_done_callback(ignore_result)
         position = self._sessions.position(room.info.id)
+        position.add_done_callback(ignore_result)
         position.add_done_callback(partial(self._log_read, room, events))
 
     def _log_read(

@@ -245,6 +245,7 @@ async def a_busy_redis(core: GatewayCore, endless: Link) -> AsyncIterator[None]:
     await eventually(lambda: _is_refused(core))
     yield
     await core.link.call("SCRIPT", "KILL")
+    await asyncio.wait((running,))  # it ends a moment after the answer
     await core.link.call("CONFIG", "SET", "busy-reply-threshold", 5000)
 
 
