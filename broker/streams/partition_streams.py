@@ -139,9 +139,7 @@ class PartitionStreams:
             )
         )
         short = {
-            partition
-            for partition, count in zip(partitions, acknowledged, strict=True)
-            if count < len(ids[partition])
+            partition for partition, count in zip(partitions, acknowledged, strict=True) if count < len(ids[partition])
         }
         return {entry.session_id for entry in entries if entry.partition in short} if short else set()
 
