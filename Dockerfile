@@ -9,7 +9,7 @@ RUN pip install --require-hashes -r requirements/build.txt \
     && python -m venv /opt/seance \
     && /opt/seance/bin/pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY broker ./broker
 COPY clients/browser/src ./clients/browser/src
 COPY clients/python/seance_client ./clients/python/seance_client
