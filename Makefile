@@ -46,7 +46,7 @@ check: $(VENV)/.dev ## lint, format, types, architecture, container files
 	deploy/check
 
 test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a part
-	@rm -f .coverage .coverage.*
+	@rm -rf .coverage .coverage.*
 	$(VENV)/bin/coverage run -m pytest $(PYTEST_FLAGS) $(TESTS)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0)

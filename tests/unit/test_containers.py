@@ -189,9 +189,16 @@ def test_balancer_is_that_of_the_local_cluster() -> None:
     """Hashing, checks, timeouts and errors of both balancers are the same; only where the gateways are differs."""
     local = directives(configuration(":8000", {}, open_files=65_536, drain_seconds=40))
     own = directives((ROOT / "deploy" / "haproxy.cfg").read_text())
-    slots = f"backend gateways: server-template gateway {SLOTS} gateway:8000 resolvers docker init-addr none"
+    slots = f"backend gateways: server-template gateway {SLOTS} gateway:8000 resolvers network init-addr none"
     shared = [line for line in local if not re.match(r"backend gateways: server |global: stats socket ", line)]
     assert own == [*shared, slots]
+
+
+def test_the_balancer_asks_the_name_server_of_its_container() -> None:
+    """Docker and Podman give containers different name servers, so the configuration names none."""
+    text = (ROOT / "deploy" / "haproxy.cfg").read_text()
+    assert "    parse-resolv-conf\n" in text
+    assert re.findall(r"(?m)^ *nameserver .*", text) == []
 
 
 BREAKAGES = [

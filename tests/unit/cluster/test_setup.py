@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_make_help_lists_every_target() -> None:
 def test_a_make_target_only_calls_the_seance_command(target: str) -> None:
     """A target about the cluster calls the command, and passes the environment on as it is."""
     assert make("-n", target).splitlines()[-1] == f"exec .venv/bin/seance {target}"
+
+
+def test_an_interrupted_test_run_leaves_no_files_in_the_checkout() -> None:
+    """Coverage writes a file per process: all of them into a folder that git ignores and the next run removes."""
+    settings = tomllib.loads((checkout() / "pyproject.toml").read_text())["tool"]["coverage"]["run"]
+    folder, _, _ = settings["data_file"].partition("/")
+    ignored = subprocess.run(["git", "check-ignore", "-q", f"{folder}/x"], cwd=checkout(), check=False)
+    assert (folder, ignored.returncode) == (".coverage", 0)
+    assert "rm -rf .coverage .coverage.*" in make("-n", "test").splitlines()
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["dev", "cluster"]])
