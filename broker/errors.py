@@ -51,6 +51,13 @@ class PartitionsMismatchError(BrokerError):
     """Redis holds data made with another number of partitions. Set PARTITIONS to that number."""
 
 
+class InstallationMismatchError(BrokerError):
+    """Redis and Postgres belong to two installations. Correct an address, or bind both anew with `seance adopt`."""
+
+
+# What waiting can't mend: the configuration is wrong.
+MISCONFIGURED = (PartitionsMismatchError, InstallationMismatchError)
+
 _REFUSES = "Redis refuses to work"
 # The first word of every error reply that a retry or an operator can mend, and what our error says about it.
 _PASSING = {

@@ -37,6 +37,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}:partitions"
 
     @property
+    def installation(self) -> str:
+        """The id of the installation that the data belongs to."""
+        return f"{self.prefix}:installation"
+
+    @property
     def workers(self) -> str:
         """The zset of worker id → lease expiry in ms since the epoch."""
         return f"{self.prefix}:workers"

@@ -5,7 +5,7 @@ import click
 from cluster.commands.chat import chat
 from cluster.commands.dead import dead
 from cluster.commands.lifecycle import clean_data, down, restart, scale, status, up
-from cluster.commands.operation import check, token
+from cluster.commands.operation import adopt, check, token
 from cluster.commands.processes import gateway, migrate, worker
 
 
@@ -21,5 +21,20 @@ def main() -> None:
     """
 
 
-for command in (up, down, status, scale, restart, gateway, worker, migrate, token, check, chat, dead, clean_data):
+for command in (
+    up,
+    down,
+    status,
+    scale,
+    restart,
+    gateway,
+    worker,
+    migrate,
+    token,
+    check,
+    adopt,
+    chat,
+    dead,
+    clean_data,
+):
     main.add_command(command)

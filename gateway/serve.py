@@ -4,18 +4,17 @@ import asyncio
 import contextlib
 import gc
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
 
-from broker.errors import BrokerError, BrokerUnavailableError, PartitionsMismatchError
+from broker.errors import MISCONFIGURED, BrokerError
 from broker.pubsub.publisher import Publisher
 from broker.pubsub.relay_probe import ProbeChannel
 from broker.pubsub.subscriber import Subscriber
-from broker.redis import installation
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.event_log import EventLog
@@ -35,6 +34,7 @@ from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
 from gateway.lifecycle.fencing import Fencing
 from gateway.lifecycle.gateway_lease import GatewayLease
+from gateway.lifecycle.installation import InstallationCheck
 from gateway.lifecycle.relay_probe import RelayProbe
 from gateway.lifecycle.server import SETTLE_SECONDS, Server
 from gateway.recovery.reader import RecoveryReader
@@ -54,11 +54,11 @@ from gateway.telemetry.loop_lag import LoopLag
 from metrics.exposition import Exposition
 from persistence.connections import ping
 from persistence.engine import create_engine
+from persistence.installation import Bond
 from persistence.messages import Messages
 from persistence.sessions import StoredSessions
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
-CHECK_AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -79,7 +79,6 @@ class Gateway:
         self._settings = settings
         self._id = gateway_id
         self._exit_code = EXIT_OK
-        self._is_checked = False
 
     async def serve(self) -> int:
         """Build the parts, listen, supervise, drain; returns the exit code."""
@@ -116,10 +115,10 @@ class Gateway:
         )
         parts = {
             "link": self._link.keeper.run(),
-            "installation": self._check_installation(),
-            "fencing": self._fencing.run(),
-            "gateway_lease": self._gateway_lease.run(),
-            "relay_probe": self._relay_probe.run(),
+            "installation": self._installation.run(),
+            "fencing": self._once_passed(self._fencing.run),
+            "gateway_lease": self._once_passed(self._gateway_lease.run),
+            "relay_probe": self._once_passed(self._relay_probe.run),
             "loop_lag": self._lag.run(),
             "heartbeat": context.heartbeat.run(),
             "dependency_probe": self._dependency_probe.run(),
@@ -179,6 +178,7 @@ class Gateway:
             leases=leases,
         )
         # Lifecycle
+        self._installation = InstallationCheck(self._link, keys, Bond(self._link, keys, self._engine))
         self._drain = Drain(self._door, settings)
         self._fencing = Fencing(self._link, scripts, Fence(self._link, scripts, keys=keys, name=name), stored)
         self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, keys=keys)
@@ -248,11 +248,13 @@ class Gateway:
             max_malformed_frames=settings.max_malformed_frames,
         )
         # The link calls these in this order when it comes up: load the scripts; shut them before a caller can
-        # ask for a seq; subscribe to the channels again; then tell the lease and the probe of the new connection.
+        # ask for a seq; subscribe to the channels again; then tell the check of the installation, the lease and the
+        # probe of the new connection.
         self._link.on_up = (
             scripts.load,
             self._fencing.linked,
             subscriber.resubscribe,
+            self._installation.linked,
             self._gateway_lease.linked,
             self._relay_probe.linked,
         )
@@ -272,25 +274,21 @@ class Gateway:
 
     def _part_ended(self, task: "asyncio.Task[None]") -> None:
         """A part ended before the server did: drain and exit, so that the supervisor starts a new process."""
-        if task.cancelled() or (task.get_name() == "installation" and task.exception() is None):
+        if task.cancelled():
             return
         error = task.exception()
-        log.error("gateway.part_died", part=task.get_name(), exc_info=error)
-        self._exit_code = EXIT_CONFIGURATION if isinstance(error, PartitionsMismatchError) else EXIT_FAILED
+        if isinstance(error, MISCONFIGURED):
+            log.error("gateway.misconfigured", reason=str(error))
+            self._exit_code = EXIT_CONFIGURATION
+        else:
+            log.error("gateway.part_died", part=task.get_name(), exc_info=error)
+            self._exit_code = EXIT_FAILED
         self._server.should_exit = True
 
-    async def _check_installation(self) -> None:
-        """When Redis is up: claim it for this installation, and warn of settings with which Redis loses data."""
-        while not self._is_checked:
-            await self._link.keeper.wait_up()
-            try:
-                await installation.claim(self._link, self._settings.keys)
-                for problem in await installation.problems(self._link):
-                    log.warning("redis.unsafe", problem=problem.what, mend=problem.mend)
-            except BrokerUnavailableError:
-                await asyncio.sleep(CHECK_AGAIN_SECONDS)  # Redis may still load its data
-                continue
-            self._is_checked = True
+    async def _once_passed(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the work once it is known that Redis belongs to this installation."""
+        await self._installation.passed.wait()
+        await work()
 
     # Readiness and pings
 
@@ -301,7 +299,7 @@ class Gateway:
             return Readiness(is_ready=False, reason=self._relay_probe.problem)
         if not self._fencing.is_open:
             return Readiness(is_ready=False, reason="what Redis holds is being checked")
-        if not (self._is_checked and self._gateway_lease.has_lease):
+        if not (self._installation.passed.is_set() and self._gateway_lease.has_lease):
             return Readiness(is_ready=False, reason="starting")
         limit_ms = self._settings.max_loop_lag_milliseconds
         if limit_ms and self._lag.seconds * 1000 >= limit_ms:

@@ -3,7 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Integer, MetaData, Text, and_, false, true
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Text,
+    and_,
+    false,
+    text,
+    true,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
 
 
@@ -21,6 +33,21 @@ class Table(DeclarativeBase):
     )
     # Every timestamp has a time zone.
     type_annotation_map = {datetime: DateTime(timezone=True), str: Text()}  # noqa: RUF012 - SQLAlchemy's protocol
+
+
+class InstallationRow(Table):
+    """The one row that says which installation this is.
+
+    `database` identifies the database that the id was given to; a copy of the database still names the original. It is
+    null until a gateway or worker has seen the row, or when Postgres does not tell.
+    """
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("is_only", name="one_row"),)
+
+    is_only: Mapped[bool] = mapped_column(primary_key=True, server_default=true())
+    id: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    database: Mapped[str | None]
 
 
 class SessionRow(Table):

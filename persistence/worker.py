@@ -12,7 +12,7 @@ import msgspec
 import structlog
 import uvloop
 
-from broker.errors import BrokerUnavailableError
+from broker.errors import MISCONFIGURED, BrokerUnavailableError
 from broker.keys import Keys
 from broker.redis.backoff import Backoff
 from broker.redis.link import Link
@@ -23,15 +23,18 @@ from persistence.address import Pooler
 from persistence.audit import Audit
 from persistence.counters import Counters
 from persistence.engine import create_engine
+from persistence.errors import PersistenceError
+from persistence.installation import Bond
 from persistence.lane import Batching, LaneTimings, PartitionLane
 from persistence.marks import Marks
 from persistence.metrics import Readings, exposed, watch_lag
 from persistence.sessions import StoredSessions
-from persistence.waiting import FIRST_SECONDS, Outage
+from persistence.waiting import FIRST_SECONDS, LONGEST_SECONDS, Outage, is_set_within
 from persistence.writer import Writer
 
 # While one lane waits for Postgres, the other reads and decodes; measured in docs/decisions/0001-writer.md.
 LANES = 2
+EXIT_CONFIGURATION = 2
 # How many new objects start the garbage collector. A batch holds some ten thousand, none of them in a cycle: with
 # Python's 700 the collector took 45 % of the worker's time.
 COLLECT_AFTER = 100_000
@@ -66,7 +69,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(config: WorkerConfig, worker_id: str) -> int:
-    """Work until SIGTERM or SIGINT, then finish the batch; returns the exit code, 1 after an error."""
+    """Work until SIGTERM or SIGINT, then finish the batch; returns the exit code: 1 failed, 2 misconfigured."""
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
     try:
@@ -74,6 +77,9 @@ def run(config: WorkerConfig, worker_id: str) -> int:
             runner.run(_until_signalled(config, worker_id))
     except Exception as error:
         causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        if all(isinstance(cause, MISCONFIGURED) for cause in causes):
+            log.error("worker.misconfigured", worker_id=worker_id, reason=str(causes[0]))  # noqa: TRY400 - no traceback
+            return EXIT_CONFIGURATION
         log.exception("worker.failed", worker_id=worker_id, reason="; ".join(str(cause) for cause in causes))
         return 1
     return 0
@@ -151,7 +157,8 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
                 "worker-leases": partial(_keep_leases, ownership, config.renew_seconds, redis_outage),
                 "worker-lag": partial(watch_lag, link, config.keys, ownership, counters),
             }
-            await _supervise(links, partition_lanes, upkeep, ownership)
+            is_bound = partial(_is_bound, Bond(link, config.keys, engine), stop, redis_outage, database_outage)
+            await _supervise(links, partition_lanes, upkeep, ownership, is_bound)
         log.info("worker.stopped", worker_id=worker_id)
     finally:
         with contextlib.suppress(TimeoutError):  # a Postgres that hangs does not say goodbye
@@ -169,19 +176,40 @@ async def _supervise(
     lanes: Sequence[PartitionLane],
     upkeep: Mapping[str, Callable[[], Coroutine[Any, Any, NoReturn]]],
     ownership: Ownership,
+    is_bound: Callable[[], Coroutine[Any, Any, bool]],
 ) -> None:
     """Run all of them; return when the lanes have ended. The death of any task ends the others and is raised."""
     async with asyncio.TaskGroup() as group:
         keepers = [group.create_task(link.keeper.run(), name=f"worker-link-{n}") for n, link in enumerate(links)]
         # A link that has not dialled yet is no outage.
         await asyncio.gather(*(link.keeper.wait_attempted() for link in links))
-        kept = [group.create_task(work(), name=name) for name, work in upkeep.items()]
-        await asyncio.wait([group.create_task(lane.run(), name=f"worker-lane-{n}") for n, lane in enumerate(lanes)])
-        for task in kept:
-            task.cancel()
-        await _leave(ownership)
+        # Before that, not even the announcement: it would change what the workers of another installation drain.
+        if await is_bound():
+            kept = [group.create_task(work(), name=name) for name, work in upkeep.items()]
+            await asyncio.wait([group.create_task(lane.run(), name=f"worker-lane-{n}") for n, lane in enumerate(lanes)])
+            for task in kept:
+                task.cancel()
+            await _leave(ownership)
         for keeper in keepers:
             keeper.cancel()
+
+
+async def _is_bound(bond: Bond, stop: asyncio.Event, redis_outage: Outage, database_outage: Outage) -> bool:
+    """Wait until it is known that Redis and database belong together; False when asked to stop before."""
+    backoff = Backoff(FIRST_SECONDS, LONGEST_SECONDS)
+    while not stop.is_set():
+        try:
+            await bond.check()
+        except BrokerUnavailableError as error:
+            redis_outage.begin(str(error))
+        except PersistenceError as error:
+            database_outage.begin(str(error))
+        else:
+            redis_outage.end()
+            database_outage.end()
+            return True
+        await is_set_within(stop, backoff.next_seconds())
+    return False
 
 
 async def _keep_leases(ownership: Ownership, renew_seconds: float, outage: Outage) -> NoReturn:

@@ -81,12 +81,12 @@ def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def truncate(database_url: str) -> None:
-    """Empty every table but Alembic's."""
+    """Empty every table but Alembic's and the one that says which installation this is."""
     connection = await asyncpg.connect(database_url)
     try:
         rows = await connection.fetch(
             "SELECT quote_ident(tablename) AS name FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename <> 'seance_alembic_version'"
+            " WHERE schemaname = 'public' AND tablename NOT IN ('seance_alembic_version', 'installation')"
         )
         if rows:
             await connection.execute(f"TRUNCATE {', '.join(row['name'] for row in rows)} RESTART IDENTITY CASCADE")

@@ -1,4 +1,6 @@
-"""Checks the Redis of an installation: one number of partitions, no eviction, an append-only file."""
+"""What an installation has in Redis once: its number of partitions, its id, a configuration that loses nothing."""
+
+import asyncio
 
 import msgspec
 
@@ -24,6 +26,34 @@ async def claim(link: Link, keys: Keys) -> None:
         raise PartitionsMismatchError(
             f"Redis holds data in {int(first)} partitions, PARTITIONS is {keys.partitions}; set PARTITIONS={int(first)}"
         )
+
+
+async def bound_to(link: Link, keys: Keys) -> str | None:
+    """The id of the installation that Redis belongs to; None when it belongs to none, as after it lost its data."""
+    found: bytes | None = await link.call("GET", keys.installation)
+    return None if found is None else found.decode(errors="replace")
+
+
+async def bind(link: Link, keys: Keys, installation_id: str) -> str:
+    """Give Redis to this installation unless it belongs to one; returns the id of the installation it belongs to."""
+    first: bytes | None = await link.call("SET", keys.installation, installation_id, "NX", "GET")
+    return installation_id if first is None else first.decode(errors="replace")
+
+
+async def rebind(link: Link, keys: Keys, installation_id: str) -> None:
+    """Give Redis to this installation, whatever it belonged to; the next gateway compares it with Postgres."""
+    await asyncio.gather(
+        link.call("SET", keys.installation, installation_id),
+        link.call("DEL", keys.fenced),
+    )
+
+
+async def living(link: Link, keys: Keys) -> list[str]:
+    """The ids of the gateways and workers that work under these names now."""
+    seconds, _ = await link.call("TIME")
+    sets = (keys.workers, *(keys.gateways(partition) for partition in range(keys.partitions)))
+    found = await asyncio.gather(*(link.call("ZRANGEBYSCORE", one, int(seconds) * 1000, "+inf") for one in sets))
+    return sorted({name.decode() for names in found for name in names})
 
 
 async def problems(link: Link) -> list[Problem]:

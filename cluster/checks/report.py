@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cluster.checks import postgres, redis
+from cluster.checks import installation, postgres, redis
 from cluster.checks import settings as own
 from cluster.checks.finding import Finding
 from gateway.settings import SECRETS, Settings
@@ -14,7 +14,9 @@ from persistence.address import parse
 
 async def examine(settings: Settings) -> list[Finding]:
     """All findings, good and bad; the checks change nothing."""
-    found = await asyncio.gather(own.examine(settings), redis.examine(settings), postgres.examine(settings))
+    found = await asyncio.gather(
+        own.examine(settings), redis.examine(settings), postgres.examine(settings), installation.examine(settings)
+    )
     return [finding for findings in found for finding in findings]
 
 

@@ -1,4 +1,4 @@
-"""`seance check` and `token`, for people who run an installation."""
+"""`seance check`, `adopt` and `token`, for people who run an installation."""
 
 import asyncio
 import uuid
@@ -32,6 +32,43 @@ def check(home: Path) -> None:
     bad = sum(not finding.is_good for finding in findings)
     if bad:
         raise FailedError(f"{bad} of {len(findings)} checks failed")
+
+
+@click.command()
+@home_option
+def adopt(home: Path) -> None:
+    """Bind the Redis of REDIS_URL and REDIS_PREFIX to the database of DATABASE_URL, whatever they belonged to.
+
+    For a database that was restored, moved or upgraded, or made anew beside a Redis with data. Gateways and
+    workers must be stopped. All data stay; those of the other installation become a part of this one.
+    """
+    from broker.errors import BrokerError
+    from broker.redis.installation import living
+    from broker.redis.link import connected
+    from persistence.engine import create_engine
+    from persistence.errors import PersistenceError
+    from persistence.installation import Bond
+
+    settings, _ = servers_in_force(home)
+
+    async def bind() -> str:
+        engine = create_engine(
+            settings.database_url, pool_size=1, max_overflow=0, timeout_seconds=settings.db_timeout_seconds
+        )
+        timeout_seconds = settings.redis_timeout_seconds
+        try:
+            async with connected(settings.redis_url, timeout_seconds=timeout_seconds, name="seance-adopt") as link:
+                if names := await living(link, settings.keys):
+                    raise FailedError(f"{', '.join(names)} still use this Redis: stop them, wait 10 s, repeat")
+                return await Bond(link, settings.keys, engine).adopt()
+        finally:
+            await engine.dispose()
+
+    try:
+        bound = asyncio.run(bind())
+    except (BrokerError, PersistenceError) as error:
+        raise FailedError(str(error)) from error
+    click.echo(f"Redis (prefix {settings.keys.prefix}) and the database belong to installation {bound} now")
 
 
 @click.command()

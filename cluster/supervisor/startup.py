@@ -1,14 +1,20 @@
-"""The steps of a start that leave nothing running: ending leftovers, the limit of open files, the migrations."""
+"""The steps of a start that leave nothing running: leftovers, open files, migrations, the installation's id."""
 
 import asyncio
 import resource
 from collections.abc import Callable
 
+from broker.errors import BrokerError, InstallationMismatchError
+from broker.redis.link import connected
 from cluster.process.launch import start_async
 from cluster.state import records
 from cluster.state.home import Home
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.launch_factory import LaunchFactory
+from gateway.settings import Settings
+from persistence.engine import create_engine
+from persistence.errors import PersistenceError
+from persistence.installation import Bond
 
 # More open files would cost the balancer memory, and no local cluster needs more.
 _MAX_OPEN_FILES = 200_000
@@ -34,6 +40,25 @@ def kill_leftovers(home: Home, report: Callable[[str], None]) -> None:
     if count:
         report(f"ended {count} processes that an earlier cluster left behind")
     home.state.unlink(missing_ok=True)
+
+
+async def check_bond(launches: LaunchFactory, settings: Settings) -> None:
+    """Check that Redis and database belong together, as each gateway and worker does. Raises StartError."""
+    engine = create_engine(
+        launches.database_url, pool_size=1, max_overflow=0, timeout_seconds=settings.db_timeout_seconds
+    )
+    timeout_seconds = settings.redis_timeout_seconds
+    try:
+        async with connected(launches.redis_url, timeout_seconds=timeout_seconds, name="seance-up") as link:
+            await Bond(link, settings.keys, engine).check()
+    except InstallationMismatchError as error:
+        is_embedded = None in {launches.plan.redis_url, launches.plan.database_url}
+        more = "; data of servers that `seance up` starts are removed by `make clean-data`" if is_embedded else ""
+        raise StartError(f"{error}{more}") from error
+    except (BrokerError, PersistenceError) as error:
+        raise StartError(str(error)) from error
+    finally:
+        await engine.dispose()
 
 
 async def migrate(launches: LaunchFactory, home: Home) -> None:

@@ -25,7 +25,7 @@ from cluster.supervisor.operations import Operations
 from cluster.supervisor.plan import Plan
 from cluster.supervisor.probes import WorkerMonitor
 from cluster.supervisor.replicas import Replicas
-from cluster.supervisor.startup import kill_leftovers, migrate, raise_open_files
+from cluster.supervisor.startup import check_bond, kill_leftovers, migrate, raise_open_files
 
 # What a gateway and a worker get beyond the time that they take for themselves.
 _EXTRA_STOP_SECONDS = 5.0
@@ -147,6 +147,7 @@ class Supervisor:
         self._report("migrations: applying")
         await migrate(launches, self._plan.home)
         settings = self._plan.settings
+        await check_bond(launches, settings)
         workers = WorkerMonitor(launches.redis_url, settings.keys)
         health_loop = self._health_loop = HealthLoop(self._children.changed, workers, self._report)
         has_balancer = self._balancer.is_available

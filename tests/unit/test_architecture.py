@@ -30,11 +30,13 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "persistence.connections",
         "persistence.engine",
         "persistence.errors",
+        "persistence.installation",
         "persistence.messages",
         "persistence.sessions",
     ),
     ("persistence", "broker"): (
         "broker.redis.backoff",
+        "broker.redis.installation",
         "broker.redis.link",
         "broker.redis.scripts",
         "broker.sessions.epochs",

@@ -19,6 +19,7 @@ from cluster.cli import main
 from cluster.commands.foreign import ask_before_sharing
 from cluster.process.ports import free_port
 from gateway.settings import Settings
+from tests.gateways import running_gateways, running_workers
 from tests.services import Services, run_apart
 from tests.terminal import Terminal
 from tests.waiting import until
@@ -252,3 +253,70 @@ def test_migrate_says_what_went_wrong(
     assert result.exit_code == 1
     assert reason in result.stderr
     assert "Traceback" not in result.output
+
+
+def other_installation(seance: Seance, database_url: str) -> None:
+    """Migrate this database, which makes it another installation's."""
+    assert seance("migrate", DATABASE_URL=database_url).exit_code == 0
+
+
+def test_check_names_the_redis_of_another_installation(seance: Seance, redis: Redis, empty_database: str) -> None:
+    """A database beside the Redis of another is named with what can be done; looking binds nothing."""
+    other_installation(seance, empty_database)
+    result = seance("check")
+    assert "Redis belongs to none yet" in result.output
+    assert redis.get(KEYS.installation) is None
+    assert seance("adopt").exit_code == 0
+    assert "installation: " in seance("check").output
+    result = seance("check", DATABASE_URL=empty_database)
+    assert result.exit_code == 1
+    assert "BAD  installation: Redis (prefix seance) belongs to installation" in result.output
+    assert "run `seance adopt`" in result.output
+
+
+def test_adopt_binds_redis_to_another_database(seance: Seance, redis: Redis, empty_database: str) -> None:
+    """The command says which installation both are now; afterwards `check` is content."""
+    other_installation(seance, empty_database)
+    assert seance("adopt").exit_code == 0
+    before = redis.get(KEYS.installation)
+    result = seance("adopt", DATABASE_URL=empty_database)
+    assert result.exit_code == 0, result.output
+    after = cast("bytes", redis.get(KEYS.installation))
+    assert after != before
+    assert f"belong to installation {after.decode()} now" in result.output
+    assert seance("check", DATABASE_URL=empty_database).exit_code == 0
+
+
+def test_adopt_refuses_while_somebody_works(seance: Seance, redis: Redis) -> None:
+    """A worker or gateway whose lease is good keeps the Redis as it is, and is named."""
+    redis.zadd(KEYS.workers, {"worker-1": 2**52})
+    result = seance("adopt")
+    assert result.exit_code == 1
+    assert "worker-1 still use this Redis" in result.stderr
+    assert redis.get(KEYS.installation) is None
+
+
+@pytest.mark.parametrize("what", ["DATABASE_URL", "REDIS_URL"])
+def test_adopt_says_which_server_does_not_answer(seance: Seance, what: str) -> None:
+    """A server that can't be reached is exit code 1, in words."""
+    result = seance("adopt", **{what: NOWHERE[what]})
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+
+
+def test_gateway_and_worker_refuse_the_redis_of_another_installation(
+    seance: Seance, redis: Redis, services: Services, empty_database: str, tmp_path: Path
+) -> None:
+    """Both end with exit code 2 and say why; neither has written anything, so nobody has noticed them."""
+    other_installation(seance, empty_database)
+    assert seance("adopt").exit_code == 0
+    before = redis.keys("*")
+    other = Services(services.redis_url, empty_database)
+    with running_gateways(other, tmp_path, wait=False) as [gateway], running_workers(other, tmp_path) as [worker]:
+        assert (gateway.wait(), worker.wait()) == (2, 2)
+        for process in (gateway, worker):
+            said = process.log.read_text()
+            assert "belongs to installation" in said
+            assert "seance adopt" in said
+            assert "Traceback" not in said
+    assert redis.keys("*") == before

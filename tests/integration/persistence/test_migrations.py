@@ -23,7 +23,7 @@ from persistence.sessions import StoredSessions
 from persistence.tables import Table
 from tests.services import Services, run_apart
 
-TABLES = {"messages", "session_marks", "sessions", "users"}
+TABLES = {"installation", "messages", "session_marks", "sessions", "users"}
 
 
 @pytest.fixture
