@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cluster.checks import installation, postgres, redis
+from cluster.checks import installation, postgres, redis, round_trip
 from cluster.checks import settings as own
 from cluster.checks.finding import Finding
 from gateway.settings import SECRETS, Settings
@@ -13,9 +13,13 @@ from persistence.address import parse
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """All findings, good and bad; the checks change nothing."""
+    """All findings, good and bad; the checks leave nothing behind."""
     found = await asyncio.gather(
-        own.examine(settings), redis.examine(settings), postgres.examine(settings), installation.examine(settings)
+        own.examine(settings),
+        redis.examine(settings),
+        round_trip.examine(settings),
+        postgres.examine(settings),
+        installation.examine(settings),
     )
     return [finding for findings in found for finding in findings]
 

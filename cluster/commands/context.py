@@ -64,7 +64,7 @@ def home_option(command: Command) -> Command:
 
 
 def servers_in_force(home: Path) -> tuple[Settings, dict[str, str]]:
-    """The settings and their origins; a server that nobody set is the server of the running local cluster."""
+    """The settings and their origins; what nobody set is as in the running local cluster."""
     settings, sources = settings_in_force()
     if not (home / "state.json").is_file():
         # A container has no local cluster, and not the packages that the next import needs.

@@ -1,6 +1,8 @@
 """The status of the running local cluster, and its servers for commands that connect to them."""
 
 from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,6 +13,7 @@ from cluster.state.status import Status
 from gateway.settings import Settings, Source
 
 ORIGIN = "running cluster"
+_OF_A_CLUSTER = ("redis_url", "database_url", "port", "gateways", "workers")
 _ANSWER_SECONDS = 15.0
 
 
@@ -25,17 +28,28 @@ def status_of(home: Home) -> Status | None:
     raise ControlError("the cluster's supervisor gave no status")
 
 
+def settings_of(status: Status) -> dict[str, Any]:
+    """The settings that the running cluster has, by name; None where that is not known."""
+    return {
+        "redis_url": status.redis_url,
+        "database_url": status.database_url,
+        "port": None if status.url is None else urlsplit(status.url).port,
+        "gateways": len(status.gateways) or None,
+        "workers": len(status.workers) or None,
+    }
+
+
 def adopt(settings: Settings, sources: Sequence[Source], home: Home) -> tuple[Settings, dict[str, str]]:
-    """The settings and each variable's origin; a server that nobody set is replaced by that of a running cluster."""
+    """The settings and each variable's origin; what nobody set is as in a running cluster."""
     origins = {source.variable: str(source.origin) for source in sources}
-    unset = {name for name in ("redis_url", "database_url") if origins[name.upper()] == "default"}
+    unset = {name for name in _OF_A_CLUSTER if origins[name.upper()] == "default"}
     if not unset:
         return settings, origins
     try:
         status = status_of(home)
     except ControlError:
         status = None
-    known = {} if status is None else {"redis_url": status.redis_url, "database_url": status.database_url}
-    adopted = {name: url for name, url in known.items() if name in unset and url is not None}
+    known = {} if status is None else settings_of(status)
+    adopted = {name: value for name, value in known.items() if name in unset and value is not None}
     origins |= {name.upper(): ORIGIN for name in adopted}
     return msgspec.structs.replace(settings, **adopted), origins

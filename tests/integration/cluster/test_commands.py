@@ -3,52 +3,26 @@
 import os
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
 import asyncpg
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 from redis import Redis
 
 from broker.keys import Keys
 from cluster import migrate
-from cluster.cli import main
 from cluster.commands.foreign import ask_before_sharing
-from cluster.process.ports import free_port
 from gateway.settings import Settings
 from tests.gateways import running_gateways, running_workers
+from tests.seance_command import Seance
 from tests.services import Services, run_apart
 from tests.terminal import Terminal
 from tests.waiting import until
 
 KEYS = Keys("seance", 16)
 NOWHERE = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/seance"}
-
-
-class Seance:
-    """The command, with the servers of this test in its environment."""
-
-    def __init__(self, home: Path, redis_url: str, database_url: str) -> None:
-        self.environ = {
-            "SEANCE_HOME": str(home),
-            "REDIS_URL": redis_url,
-            "DATABASE_URL": database_url,
-            "PORT": str(free_port()),
-        }
-
-    def __call__(self, *arguments: str, **environ: str) -> Result:
-        """Run it in a thread of its own: it makes an event loop."""
-        with ThreadPoolExecutor(1) as thread:
-            run = thread.submit(CliRunner().invoke, main, list(arguments), env={**self.environ, **environ})
-            return run.result()
-
-
-@pytest.fixture
-def seance(tmp_path: Path, redis_url: str, database_url: str) -> Seance:
-    return Seance(tmp_path, redis_url, database_url)
 
 
 @pytest.fixture
@@ -94,7 +68,7 @@ def test_check_names_what_is_wrong_with_redis(seance: Seance, redis: Redis) -> N
     assert result.exit_code == 1
     for remedy in ("set `maxmemory-policy noeviction`", "set `appendonly yes`", "set PARTITIONS=8"):
         assert f"mend: {remedy}" in result.output
-    assert "3 of 21 checks failed" in result.output
+    assert "3 of 22 checks failed" in result.output
 
 
 def test_check_names_missing_migrations(seance: Seance, empty_database: str) -> None:
