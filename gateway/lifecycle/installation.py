@@ -54,8 +54,10 @@ class InstallationCheck:
             if not self.passed.is_set():
                 for problem in await installation.problems(self._link):
                     log.warning("redis.unsafe", problem=problem.what, mend=problem.mend)
-        except BrokerUnavailableError:
-            return False  # Redis may still load its data
+        except BrokerUnavailableError as error:
+            if self._link.is_up:  # Redis loads its data, or takes no writes
+                self._say(str(error), "wait, or let REDIS_URL lead to a Redis that takes writes")
+            return False
         except PersistenceError as error:
             self._say(str(error), "run `seance migrate`")
             return False
