@@ -67,12 +67,13 @@ async def _stages(link: Link, keys: Keys) -> AsyncIterator[str]:
     yield "running a script"
     await sessions.open(SessionInfo(session_id, _NAME, instant(), 1, "full", spirit=False))
     yield "taking a gateway's lease"
-    await GatewayLeases(link, scripts, keys=keys, lease=_NAME).renew()
+    leases = GatewayLeases(link, scripts, keys=keys, name=_NAME)
+    await leases.renew()
     yield "subscribing to a channel"
     await link.call("SUBSCRIBE", sessions.key(session_id))
     yield "joining a session"
     user = User(str(uuid.uuid4()), _NAME)
-    await sessions.join(session_id, user, gateway=_NAME, connection=_NAME)
+    await sessions.join(session_id, user, gateway=leases.of(session_id), connection=_NAME)
     yield "publishing a message"
     published = await Publisher(link, scripts, keys=keys, max_backlog=10).message(
         session_id, user_id=user.id, user_name=_NAME, text=_NAME
@@ -106,6 +107,6 @@ def _names(keys: Keys) -> list[str]:
     session = keys.session(0, _session_id(keys))
     return [
         *(keys.claim, keys.workers, keys.events(0), keys.owner(0), keys.gateways(0)),
-        *(keys.part(0) + name for name in (f"gateway:{_NAME}", "away")),
+        *(keys.part(0) + name for name in (f"gateway:{_NAME}", "away", "connections", "condemned")),
         *(session + suffix for suffix in ("", ":log", ":users", ":names", ":removed")),
     ]
