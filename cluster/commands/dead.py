@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cluster.commands.context import FailedError, home_option, servers_in_force
+from cluster.console.counted import counted
 
 if TYPE_CHECKING:
     from broker.keys import Keys
@@ -76,7 +77,7 @@ def _names(names: tuple[str, ...], *, is_all: bool) -> tuple[str, ...] | None:
 
 
 def _say(count: int, names: tuple[str, ...], done: str) -> None:
-    click.echo(f"{count} {'entry' if count == 1 else 'entries'} {done}")
+    click.echo(f"{counted(count, 'entry', 'entries')} {done}")
     missing = len(set(names)) - count
     if missing > 0:
         raise FailedError(f"not found: {missing} of those names; see `seance dead list`")

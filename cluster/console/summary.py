@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from cluster.console.counted import counted
 from cluster.state.status import GatewayStatus, Status
 
 # As in deploy/alerts.yml.
@@ -34,8 +35,8 @@ def text(facts: Facts) -> str:
 def _load(gateways: Iterable[GatewayStatus]) -> Facts:
     all_of = tuple(gateways)
     return (
-        Fact(f"{sum(one.sockets for one in all_of)} sockets"),
-        Fact(f"{sum(one.sessions for one in all_of)} sessions"),
+        Fact(counted(sum(one.sockets for one in all_of), "socket")),
+        Fact(counted(sum(one.sessions for one in all_of), "session")),
         Fact(f"{sum(one.events_rate for one in all_of):.0f} events/s"),
         Fact(f"{sum(one.deliveries_rate for one in all_of):.0f} deliveries/s"),
     )
@@ -48,6 +49,7 @@ def _health(status: Status) -> Facts:
     missing = sum(one.missing for one in status.workers)
     lag_seconds = max((one.loop_lag_seconds for one in gateways), default=0.0)
     return (
+        *([] if status.problem is None else [Fact(f"clients are not served: {status.problem}", is_bad=True)]),
         Fact(f"lag {sum(one.lag for one in status.workers)}"),
         Fact(f"backlog {share:.0%} of its limit", share >= _BAD_BACKLOG),
         Fact(f"dead letters {dead}", dead > 0),

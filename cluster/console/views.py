@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cluster.console import summary
+from cluster.console.counted import counted
 from cluster.state.status import Status
 
 _REFRESH_SECONDS = 0.5
@@ -41,9 +42,9 @@ def lines(status: Status) -> list[str]:
     for gateway in status.gateways:
         restarts = _restarts(gateway.restarts)
         shown.append(
-            f"{gateway.id:<10} {gateway.state:<9} {gateway.url}  pid {gateway.pid or '-'}  {gateway.sockets} sockets, "
-            f"{gateway.sessions} sessions, {gateway.events_rate:.0f} events/s, "
-            f"{gateway.deliveries_rate:.0f} deliveries/s{restarts}"
+            f"{gateway.id:<10} {gateway.state:<9} {gateway.url}  pid {gateway.pid or '-'}  "
+            f"{counted(gateway.sockets, 'socket')}, {counted(gateway.sessions, 'session')}, "
+            f"{gateway.events_rate:.0f} events/s, {gateway.deliveries_rate:.0f} deliveries/s{restarts}"
         )
     for worker in status.workers:
         pid, restarts = worker.pid or "-", _restarts(worker.restarts)
@@ -58,7 +59,7 @@ def lines(status: Status) -> list[str]:
 
 
 def _restarts(count: int) -> str:
-    return f", restarted {count} times" if count else ""
+    return f", restarted {'once' if count == 1 else f'{count} times'}" if count else ""
 
 
 def choose(*, is_terminal: bool | None = None) -> View:

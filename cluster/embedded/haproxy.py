@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -128,6 +129,8 @@ class Balancer:
         self._slots = slots
         self._open_files = open_files
         self._drain_seconds = drain_seconds
+        self.problem: str | None = None
+        """Why HAProxy does not have the wanted slots, None while it has them."""
         # The slots that HAProxy has now; None when that is unknown, and every slot must be set.
         self._applied: dict[int, Slot] | None = None
         self._syncing = asyncio.Lock()
@@ -153,14 +156,19 @@ class Balancer:
             try:
                 await self._tell(wanted, known)
                 applied = wanted
-            except BalancerError:
-                pass
+                self.problem = None
+            except BalancerError as error:
+                self.problem = str(error)
             # A restart of HAProxy in the meantime has set `_applied` to the slots of its new configuration.
             if self._applied is known:
                 self._applied = applied
+
+    def _socket(self) -> Path:
+        """Seen from the working folder, which in a supervisor is the balancer's: only 107 bytes fit into an address."""
+        return Path(os.path.relpath(self._folder / SOCKET))
 
     async def _tell(self, wanted: Mapping[int, Slot], known: Mapping[int, Slot] | None) -> None:
         for number in range(1, SLOTS + 1):
             slot = wanted.get(number, Slot())
             if known is None or known.get(number, Slot()) != slot:
-                await apply(self._folder / SOCKET, number, slot)
+                await apply(self._socket(), number, slot)

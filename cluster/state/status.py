@@ -56,6 +56,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The status of a whole cluster; when none runs, the URLs are None and the rest is empty."""
 
     url: str | None = None
+    problem: str | None = None
+    """Why a request through the port for clients fails, None while it succeeds."""
     redis_url: str | None = None
     database_url: str | None = None
     gateways: tuple[GatewayStatus, ...] = ()

@@ -1,12 +1,12 @@
-"""Probes the replicas again and again, tells the balancer what changed, and waits until replicas are ready."""
+"""Probes the replicas again and again, tells the balancer what changed, and waits until clients are served."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from cluster.embedded.haproxy import Balancer
 from cluster.process.child import Child
+from cluster.supervisor.client_port import ClientPort
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.probes import GatewayMonitor, WorkerMonitor
 from cluster.supervisor.replica import Gateway, Worker
@@ -24,14 +24,15 @@ class HealthLoop:
         self,
         changed: asyncio.Event,
         workers: WorkerMonitor,
+        port: ClientPort,
         report: Callable[[str], None],
         *,
         ready_seconds: float = _READY_SECONDS,
     ) -> None:
         self.replicas: Replicas | None = None
-        self.balancer: Balancer | None = None
         self._changed = changed
         self._workers = workers
+        self._port = port
         self._gateways = GatewayMonitor()
         self._report = report
         self._ready_seconds = ready_seconds
@@ -48,21 +49,20 @@ class HealthLoop:
             self._changed.clear()
 
     async def look(self) -> None:
-        """Probe every replica once, and tell the balancer about changed slots."""
+        """Probe every replica once, tell the balancer about changed slots, and then try the port for clients."""
         async with self._looking:
             if self.replicas is not None:
                 await asyncio.gather(self._look_at_gateways(self.replicas), self._look_at_workers(self.replicas))
-            await self.sync()
+            await self._port.sync()
+            await self._port.look()
         async with self._looked:
             self._looked.notify_all()
 
-    async def sync(self) -> None:
-        """Tell the balancer about changed slots."""
-        if self.balancer is not None:
-            await self.balancer.sync()
-
     async def settle(self, children: list[Child]) -> None:
-        """Return when all children are ready. Raises StartError when a child ends again and again, or time is over."""
+        """Return when all children are ready and the port serves clients.
+
+        Raises StartError when a child ends again and again, or time is over.
+        """
         deadline = time.monotonic() + self._ready_seconds
         for child in children:
             while child.state != "ready":
@@ -72,12 +72,23 @@ class HealthLoop:
                     )
                 if time.monotonic() > deadline:
                     raise StartError(f"{child.name} is not ready after {self._ready_seconds:g} s; see {child.log}")
-                async with self._looked:
-                    await self._looked.wait()
+                await self._next_look()
+        # What the last look found may be older than the request to settle.
+        await self.look()
+        while self._port.problem is not None:
+            if time.monotonic() > deadline:
+                raise StartError(f"{self._port.url} serves no client: {self._port.problem}")
+            await self._next_look()
 
     async def close(self) -> None:
-        """Close the connections to the gateways."""
+        """Close the connections to the gateways and to the port for clients."""
         await self._gateways.close()
+        await self._port.close()
+
+    async def _next_look(self) -> None:
+        """Return after the end of a look, which may have begun before."""
+        async with self._looked:
+            await self._looked.wait()
 
     async def _look_at_gateways(self, replicas: Replicas) -> None:
         running = [gateway for gateway in replicas.gateways.values() if gateway.child.is_running]

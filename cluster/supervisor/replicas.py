@@ -5,6 +5,7 @@ import itertools
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
+from cluster.console.counted import counted
 from cluster.embedded.haproxy import Slot
 from cluster.process.child import Child
 from cluster.supervisor.launch_factory import LaunchFactory
@@ -16,9 +17,9 @@ _PROGRESS_SECONDS = 2.0
 class Replicas:
     """All gateways and workers, by number.
 
-    `make_child` starts a process that is kept running. `settle` waits until the children are ready, or raises
-    StartError. `sync` tells the balancer about changed slots. `address` is set when there is no balancer: the only
-    gateway listens on that address.
+    `make_child` starts a process that is kept running. `settle` waits until the children are ready and clients are
+    served, or raises StartError. `sync` tells the balancer about changed slots. `address` is set when there is no
+    balancer: the only gateway listens on that address.
     """
 
     def __init__(
@@ -50,7 +51,10 @@ class Replicas:
         """Run this many gateways: start the missing ones, or drain and remove those with the highest numbers."""
         added = [self._add_gateway() for _ in range(count - len(self.gateways))]
         await self._settle([gateway.child for gateway in added])
-        await asyncio.gather(*(self._remove_gateway(number) for number in sorted(self.gateways)[count:]))
+        surplus = sorted(self.gateways)[count:]
+        if surplus:
+            await asyncio.gather(*(self._remove_gateway(number) for number in surplus))
+            await self._settle([])
 
     async def scale_workers(self, count: int) -> None:
         """Run this many workers; the remaining workers take over the partitions of those that stop."""
@@ -104,7 +108,7 @@ class Replicas:
 
     async def _drain(self, gateway: Gateway) -> None:
         """Stop new connections first; then the process ends when its sockets have moved."""
-        self._report(f"{gateway.id}: draining ({gateway.health.sockets} sockets)")
+        self._report(f"{gateway.id}: draining ({counted(gateway.health.sockets, 'socket')})")
         gateway.child.state = "draining"
         await self._sync()
         progress = asyncio.create_task(self._report_sockets(gateway), name=f"progress {gateway.id}")
@@ -117,7 +121,7 @@ class Replicas:
         """Report the sockets that are left every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(_PROGRESS_SECONDS)
-            self._report(f"{gateway.id}: {gateway.health.sockets} sockets left")
+            self._report(f"{gateway.id}: {counted(gateway.health.sockets, 'socket')} left")
 
 
 def lowest_free(taken: Mapping[int, object]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from broker.errors import BrokerError, InstallationMismatchError
 from broker.redis.link import connected
+from cluster.console.counted import counted
 from cluster.process.launch import start_async
 from cluster.state import records
 from cluster.state.home import Home
@@ -38,7 +39,7 @@ def kill_leftovers(home: Home, report: Callable[[str], None]) -> None:
         return
     count = records.kill_all(record.processes, _LEFTOVER_SECONDS)
     if count:
-        report(f"ended {count} processes that an earlier cluster left behind")
+        report(f"ended {counted(count, 'process', 'processes')} that an earlier cluster left behind")
     home.state.unlink(missing_ok=True)
 
 

@@ -18,6 +18,7 @@ from cluster.state.status import ServiceStatus, Status
 from cluster.supervisor.backends import Backends
 from cluster.supervisor.balancer_process import BalancerProcess
 from cluster.supervisor.children import Children
+from cluster.supervisor.client_port import ClientPort
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.health_loop import HealthLoop
 from cluster.supervisor.launch_factory import LaunchFactory
@@ -66,6 +67,7 @@ class Supervisor:
         self._operations: Operations
         # Made in `_start`, when Redis and PostgreSQL answer.
         self._health_loop: HealthLoop | None = None
+        self._port: ClientPort | None = None
         self._replicas: Replicas | None = None
 
     async def run(self) -> int:
@@ -96,6 +98,7 @@ class Supervisor:
         replicas = self._replicas
         return Status(
             url=self._plan.url,
+            problem=self._port.problem if self._port else None,
             redis_url=self._backends.redis_url,
             database_url=self._backends.database_url,
             gateways=tuple(one.status() for _, one in sorted(replicas.gateways.items())) if replicas else (),
@@ -149,19 +152,20 @@ class Supervisor:
         settings = self._plan.settings
         await check_bond(launches, settings)
         workers = WorkerMonitor(launches.redis_url, settings.keys)
-        health_loop = self._health_loop = HealthLoop(self._children.changed, workers, self._report)
+        port = self._port = ClientPort(self._plan.url, self._report)
+        health_loop = self._health_loop = HealthLoop(self._children.changed, workers, port, self._report)
         has_balancer = self._balancer.is_available
         replicas = self._replicas = health_loop.replicas = Replicas(
             launches,
             self._children.add,
             settle=health_loop.settle,
-            sync=health_loop.sync,
+            sync=port.sync,
             report=self._report,
             address=None if has_balancer else (settings.host, self._plan.port),
             stop_seconds=self._stop_seconds,
         )
         self._background.append(tasks.create_task(health_loop.run(), name="health loop"))
-        health_loop.balancer = await self._balancer.start(replicas.slots)
+        port.balancer = await self._balancer.start(replicas.slots)
         if not has_balancer:
             self._report(f"{self._balancer.why_not}: one gateway serves the port directly")
         count = settings.gateways if has_balancer else 1

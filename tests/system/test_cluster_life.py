@@ -20,7 +20,8 @@ from tests.waiting import until
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """One running cluster for the tests of this module: 3 gateways, 2 workers."""
-    local = LocalCluster(tmp_path_factory.mktemp("cluster"))
+    # As deep as in the workspace of a build server: the path of a socket there is longer than its 107 bytes.
+    local = LocalCluster(tmp_path_factory.mktemp("cluster") / ("deep" * 25))
     local.up(gateways=3, workers=2)
     try:
         yield local

@@ -83,9 +83,12 @@ class Balanced:
 
 @pytest.fixture
 async def balanced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Balanced]:
-    # As the supervisor does, so that the path of the socket stays short.
-    monkeypatch.chdir(tmp_path)
-    running = Balanced(Path())
+    # As deep as a checkout in the workspace of a build server: the whole path does not fit into a socket's address.
+    folder = tmp_path / ("w" * 100)
+    folder.mkdir()
+    # As the supervisor does.
+    monkeypatch.chdir(folder)
+    running = Balanced(folder)
     await running.start(tmp_path / "log")
     yield running
     await running.stop()
@@ -187,6 +190,18 @@ async def test_a_refused_command_is_an_error(balanced: Balanced, number: int, sl
     assert balanced.process.returncode is None
     with pytest.raises(BalancerError, match="No such"):
         await apply(Path("haproxy.sock"), number, slot)
+
+
+async def test_the_balancer_remembers_why_it_was_not_told(balanced: Balanced) -> None:
+    """While HAProxy does not answer, the balancer has the reason; once HAProxy was told, there is none."""
+    assert balanced.balancer.problem is None
+    await asyncio.to_thread(Path("haproxy.sock").rename, "away")
+    balanced.slots[2] = Slot(balanced.slots[2].port, "drain")
+    await balanced.balancer.sync()
+    assert "HAProxy does not answer" in str(balanced.balancer.problem)
+    await asyncio.to_thread(Path("away").rename, "haproxy.sock")
+    await balanced.balancer.sync()
+    assert balanced.balancer.problem is None
 
 
 async def test_a_missing_socket_is_an_error() -> None:

@@ -101,3 +101,19 @@ def test_status_in_words_marks_what_is_wrong() -> None:
         "Redis away from gw-1 (!), Postgres away from gw-1 (!)"
     )
     assert "(!)" not in "\n".join(lines(STATUS))
+
+
+@pytest.mark.parametrize(("restarts", "words"), [(0, "0 sockets, 1 session"), (1, "restarted once"), (2, "2 times")])
+def test_status_in_words_counts_as_people_do(restarts: int, words: str) -> None:
+    """One restart and one session are singular, and no restart is not worth a word."""
+    gateway = GatewayStatus(id="gw-1", url="http://127.0.0.1:1", pid=1, state="ready", restarts=restarts, sessions=1)
+    said = "\n".join(lines(Status(url="http://127.0.0.1:8000", gateways=(gateway,))))
+    assert words in said
+    assert ("restarted" in said) == (restarts > 0)
+
+
+def test_status_in_words_says_when_clients_are_not_served() -> None:
+    """Every replica may be ready while the port for clients is not: the lines say why, with a mark."""
+    gateway = GatewayStatus(id="gw-1", url="http://127.0.0.1:1", pid=1, state="ready")
+    said = "\n".join(lines(Status(url="http://127.0.0.1:8000", problem="no answer", gateways=(gateway,))))
+    assert "clients are not served: no answer (!)" in said
