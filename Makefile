@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 SEANCE := $(VENV)/bin/seance
+CLUSTER_HOME := $(or $(SEANCE_HOME),.seance)
 # A part of the tests: `make test TESTS=tests/unit`.
 TESTS ?= tests
 # One more than cores, because tests also wait; tests/conftest.py orders the files.
@@ -63,8 +64,8 @@ conformance: $(VENV)/.dev ## the Autobahn test suite against the WebSocket codec
 fuzz: $(VENV)/.dev ## random input against the WebSocket codec and the commands; FUZZ_SECONDS=60
 	@$(VENV)/bin/python -m tests.fuzz
 
-clean-data: | $(SEANCE) ## remove the data and logs of the stopped cluster
-	@exec $(SEANCE) clean-data
+clean-data: | $(if $(wildcard $(CLUSTER_HOME)),$(SEANCE)) ## remove the data and logs of the stopped cluster
+	@test ! -x $(SEANCE) || exec $(SEANCE) clean-data
 
 # Made again whenever one of its sources has changed.
 $(VENV)/.cluster: requirements/cluster.txt pyproject.toml
@@ -76,6 +77,8 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml
 $(VENV)/.bench: requirements/bench.txt pyproject.toml
 	@$(PYTHON) cluster/environment.py bench
 
-# For commands on a running cluster: only made when there is no environment yet.
+# For commands on a running cluster: only made when there is no environment yet. Where there is no folder of a cluster
+# either, none was ever started, and nothing needs to be installed to say so.
 $(SEANCE):
+	@test -d "$(CLUSTER_HOME)" || { echo "no cluster is running here; start one with \`make up\`" >&2; exit 3; }
 	@$(PYTHON) cluster/environment.py cluster

@@ -16,14 +16,12 @@ from cluster.commands.context import (
     settings_in_force,
 )
 from cluster.commands.foreign import ask_before_sharing
+from cluster.commands.requests import ask, change, record_of
 
 if TYPE_CHECKING:
-    from cluster.control.protocol import Request
     from cluster.state.home import Home
     from cluster.state.records import Record
 
-# Longest silence of a supervisor: a draining process may take SHUTDOWN_TIMEOUT_SECONDS, up to 600.
-_SILENCE_SECONDS = 700.0
 _END_SECONDS = 30.0
 _ENDING_SECONDS = 1.0
 GATEWAYS = click.IntRange(1, 64)
@@ -52,7 +50,9 @@ def up(
 
     It stays in the foreground and shows how everything is; Ctrl-C drains and stops. With --detach it returns when
     everything is ready, and `seance down` stops it. DATABASE_URL or REDIS_URL: that server is used, none is started.
+    Where the cluster runs already, changed numbers are applied, and the command ends.
     """
+    from cluster.commands.up_again import up_again
     from cluster.console.views import choose, flush_or_drop
     from cluster.process.ports import free_port
     from cluster.state.home import AlreadyRunningError, Home, is_running
@@ -66,7 +66,8 @@ def up(
     settings, sources = settings_in_force()
     place = Home(home.resolve())
     if is_running(place):
-        raise FailedError(_already_running(place))
+        up_again(place, settings, sources)
+        return
     is_own_server = any(source.variable == "DATABASE_URL" and source.origin != "default" for source in sources)
     if is_own_server and not share_database:
         ask_before_sharing(settings)
@@ -79,8 +80,10 @@ def up(
     plan = Plan.of(place, settings, sources, os.environ, port=settings.port or free_port(), has_balancer=balancer)
     try:
         code = supervise(plan, choose())
-    except AlreadyRunningError as error:
-        raise FailedError(_already_running(place)) from error
+    except AlreadyRunningError:
+        # Another command started the cluster a moment ago.
+        up_again(place, settings, sources)
+        return
     flush_or_drop()
     raise SystemExit(code)
 
@@ -100,7 +103,7 @@ def down(home: Path) -> None:
     record = records.read(place.state)
     if record is not None:
         try:
-            _ask(record, Stop(record.token), _SILENCE_SECONDS)
+            ask(record, Stop(record.token))
         except ControlError as error:
             # A supervisor that is about to end does not answer either.
             if not _has_ended(place, record, _ENDING_SECONDS):
@@ -167,8 +170,8 @@ def scale(gateways: int | None, workers: int | None, home: Path) -> None:
 
     if gateways is None and workers is None:
         raise click.UsageError("say how many: --gateways N, --workers M, or both")
-    record = _record(home)
-    _change(record, Scale(record.token, gateways, workers))
+    record = record_of(home)
+    change(record, Scale(record.token, gateways, workers))
 
 
 @click.command()
@@ -177,8 +180,8 @@ def restart(home: Path) -> None:
     """Replace the gateways one by one, while the others serve."""
     from cluster.control.protocol import Restart
 
-    record = _record(home)
-    _change(record, Restart(record.token))
+    record = record_of(home)
+    change(record, Restart(record.token))
 
 
 @click.command("clean-data")
@@ -195,38 +198,3 @@ def clean_data(home: Path) -> None:
         if folder.exists():
             shutil.rmtree(folder)
             click.echo(f"removed {folder}")
-
-
-def _record(home: Path) -> "Record":
-    from cluster.state import records
-    from cluster.state.home import Home, is_running
-
-    place = Home(home.resolve())
-    record = records.read(place.state)
-    if record is None or not is_running(place):
-        raise NotRunningError
-    return record
-
-
-def _change(record: "Record", request: "Request") -> None:
-    from cluster.control.protocol import ControlError
-
-    try:
-        _ask(record, request, _SILENCE_SECONDS)
-    except ControlError as error:
-        raise FailedError(str(error)) from error
-
-
-def _ask(record: "Record", request: "Request", timeout_seconds: float) -> None:
-    """Print the progress of a request until it is done. Raises FailedError and ControlError."""
-    from cluster.control.protocol import Done, Line, ask
-
-    for reply in ask(record, request, timeout_seconds):
-        if isinstance(reply, Line):
-            click.echo(reply.text)
-        elif isinstance(reply, Done) and reply.problem is not None:
-            raise FailedError(reply.problem)
-
-
-def _already_running(place: "Home") -> str:
-    return f"a cluster is running already in {place.root}: see `make status`, stop it with `make down`"

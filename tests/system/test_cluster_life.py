@@ -59,12 +59,25 @@ def test_status_in_words_names_every_replica(cluster: LocalCluster) -> None:
     assert "://:" not in said
 
 
-def test_second_up_says_that_it_runs(cluster: LocalCluster) -> None:
-    """In a home with a running cluster, `up` fails and says what to do."""
-    for arguments in (("up",), ("up", "--detach")):
-        refused = cluster.seance(*arguments, expected=1)
-        assert "running already" in refused.stderr
-        assert "make down" in refused.stderr
+def test_a_second_up_applies_changed_numbers_and_starts_nothing(cluster: LocalCluster) -> None:
+    """In a home with a running cluster, `up` scales to the numbers that are set, shows the status, and succeeds."""
+    before = cluster.pids()
+    for arguments in (("up",), ("up", "--detach", "--workers", "2")):
+        said = cluster.seance(*arguments).stdout
+        assert "runs already" in said
+        assert f"clients: {cluster.status()['url']}" in said
+    assert cluster.pids() == before
+    cluster.seance("up", GATEWAYS="2", WORKERS="1")
+    assert cluster.pids() == {name: pid for name, pid in before.items() if name not in {"gw-3", "worker-2"}}
+    cluster.seance("up", "--gateways", "3", "--workers", "2")
+    assert cluster.pids().keys() == before.keys()
+
+
+def test_a_second_up_with_another_port_is_refused(cluster: LocalCluster) -> None:
+    """The port of a running cluster can't change: `up` names both ports and says what to do."""
+    refused = cluster.seance("up", "--port", "1", expected=1).stderr
+    assert f"has port {cluster.status()['url'].rpartition(':')[2]}, and PORT is 1" in refused
+    assert "make down" in refused
 
 
 def test_check_finds_everything_in_order(cluster: LocalCluster) -> None:

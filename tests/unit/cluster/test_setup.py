@@ -1,10 +1,13 @@
 """Setting up: the Makefile's targets and what makes the environment."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +36,28 @@ def test_make_help_lists_every_target() -> None:
 @pytest.mark.parametrize("target", ["up", "down", "status", "scale", "restart", "migrate", "clean-data"])
 def test_a_make_target_only_calls_the_seance_command(target: str) -> None:
     """A target about the cluster calls the command, and passes the environment on as it is."""
-    assert make("-n", target).splitlines()[-1] == f"exec .venv/bin/seance {target}"
+    assert make("-n", target).splitlines()[-1].endswith(f"exec .venv/bin/seance {target}")
+
+
+@pytest.mark.parametrize("target", ["down", "status", "scale", "restart", "clean-data"])
+def test_a_fresh_clone_installs_nothing_to_say_that_nothing_runs(target: str, tmp_path: Path) -> None:
+    """Where no environment and no cluster's folder exist, a command on a cluster says so; cleaning finds nothing."""
+    shutil.copy(checkout() / "Makefile", tmp_path)
+    environ = {name: value for name, value in os.environ.items() if name != "SEANCE_HOME"}
+    argv = ("make", "-C", str(tmp_path), target, "PYTHON=/nonexistent/python")
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if target == "clean-data" else 2)
+    assert "nonexistent" not in done.stdout + done.stderr
+    assert ("no cluster is running here; start one with `make up`" in done.stderr) == (target != "clean-data")
+
+
+def test_a_cluster_without_its_environment_gets_one_to_be_stopped(tmp_path: Path) -> None:
+    """Where a cluster's folder exists, the cluster may run, so the environment is made first."""
+    shutil.copy(checkout() / "Makefile", tmp_path)
+    (tmp_path / "home").mkdir()
+    argv = ("make", "-n", "-C", str(tmp_path), "down", "SEANCE_HOME=home")
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "cluster/environment.py cluster" in done.stdout
 
 
 def test_an_interrupted_test_run_leaves_no_files_in_the_checkout() -> None:
