@@ -23,6 +23,7 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 @click.option("--name", help="Your name in the session.")
 @click.option("--password", envvar="SEANCE_PASSWORD", help="The session's password, or the one to --create it with.")
 @click.option("--token", envvar="SEANCE_TOKEN", help="Come as the user of this token, or as host.")
+@click.option("--proxy", help="URL of a proxy.  [default: https_proxy, http_proxy and no_proxy; none for loopback]")
 @click.option("--create", "create_name", metavar="NAME", help="Make a session of this name first, and print its id.")
 @click.option(
     "--timeout",
@@ -40,6 +41,7 @@ def chat(
     name: str | None,
     password: str | None,
     token: str | None,
+    proxy: str | None,
     create_name: str | None,
     timeout_seconds: float,
     home: Path,
@@ -55,13 +57,13 @@ def chat(
         raise click.UsageError("say which session: its id, a URL that holds it, or --create NAME")
     if name is None and token is None:
         name = _ask_name()
-    who = {"name": name, "token": token, "password": password}
+    options = {"name": name, "token": token, "password": password, "proxy": proxy}
     with _extra_packages():
         base = base or _local_url(home)
         if session_id is None:
-            session_id = asyncio.run(_created(base, create_name or "", password))
+            session_id = asyncio.run(_created(base, create_name or "", password, proxy))
             click.echo(session_id)
-        has_succeeded = asyncio.run(_converse(base, session_id, who, timeout_seconds))
+        has_succeeded = asyncio.run(_converse(base, session_id, options, timeout_seconds))
     if not has_succeeded:
         raise SystemExit(1)
 
@@ -114,25 +116,35 @@ def _local_url(home: Path) -> str:
     return status.url
 
 
-async def _created(url: str, name: str, password: str | None) -> str:
+async def _created(url: str, name: str, password: str | None, proxy: str | None) -> str:
+    from seance_client import UsageError
     from seance_client.rest import Rest, RestError
 
     try:
-        async with Rest(url) as rest:
+        async with Rest(url, proxy=proxy) as rest:
             return (await rest.create_session(name, password=password)).id
     except RestError as error:
         details = "".join(f"; {problem.field}: {problem.message}" for problem in error.details)
         raise FailedError(f"no session was made: {error}{details}") from error
+    except UsageError as error:
+        raise FailedError(str(error)) from error
 
 
-async def _converse(url: str, session_id: str, who: dict[str, str | None], timeout_seconds: float) -> bool:
+async def _converse(url: str, session_id: str, options: dict[str, str | None], timeout_seconds: float) -> bool:
     from seance_client import Client
 
     from cluster.chat.conversation import Conversation
     from cluster.chat.terminal import open_terminal
 
     try:
-        client = Client(url, session_id, name=who["name"], token=who["token"], password=who["password"])
+        client = Client(
+            url,
+            session_id,
+            name=options["name"],
+            token=options["token"],
+            password=options["password"],
+            proxy=options["proxy"],
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with open_terminal() as terminal:

@@ -32,9 +32,11 @@ class Client:
         policy: All times and bounds.
         wants_batches: Let the gateway put several events into one frame; only frames change, not events.
         wants_events: False drops all events: for services that only send.
-        connect: Opens connections; for a proxy, a fault in a test, or another library.
+        connect: Opens connections; for a fault in a test, or another library.
         headers: Further HTTP headers of the upgrade.
         tls: Trust and certificates for `wss`.
+        proxy: URL of an HTTP or SOCKS proxy. By default the variables `https_proxy`, `http_proxy` and `no_proxy` say
+            which proxy is used, and loopback addresses are reached without one.
         draw: Random numbers from 0 to 1, for the backoff.
     """
 
@@ -53,6 +55,7 @@ class Client:
         connect: Connector = open_websocket,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         if name is None and token is None:
@@ -66,6 +69,7 @@ class Client:
             max_frame_bytes=policy.max_frame_bytes,
             headers=headers or {},
             tls=tls,
+            proxy=proxy,
         )
         self._runner = Runner(self._machine, policy, connect, target, wants_events=wants_events)
         self._slots = asyncio.Semaphore(policy.max_in_flight)

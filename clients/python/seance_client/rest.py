@@ -8,8 +8,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from seance_client.errors import SeanceError
+from seance_client.errors import SeanceError, UsageError
 from seance_client.events import Level, User
+from seance_client.proxies import is_loopback
 
 _PAGE = 200
 
@@ -113,11 +114,24 @@ class Rest:
     """The REST API of a gateway or balancer: `async with Rest(url, token=host_token) as rest: ...`.
 
     Every method raises RestError. `token` is a host token or one with scope `publish`; a method's own token wins.
+    `proxy` is the URL of a proxy; by default the variables `https_proxy`, `http_proxy` and `no_proxy` say which proxy
+    is used, and loopback addresses are reached without one. Raises UsageError when that proxy can't be used.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, token: str | None = None, timeout: float = 10.0, proxy: str | None = None) -> None:
         self._token = token
-        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=timeout)
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=url.rstrip("/"),
+                timeout=timeout,
+                proxy=proxy,
+                # Trust in certificates comes from the environment all the same.
+                verify=httpx.create_ssl_context(),
+                trust_env=not is_loopback(url),
+            )
+        except (ImportError, ValueError) as error:
+            # A SOCKS proxy needs another package of httpx, and the message names the package.
+            raise UsageError(f"this proxy can't be used: {error}") from error
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from seance_client.closes import NO_CLOSE_FRAME
+from seance_client.proxies import is_loopback
 
 BATCHES = "seance.v1.batch"
 _CLOSE_SECONDS = 2.0
@@ -45,6 +46,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     max_frame_bytes: int = 8 * 1024 * 1024
     headers: Mapping[str, str] = {}
     tls: ssl.SSLContext | None = None
+    proxy: str | None = None
+    """The URL of a proxy. None: that of the environment, except for loopback addresses."""
 
 
 class Connection(Protocol):
@@ -112,6 +115,7 @@ async def open_websocket(target: Target) -> Connection:
             ping_interval=None,
             open_timeout=None,
             close_timeout=_CLOSE_SECONDS,
+            proxy=target.proxy or (None if is_loopback(target.url) else True),
             **secured,
         )
     except InvalidStatus as error:
@@ -122,6 +126,9 @@ async def open_websocket(target: Target) -> Connection:
         ) from error
     except WebSocketException as error:
         raise OSError(f"no WebSocket came about: {error}") from error
+    except ImportError as error:
+        # The library needs another package for a SOCKS proxy, and the message names the package.
+        raise OSError(str(error)) from error
     return WebSocket(connection)
 
 
