@@ -5,17 +5,27 @@ Runs before anything is installed, so it imports only the standard library, and 
 # ruff: noqa: UP006, UP035 - an old Python must be able to parse this file, to print that it is too old
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 OLDEST = (3, 11)
 NEWER = ("python3.14", "python3.13", "python3.12", "python3.11")
 ANOTHER = "Another one is named like this: `make PYTHON=python3.12 up`"
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+# What a person may have told pip for other installations: where to, for which Python, and what. The variables that say
+# where packages come from (index, proxy, certificates, cache) are kept.
+_WHERE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
+_FOR_WHAT = ("PIP_PYTHON_VERSION", "PIP_PLATFORM", "PIP_ABI", "PIP_IMPLEMENTATION")
+_WHAT = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_REQUIREMENT", "PIP_EDITABLE", "PIP_NO_BINARY", "PIP_PRE")
+_HOW = ("PIP_REQUIRE_HASHES", "PIP_REQUIRE_VIRTUALENV", "PIP_DRY_RUN", "PIP_IGNORE_INSTALLED")
+NOT_FOR_US = frozenset(_WHERE + _FOR_WHAT + _WHAT + _HOW)
+# The same in `pip.conf`, for switches: a variable goes before the file.
+OFF = {"PIP_USER": "0", "PIP_REQUIRE_HASHES": "0", "PIP_DRY_RUN": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
 # The stamp files of each kind; `dev` and `bench` contain everything of `cluster`.
 STAMPS = {"cluster": ("cluster",), "dev": ("cluster", "dev"), "bench": ("cluster", "bench")}
 
@@ -77,15 +87,22 @@ def _pip() -> List[str]:
 
 
 def _call(command: List[str], *arguments: str) -> None:
-    if subprocess.run([*command, *arguments], cwd=ROOT, check=False).returncode != 0:  # noqa: S603 - our own command
+    done = subprocess.run([*command, *arguments], cwd=ROOT, env=environ_for_pip(), check=False)  # noqa: S603 - our own
+    if done.returncode != 0:
         raise SetupError(f"`{' '.join(('pip', *arguments[:1]))}` failed; its words are above")
+
+
+def environ_for_pip() -> Dict[str, str]:
+    """The environment without what would lead an installation away from `.venv`."""
+    return {**{name: value for name, value in os.environ.items() if name not in NOT_FOR_US}, **OFF}
 
 
 def _works(command: List[str]) -> bool:
     try:
-        return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603 - our own command
+        done = subprocess.run(command, env=environ_for_pip(), check=False, capture_output=True)  # noqa: S603 - our own
     except OSError:
         return False
+    return done.returncode == 0
 
 
 def _run_newer(arguments: List[str]) -> int:

@@ -93,6 +93,22 @@ def test_the_set_up_script_imports_only_the_standard_library() -> None:
     assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
 
 
+def test_settings_of_pip_for_other_installations_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told by a variable and by its file to install for the user or elsewhere, pip still installs into `.venv`."""
+    configuration = tmp_path / "pip.conf"
+    configuration.write_text("[global]\nuser = true\nrequire-hashes = true\nrequire-virtualenv = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+    for variable, value in (("PIP_USER", "1"), ("PIP_TARGET", str(tmp_path)), ("PIP_PYTHON", "/nonexistent/python")):
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://packages.invalid/simple")
+    environ = environment.environ_for_pip()
+    assert environ["PIP_INDEX_URL"] == "https://packages.invalid/simple"
+    argv = (sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "pip")
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "already satisfied" in done.stdout
+
+
 @pytest.mark.parametrize("kind", sorted(environment.STAMPS))
 def test_every_pin_has_hashes_and_no_address(kind: str) -> None:
     """Every pinned package has its hashes, and no lock names an address to download from."""
