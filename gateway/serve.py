@@ -99,7 +99,8 @@ class Gateway:
         self._server = Server(
             uvicorn.Config(
                 create_app(services, context),
-                host=settings.host,
+                # uvicorn passes the host on to `create_server`, where None means every address of both families.
+                host=settings.bind_host,  # type: ignore[arg-type]
                 port=settings.port,
                 http=UpgradeProtocol,
                 ws="none",

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from dotenv import dotenv_values
 from msgspec import Meta
 
 from broker.keys import Keys
+from gateway import env_file as env_files
 from persistence.address import AddressError, parse
 
 # No braces, which would be the hash tag instead of the partition's; nothing that a pattern of an ACL reads; and no "@",
@@ -54,7 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Before every Redis key and channel; installations that share a Redis need different ones."),
     ] = "seance"
 
-    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    host: Annotated[
+        str, Meta(min_length=1, description="Address to listen on; `0.0.0.0`: every IPv4 address, `::`: every address.")
+    ] = "127.0.0.1"
     port: Annotated[
         Port, Meta(description="Port that clients connect to: the balancer's in a cluster, else the gateway's own.")
     ] = 8000
@@ -174,6 +176,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Keys.of(self.redis_prefix, self.partitions, database_of(self.redis_url))
 
     @property
+    def bind_host(self) -> str | None:
+        """The address to bind; None for all addresses of IPv6 and IPv4, which `::` means."""
+        return None if self.host == "::" else self.host
+
+    @property
     def origins(self) -> tuple[str, ...]:
         """The allowed origins, split."""
         return tuple(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
@@ -209,10 +216,11 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
 
     An empty variable counts as not set. Raises SettingsError with every problem found.
     """
-    from_file = dotenv_values(env_file, interpolate=False) if env_file is not None and env_file.is_file() else {}
+    file = env_files.read(env_file)
+    from_file = file.variables
     values: dict[str, Any] = {}
     sources: list[Source] = []
-    problems: list[str] = []
+    problems = list(file.problems)
     for field in msgspec.structs.fields(Settings):
         variable = field.name.upper()
         origin: Literal["environment", ".env", "default"] = "default"
@@ -244,3 +252,8 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
     if problems:
         raise SettingsError(problems)
     return Settings(**values), sources
+
+
+def misspelt(environ: Mapping[str, str], env_file: Path | None = None) -> list[str]:
+    """A hint for each variable in `environ` or `env_file` whose name is almost that of a setting."""
+    return env_files.misspelt([field.name.upper() for field in msgspec.structs.fields(Settings)], environ, env_file)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from cluster.state.home import checkout
-from gateway.settings import Settings, SettingsError, Source, load
+from gateway.settings import Settings, SettingsError, Source, load, misspelt
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,8 +37,11 @@ class NotRunningError(click.ClickException):
 
 def settings_in_force() -> tuple[Settings, list[Source]]:
     """The settings from the environment and `.env`, and the source of each."""
+    env_file = checkout() / ".env"
+    for hint in misspelt(os.environ, env_file):
+        click.echo(f"Hint: {hint}", err=True)
     try:
-        return load(os.environ, checkout() / ".env")
+        return load(os.environ, env_file)
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
 

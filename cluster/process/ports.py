@@ -22,8 +22,8 @@ def free_port(avoid: frozenset[int] = frozenset()) -> int:
     raise OSError("no free loopback port was found")
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen on this port of this address now."""
+def is_free(port: int, host: str | None = "127.0.0.1") -> bool:
+    """Whether a server could listen on this port of this address, None for every address of both families, now."""
     for family, kind, protocol, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     ):

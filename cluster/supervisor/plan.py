@@ -55,4 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bind(self) -> str:
         """The address on which the balancer listens."""
+        if self.settings.bind_host is None:
+            # Two sockets: with one for both families, the addresses of IPv4 clients would be written as IPv6.
+            return f"0.0.0.0:{self.port},[::]:{self.port} v6only"
         return f"{bracketed(self.settings.host)}:{self.port}"

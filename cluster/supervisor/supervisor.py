@@ -141,7 +141,7 @@ class Supervisor:
         return False
 
     async def _start(self, tasks: asyncio.TaskGroup) -> None:
-        if not is_free(self._plan.port, self._plan.settings.host):
+        if not is_free(self._plan.port, self._plan.settings.bind_host):
             raise StartError(
                 f"port {self._plan.port} is taken by another process: end that, or choose another port, "
                 "for example `make up PORT=8100`"

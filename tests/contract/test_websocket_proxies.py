@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.gateways import Gateway, running_gateways
@@ -21,11 +22,11 @@ def behind_proxy(services: Services, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def in_the_open(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """The same, but the loopback is not among the trusted proxies."""
+    """The same on every address of both families, but the loopback is not among the trusted proxies."""
     folder = tmp_path_factory.mktemp("in-the-open")
-    with running_gateways(services, folder, max_connections_per_address=1, forwarded_allow_ips="192.0.2.1") as [
-        gateway
-    ]:
+    with running_gateways(
+        services, folder, host="::", max_connections_per_address=1, forwarded_allow_ips="192.0.2.1"
+    ) as [gateway]:
         yield gateway
 
 
@@ -56,3 +57,10 @@ async def test_anybody_else(in_the_open: Gateway) -> None:
     async with connected(in_the_open.url, session["id"], forwarded("203.0.113.7")) as client:
         await client.join("Ana")
         assert await status_for(in_the_open, session["id"], "203.0.113.8") == 429
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_every_address_of_both_families_is_listened_on(in_the_open: Gateway, host: str) -> None:
+    """HOST=:: serves IPv4 too, and not only IPv6."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(f"http://{host}:{in_the_open.port}/ready")).status_code == 200

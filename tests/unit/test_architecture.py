@@ -81,6 +81,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"rooms"}),
         frozenset({"protocol"}),
         frozenset({"settings", "errors", "tasks", "counters"}),
+        frozenset({"env_file"}),
     ),
     # The supervisor prints to console/ and starts the servers of embedded/ as processes. control/ lies below the
     # supervisor: a command that asks a running supervisor must not import the code that runs one.
@@ -180,6 +181,8 @@ def test_settings_are_read_once() -> None:
         "cluster/commands/lifecycle.py",
         "cluster/process/detach.py",
         "cluster/embedded/postgres.py",
+        # What pip is told.
+        "cluster/environment.py",
         "migrations/env.py",
         # What servers that are measured need of the environment: PATH and the like, no setting.
         "bench/peers/catalogue.py",

@@ -89,6 +89,13 @@ def test_wrong_settings_are_all_named_in_one_message(home: str, command: str) ->
     assert "short" not in result.stderr
 
 
+def test_a_misspelt_variable_is_told_with_the_closest_setting() -> None:
+    """Every command that reads the settings says which variable has no effect, and goes on."""
+    result = invoke("token", "--scope", "publish", JWT_EXPIRE_SECONDS="60")
+    assert result.exit_code == 0
+    assert "JWT_EXPIRE_SECONDS (environment) is not a setting; did you mean JWT_EXPIRES_SECONDS?" in result.stderr
+
+
 def test_scale_takes_the_number_of_gateways_from_the_environment(home: str) -> None:
     """`make scale GATEWAYS=5` needs no option."""
     assert invoke("scale", "--home", home, GATEWAYS="5").exit_code == 3

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.settings import DEFAULT_SECRET, SECRETS, Settings, SettingsError, load
+from gateway.settings import DEFAULT_SECRET, SECRETS, Settings, SettingsError, load, misspelt
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 FIELDS = msgspec.structs.fields(Settings)
@@ -84,6 +84,44 @@ def test_the_env_file_is_not_interpolated(tmp_path: Path, monkeypatch: pytest.Mo
     env_file = tmp_path / ".env"
     env_file.write_text("JWT_SECRET=${HIDDEN}-0123456789-0123456789-0123456789\n")
     assert load({}, env_file)[0].jwt_secret == "${HIDDEN}-0123456789-0123456789-0123456789"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_env_file_may_be_in_any_encoding_that_it_names(tmp_path: Path, encoding: str) -> None:
+    """UTF-8, and what a byte order mark names, as Windows writes it; the mark is no part of the first name."""
+    env_file = tmp_path / ".env"
+    env_file.write_text("PORT=8100\n# Séance\nGATEWAYS=3\n", encoding=encoding)
+    settings, _ = load({}, env_file)
+    assert (settings.port, settings.gateways) == (8100, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("PORT=1\n# Séance\n".encode("latin-1"), "line 2: this is not UTF-8; save the file in the encoding UTF-8"),
+        ("PORT=1\n".encode("utf-16-le"), "line 1: this is not UTF-8; save the file in the encoding UTF-8"),
+        (b"WORKERS=1\nPORT: 8100\nGATEWAYS=2\n", "line 2: expected NAME=value, or a comment after #"),
+    ],
+)
+def test_an_env_file_that_can_not_be_read_is_a_problem_with_its_line(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    """Another encoding, or a line without `=`, is a problem that names the file, the line and what to do."""
+    env_file = tmp_path / ".env"
+    env_file.write_bytes(content)
+    assert problems({}, env_file) == [f"{env_file}, {problem}"]
+
+
+def test_an_almost_right_name_gets_a_hint(tmp_path: Path) -> None:
+    """A name in small letters or with a slip is told with the closest setting; any other name is nobody's business."""
+    env_file = tmp_path / ".env"
+    env_file.write_text("LOGLEVEL=debug\nport=8100\nPGPORT=5432\nPOSTGRES_PASSWORD=x\n")
+    environ = {"DATABASE_URI": "x", "HOSTNAME": "box", "REDIS_PORT": "1", "WORKERS": "2", "WORKER": "3"}
+    assert misspelt(environ, env_file) == [
+        "DATABASE_URI (environment) is not a setting; did you mean DATABASE_URL?",
+        "LOGLEVEL (.env) is not a setting; did you mean LOG_LEVEL?",
+        "port (.env) is not a setting; did you mean PORT?",
+    ]
 
 
 def test_every_wrong_value_is_in_one_message(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def plan(**environ: str) -> Plan:
         ("127.0.0.1", "http://127.0.0.1:8100", "127.0.0.1:8100"),
         ("0.0.0.0", "http://127.0.0.1:8100", "0.0.0.0:8100"),  # noqa: S104 - only a value here
         ("::1", "http://[::1]:8100", "[::1]:8100"),
-        ("::", "http://127.0.0.1:8100", "[::]:8100"),
+        ("::", "http://127.0.0.1:8100", "0.0.0.0:8100,[::]:8100 v6only"),
     ],
 )
 def test_clients_and_the_balancer_get_their_address(host: str, url: str, bind: str) -> None:
