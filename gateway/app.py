@@ -17,7 +17,7 @@ def create_app(services: Services, context: Context) -> Starlette:
         routes=[
             WebSocketRoute("/ws/{session_id}", join_session),
             Route("/ws/{session_id}", upgrade_required),
-            *routes(),
+            *routes(services.settings.path_prefix),
         ],
         middleware=middleware(services.settings),
         exception_handlers=handlers(),

@@ -60,6 +60,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[
         Port, Meta(description="Port that clients connect to: the balancer's in a cluster, else the gateway's own.")
     ] = 8000
+    root_path: Annotated[
+        str,
+        Meta(
+            pattern=r"^/([^/?#\s]+/?)*$",
+            description="Path below which clients see the gateways, such as `/realtime`; the proxy removes that path.",
+        ),
+    ] = "/"
     gateways: Annotated[int, Meta(ge=1, le=64, description="Gateway replicas that `seance up` starts.")] = 2
     workers: Annotated[int, Meta(ge=1, le=16, description="Persistence workers that `seance up` starts.")] = 1
     forwarded_allow_ips: Annotated[
@@ -174,6 +181,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         from broker.redis.address import database_of
 
         return Keys.of(self.redis_prefix, self.partitions, database_of(self.redis_url))
+
+    @property
+    def path_prefix(self) -> str:
+        """What stands before a path of the gateway when clients see that path; empty without a ROOT_PATH."""
+        return self.root_path.rstrip("/")
 
     @property
     def bind_host(self) -> str | None:

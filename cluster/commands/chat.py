@@ -14,6 +14,8 @@ from cluster.commands.context import FailedError, NotRunningError, home_option
 
 # The prompt on a terminal, --create, and the look for a local cluster need one each; a pipe with a URL needs none.
 _EXTRA_PACKAGES = frozenset({"prompt_toolkit", "httpx", "psutil"})
+# The end of an address that people copy: of the chat page, of a session's WebSocket, or of a session over REST.
+_OWN_PATH = re.compile(r"/(?:chat|docs|(?:ws|api/sessions)(?:/.*)?)/?$")
 _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -92,7 +94,9 @@ def _place(target: str | None, url: str | None) -> tuple[str | None, str | None]
         raise click.UsageError("there are two URLs; leave --url out")
     found = _ID.search(target)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, "", "", "")), found.group() if found else None
+    # What remains may be a path below which a proxy serves the gateways.
+    path = _OWN_PATH.sub("", parts.path).rstrip("/")
+    return urlunsplit((scheme, parts.netloc, path, "", "")), found.group() if found else None
 
 
 def _ask_name() -> str:

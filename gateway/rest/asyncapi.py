@@ -60,8 +60,8 @@ _PROTOCOL_CLOSES = {
 Json = dict[str, Any]
 
 
-def document() -> Json:
-    """The whole document, ready for JSON."""
+def document(prefix: str = "") -> Json:
+    """The whole document, ready for JSON; `prefix` is what ROOT_PATH says."""
     received = {name_of(struct): _message(struct, examples.COMMANDS, "Client{name}") for struct in COMMANDS}
     sent = {name_of(struct): _message(struct, examples.EVENTS, "{name}") for struct in EVENTS}
     sent["batch"] = _batch()
@@ -72,8 +72,8 @@ def document() -> Json:
         "info": {"title": "Séance", "version": version("seance"), "description": _DESCRIPTION},
         "defaultContentType": "application/json",
         "servers": {
-            "gateway": _server("ws", "Any gateway, or the balancer before them."),
-            "secure": _server("wss", "The same behind TLS."),
+            "gateway": _server("ws", prefix, "Any gateway, or the balancer before them."),
+            "secure": _server("wss", prefix, "The same behind TLS."),
         },
         "channels": {CHANNEL: _channel(messages)},
         "operations": _operations(received, sent),
@@ -86,9 +86,10 @@ def name_of(struct: type[msgspec.Struct]) -> str:
     return str(struct.__struct_config__.tag)
 
 
-def _server(protocol: str, description: str) -> Json:
+def _server(protocol: str, prefix: str, description: str) -> Json:
     host = {"default": "localhost:8000", "description": "Host and port."}
-    return {"host": "{host}", "protocol": protocol, "description": description, "variables": {"host": host}}
+    server = {"host": "{host}", "protocol": protocol, "description": description, "variables": {"host": host}}
+    return server | ({"pathname": prefix} if prefix else {})
 
 
 def _channel(messages: Iterable[str]) -> Json:

@@ -27,9 +27,10 @@ _SWAGGER_FILES = {
 _OWN_FILES = {"rest.js": "text/javascript", "websocket.js": "text/javascript", "docs.css": "text/css"}
 
 
-async def root(_: Request, __: Services) -> Response:
-    """GET /."""
-    return RedirectResponse("/docs", 307)
+async def root(_: Request, services: Services) -> Response:
+    """GET /. Without ROOT_PATH the address is relative, which also leads below the path of a proxy that ends with /."""
+    prefix = services.settings.path_prefix
+    return RedirectResponse(f"{prefix}/docs" if prefix else "docs", 307)
 
 
 def page(name: str, policy: str = _POLICY) -> Handler:

@@ -49,6 +49,8 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
             "version": version("seance"),
             "description": "Live sessions over WebSocket: this is the REST side, for hosts and servers.",
         },
+        # Relative to the document, which a proxy may serve below a path of its own.
+        "servers": [{"url": "."}],
         "paths": paths,
         "components": {
             "schemas": _schemas(operations),

@@ -20,12 +20,12 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def routes() -> list[Route]:
-    """The routes, for an application whose `state.services` holds the Services."""
+def routes(prefix: str = "") -> list[Route]:
+    """The routes, for an application whose `state.services` holds the Services. `prefix`: what ROOT_PATH says."""
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation.handler
-    documents = {"/openapi.json": openapi.document(OPERATIONS), "/asyncapi.json": asyncapi.document()}
+    documents = {"/openapi.json": openapi.document(OPERATIONS), "/asyncapi.json": asyncapi.document(prefix)}
     pages = {**docs.PAGES, **{path: docs.serve(one) for path, one in documents.items()}, **chat.pages()}
     for path, handler in pages.items():
         by_path[path] = {"GET": handler}

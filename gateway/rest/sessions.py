@@ -186,7 +186,7 @@ def _created(request: Request, services: Services, record: SessionRecord, *, is_
         user_count=0,
         host_token=services.tokens.create_access_token(Claims.host(record.id)),
     )
-    headers = {"Location": f"{PATH}/{record.id}"}
+    headers = {"Location": f"{services.settings.path_prefix}{PATH}/{record.id}"}
     if is_replayed:
         headers["Idempotency-Replayed"] = "true"
     return success(request, created, status=201, headers=headers)

@@ -12,7 +12,7 @@ async function enter({ session, name, password, trouble }) {
   const room = new Room(session.id, { name, password, trouble });
   await room.enter();
   // Without a `hashchange` event: the page shows the room already. A new entry, so that Back leads to the start.
-  if (idIn(location.hash) !== session.id) history.pushState(null, "", `/chat#${session.id}`);
+  if (idIn(location.hash) !== session.id) history.pushState(null, "", `#${session.id}`);
 }
 
 /** Come back after a reload; show the door when the seat is gone. */
@@ -27,7 +27,7 @@ async function comeBack(sessionId, known) {
 }
 
 function open(sessionId) {
-  location.assign(`/chat#${sessionId}`);
+  location.assign(`#${sessionId}`);
 }
 
 function begin() {

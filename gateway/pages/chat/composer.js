@@ -1,6 +1,6 @@
 // The input of messages: Enter sends, Shift+Enter begins a line; tells the others that this user is typing.
 
-import { lengthOf, trimmed } from "/chat/client/index.js";
+import { lengthOf, trimmed } from "./client/index.js";
 
 import { one } from "./dom.js";
 

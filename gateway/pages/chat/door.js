@@ -1,8 +1,9 @@
 // The door of a session: asks for the name, and for the password when the session has one.
 
-import { BadJoinError, ForbiddenError, NameTakenError, Rest, SessionClosedError, SessionFullError, SessionNotFoundError, UnauthorizedError } from "/chat/client/index.js";
+import { BadJoinError, ForbiddenError, NameTakenError, Rest, SessionClosedError, SessionFullError, SessionNotFoundError, UnauthorizedError } from "./client/index.js";
 
 import { busy, complain, one, show } from "./dom.js";
+import { GATEWAY } from "./gateway.js";
 import * as limits from "./limits.js";
 import * as memory from "./memory.js";
 import * as words from "./words.js";
@@ -27,7 +28,7 @@ export async function door(sessionId, enter) {
   show("door");
   let session;
   try {
-    session = await new Rest(location.origin).session(sessionId);
+    session = await new Rest(GATEWAY).session(sessionId);
   } catch (error) {
     const isMissing = words.isMissing(error);
     head(form, null, isMissing ? "Session not found" : "The session can't be opened now");

@@ -1,8 +1,9 @@
 // The first view: start a session, or open the link of one.
 
-import { BadJoinError, Rest, RestError } from "/chat/client/index.js";
+import { BadJoinError, Rest, RestError } from "./client/index.js";
 
 import { busy, complain, one, show } from "./dom.js";
+import { GATEWAY } from "./gateway.js";
 import * as limits from "./limits.js";
 import * as memory from "./memory.js";
 import * as words from "./words.js";
@@ -66,7 +67,7 @@ let last = { wanted: null, session: null };
 /** Create the session; the same session again when an earlier try created it and could not join. */
 async function created(fields) {
   const wanted = JSON.stringify(fields);
-  if (last.wanted !== wanted) last = { wanted, session: await new Rest(location.origin).createSession(fields) };
+  if (last.wanted !== wanted) last = { wanted, session: await new Rest(GATEWAY).createSession(fields) };
   return last.session;
 }
 

@@ -1,6 +1,6 @@
 // The limits of what people type, counted as the gateway counts: in characters (code points), not in UTF-16 units.
 
-import { lengthOf, trimmed } from "/chat/client/index.js";
+import { lengthOf, trimmed } from "./client/index.js";
 
 const MAX_TITLE = 100;
 const MAX_NAME = 50;

@@ -1,6 +1,6 @@
 // Messages that are not delivered yet: shown below the conversation until they are part of it.
 
-import { trimmed, UnconfirmedError } from "/chat/client/index.js";
+import { trimmed, UnconfirmedError } from "./client/index.js";
 
 import { make, one } from "./dom.js";
 import * as words from "./words.js";

@@ -1,9 +1,10 @@
 // The room: joins one client to the conversation, the roster, the composer and the state of the connection.
 
-import { Client, ReplacedError, Rest, SessionClosedError, SessionNotFoundError } from "/chat/client/index.js";
+import { Client, ReplacedError, Rest, SessionClosedError, SessionNotFoundError } from "./client/index.js";
 
 import { Composer } from "./composer.js";
 import { ask, copy, make, one, show, unask, written } from "./dom.js";
+import { GATEWAY } from "./gateway.js";
 import * as memory from "./memory.js";
 import { Pending } from "./pending.js";
 import { Roster } from "./roster.js";
@@ -27,7 +28,7 @@ const stored = (message) => ({ ...message, kind: "message" });
 export class Room {
   #sessionId;
   #client;
-  #rest = new Rest(location.origin);
+  #rest = new Rest(GATEWAY);
   #memory;
   #status = new Status();
   #transcript;
@@ -55,7 +56,7 @@ export class Room {
     this.#trouble = trouble;
     this.#unfetched = known?.unfetched ?? [];
     const who = known === null ? { name, password: password || undefined } : { token: known.token, resume: known.position };
-    this.#client = new Client(location.origin, sessionId, { ...who, wantsBatches: true, policy: { leaveTimeoutMs: LEAVE_MS } });
+    this.#client = new Client(GATEWAY, sessionId, { ...who, wantsBatches: true, policy: { leaveTimeoutMs: LEAVE_MS } });
     this.#client.addEventListener("event", ({ detail }) => this.#happened(detail));
     addEventListener("offline", () => this.#doubted());
     // A page that stores nothing can't come back: give up the seat and the name.
@@ -137,7 +138,7 @@ export class Room {
       this.#status.leaving();
       this.#composer.end();
       await this.#client.leave();
-      location.assign("/chat");
+      location.assign("chat");
     });
     one("#close").addEventListener("click", () => this.#close(token));
   }
@@ -281,7 +282,7 @@ export class Room {
     const textContent = error instanceof ReplacedError ? "Use it here" : "Join again";
     const again = make("button", { type: "button", className: "primary", textContent });
     again.addEventListener("click", () => location.reload());
-    const another = make("a", { href: "/chat", className: "button", textContent: "Start another session" });
+    const another = make("a", { href: "chat", className: "button", textContent: "Start another session" });
     one(".actions", over).replaceChildren(...(isFinal ? [] : [again]), another);
     one("button, a", over).focus();
   }

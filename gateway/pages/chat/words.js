@@ -1,6 +1,6 @@
 // Plain words for the states of a connection, and for errors.
 
-import * as errors from "/chat/client/index.js";
+import * as errors from "./client/index.js";
 
 const RETRIES = new Map([
   [1012, "The server is restarting"],

@@ -1,4 +1,4 @@
-// Shows /asyncapi.json: the channel, every message with its fields and examples, errors and closes.
+// Shows asyncapi.json: the channel, every message with its fields and examples, errors and closes.
 // Inserts all values as text, never as markup.
 
 const GROUPS = [
@@ -116,7 +116,7 @@ class Reference {
 
 const main = document.getElementById("reference");
 try {
-  const answer = await fetch("/asyncapi.json");
+  const answer = await fetch(new URL("../asyncapi.json", import.meta.url));
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   new Reference(await answer.json()).render(main, document.getElementById("contents"));
   // The target of the address did not exist yet when the page was loaded.

@@ -20,6 +20,10 @@ ID = "00000000-0000-4000-8000-000000000001"
         (f"ws://one:1/ws/{ID}", None, ("http://one:1", ID)),
         (f"https://one/chat#{ID}", None, ("https://one", ID)),
         ("http://one", None, ("http://one", None)),
+        (f"https://one/realtime/chat#{ID}", None, ("https://one/realtime", ID)),
+        (f"wss://one/a/realtime/ws/{ID}", None, ("https://one/a/realtime", ID)),
+        (f"https://one/realtime/api/sessions/{ID}/users", None, ("https://one/realtime", ID)),
+        ("https://one/realtime/", None, ("https://one/realtime", None)),
     ],
 )
 def test_the_session_is_found_in_an_id_or_a_url(

@@ -10,19 +10,21 @@ PAGES = resources.files("gateway") / "pages"
 
 
 async def test_the_chat_page_loads_only_the_gateways_files(client: httpx.AsyncClient) -> None:
-    """Every address in the page is a path that the gateway answers; the page has no inline script or style."""
+    """Every address in the page is relative and answered by the gateway; the page has no inline script or style."""
     page = (await client.get("/chat")).text
     addresses = set(re.findall(r'(?:src|href)="([^"]*)"', page))
-    assert all(re.fullmatch(r"/[\w./-]+", address) for address in addresses)
+    assert all(re.fullmatch(r"[\w.][\w./-]*", address) for address in addresses)
     for address in addresses:
-        assert (await client.get(address)).status_code == 200, address
+        assert (await client.get(f"/{address}")).status_code == 200, address
     assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == [""]
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|https?:", page)
 
 
 async def test_every_module_is_preloaded(client: httpx.AsyncClient) -> None:
     """The page preloads every module that its modules import, directly or indirectly."""
-    announced = set(re.findall(r'rel="modulepreload" href="([^"]*)"', (await client.get("/chat")).text))
+    announced = {
+        f"/{one}" for one in re.findall(r'rel="modulepreload" href="([^"]*)"', (await client.get("/chat")).text)
+    }
     found: set[str] = set()
     waiting = {"/chat/app.js"}
     while waiting:
@@ -78,3 +80,11 @@ async def test_every_module_of_the_browser_client_is_served(client: httpx.AsyncC
 async def test_other_files_are_not_served(client: httpx.AsyncClient, path: str) -> None:
     """Other files are not served."""
     assert (await client.get(path)).json()["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize("folder", ["chat", "docs"])
+def test_no_script_of_a_page_names_an_absolute_path(folder: str) -> None:
+    """A path from the root would lead out of the path below which a proxy may serve the gateway."""
+    scripts = {file.name: file.read_text() for file in (PAGES / folder).iterdir() if file.name.endswith(".js")}
+    assert scripts
+    assert {name for name, source in scripts.items() if re.search(r"""["'`]/[a-z]""", source)} == set()
