@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from broker.keys import Keys
+from broker.secrecy import concealed
 from gateway import env_file as env_files
 from persistence.address import AddressError, parse
 
@@ -175,6 +176,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=600, description="Longest shutdown of a process; a drain is shortened to fit in."),
     ] = 25
 
+    def __repr__(self) -> str:
+        return concealed(self, "jwt_secret", "database_url", "redis_url")
+
     @property
     def keys(self) -> Keys:
         """The names of this installation's Redis keys and channels. Raises ValueError for a wrong REDIS_URL."""
@@ -213,6 +217,9 @@ class Source(msgspec.Struct, frozen=True):
     variable: str
     value: Any
     origin: Literal["environment", ".env", "default"]
+
+    def __repr__(self) -> str:
+        return concealed(self, "value") if self.variable.lower() in _UNSHOWN else super().__repr__()
 
 
 class SettingsError(ValueError):

@@ -10,6 +10,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from broker.secrecy import concealed
 from broker.sessions.recorded import Recorded
 from persistence.errors import InvalidFieldError, mapped
 from persistence.tables import MessageRow, SessionMarkRow, SessionRow, UserRow
@@ -39,6 +40,9 @@ class SessionRecord(msgspec.Struct, frozen=True):
     spirit: bool
     slow_consumers: SlowConsumers
     multiple_connections: bool
+
+    def __repr__(self) -> str:
+        return concealed(self, "password_hash")
 
 
 class StoredSessions:

@@ -17,6 +17,7 @@ from broker.keys import Keys
 from broker.redis.backoff import Backoff
 from broker.redis.link import Link
 from broker.redis.scripts import WORKER_SCRIPTS, Scripts
+from broker.secrecy import concealed
 from broker.streams.ownership import LEASE_MS, RENEW_SECONDS, Ownership
 from broker.streams.partition_streams import PartitionStreams
 from persistence.address import Pooler
@@ -66,6 +67,9 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Where `/metrics` answers; port 0: nowhere.
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+
+    def __repr__(self) -> str:
+        return concealed(self, "database_url", "redis_url")
 
 
 def run(config: WorkerConfig, worker_id: str) -> int:

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from redis.asyncio.connection import SSLConnection, parse_url
 
+from broker.secrecy import concealed
+
 _DEFAULT_USER = "default"
 
 
@@ -19,6 +21,9 @@ class Address(msgspec.Struct, frozen=True):
     username: str = _DEFAULT_USER
     password: str | None = None
     database: int = 0
+
+    def __repr__(self) -> str:
+        return concealed(self, "password")
 
 
 def parse(url: str) -> Address:

@@ -24,6 +24,7 @@ from broker.keys import Keys
 from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
+from broker.secrecy import concealed
 from broker.sessions.epochs import new_epoch, seq_above
 
 IDEMPOTENCY_SECONDS = 86_400
@@ -47,6 +48,9 @@ class SessionInfo(msgspec.Struct, frozen=True):
     password_hash: str | None = None
     slow_consumers: Literal["resync", "disconnect"] = "resync"
     multiple_connections: bool = False
+
+    def __repr__(self) -> str:
+        return concealed(self, "password_hash")
 
 
 class SessionState(msgspec.Struct, frozen=True):

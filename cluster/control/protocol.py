@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 
+from broker.secrecy import concealed
 from cluster.state.records import Record
 from cluster.state.status import Status
 
@@ -20,11 +21,17 @@ class GetStatus(msgspec.Struct, frozen=True, tag="status"):
 
     token: str
 
+    def __repr__(self) -> str:
+        return concealed(self, "token")
+
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Drain and stop everything; lines follow until the connection ends with the supervisor."""
 
     token: str
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
 
 
 class Scale(msgspec.Struct, frozen=True, tag="scale"):
@@ -34,11 +41,17 @@ class Scale(msgspec.Struct, frozen=True, tag="scale"):
     gateways: int | None = None
     workers: int | None = None
 
+    def __repr__(self) -> str:
+        return concealed(self, "token")
+
 
 class Restart(msgspec.Struct, frozen=True, tag="restart"):
     """Replace the gateways one by one."""
 
     token: str
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
 
 
 Request = GetStatus | Stop | Scale | Restart

@@ -12,6 +12,7 @@ import msgspec
 
 from broker.errors import BrokerError
 from broker.redis.link import connected
+from broker.secrecy import concealed
 from cluster.embedded import postgres
 from cluster.embedded.postgres import ServiceError
 from cluster.process.launch import Launch
@@ -41,6 +42,9 @@ class Service(msgspec.Struct, frozen=True):
     launch: Launch
     url: str
     probe: Callable[[], Awaitable[None]]
+
+    def __repr__(self) -> str:
+        return concealed(self, "url")
 
 
 def prepare_redis(folder: Path, *, port: int | None = None, is_durable: bool = True) -> Service:

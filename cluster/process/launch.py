@@ -13,6 +13,8 @@ from typing import IO, Any, Literal
 
 import msgspec
 
+from broker.secrecy import concealed
+
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x1000_0000
 # The id of root inside its user namespace; outside, the files still belong to root.
@@ -35,6 +37,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
     """The signal that the process gets when its parent dies without stopping it (Linux)."""
+
+    def __repr__(self) -> str:
+        return concealed(self, "environment")
 
 
 def start(launch: Launch, log: Path) -> subprocess.Popen[bytes]:

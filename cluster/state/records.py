@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from broker.secrecy import concealed
+
 # The system counts start times from boot, so setting the clock moves a start time a little.
 _SAME_START_SECONDS = 2.0
 
@@ -26,6 +28,9 @@ class Record(msgspec.Struct, frozen=True):
     token: str
     is_ready: bool
     processes: tuple[ProcessId, ...] = ()
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
 
 
 def identify(pid: int) -> ProcessId | None:

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from broker.secrecy import concealed
+
 ProcessState = Literal["starting", "ready", "unready", "draining", "stopped"]
 Reached = Literal["up", "down", "unknown"]
 """Whether a gateway reaches a server."""
@@ -63,6 +65,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     gateways: tuple[GatewayStatus, ...] = ()
     workers: tuple[WorkerStatus, ...] = ()
     services: tuple[ServiceStatus, ...] = ()
+
+    def __repr__(self) -> str:
+        return concealed(self, "redis_url", "database_url")
 
     def public(self) -> dict[str, Any]:
         """The object of `seance status --json`, exactly as the wire contract has it."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from broker.secrecy import concealed
 from cluster.process.addresses import LOOPBACK
 from cluster.process.launch import Launch
 from cluster.state.home import checkout
@@ -17,6 +18,9 @@ class LaunchFactory(msgspec.Struct, frozen=True):
     plan: Plan
     redis_url: str
     database_url: str
+
+    def __repr__(self) -> str:
+        return concealed(self, "redis_url", "database_url")
 
     def gateway(self, gateway_id: str, host: str, port: int) -> Launch:
         """A gateway that listens on this address."""

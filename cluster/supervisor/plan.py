@@ -5,6 +5,7 @@ from typing import Self
 
 import msgspec
 
+from broker.secrecy import concealed
 from cluster.process.addresses import bracketed, reachable
 from cluster.state.home import Home
 from gateway.settings import Settings, Source
@@ -22,6 +23,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
     drain_wait_seconds: int = 0
     """0 unless somebody set it: the supervisor tells the balancer first, so a gateway need not wait for that."""
+
+    def __repr__(self) -> str:
+        return concealed(self, "redis_url", "database_url", "environ")
 
     @classmethod
     def of(

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from broker.secrecy import concealed
+
 MAX_NAME = 50
 MAX_TEXT = 500
 MAX_KEY = 64
@@ -44,6 +46,9 @@ class Join(msgspec.Struct, frozen=True, tag="join"):
         Annotated[str, Meta(max_length=128)] | None, Meta(description="The session's password, if it has one.")
     ] = None
     resume: Annotated[Resume | None, Meta(description="Asks for the events after this one.")] = None
+
+    def __repr__(self) -> str:
+        return concealed(self, "token", "password")
 
 
 class Message(msgspec.Struct, frozen=True, tag="message"):

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from broker.events import Empty, User
+from broker.secrecy import concealed
 from broker.sessions.live_sessions import SessionInfo
 from gateway.protocol import close_codes
 from gateway.protocol.commands import CommandId
@@ -70,6 +71,9 @@ class Welcome(msgspec.Struct, frozen=True):
     token: str
     resumed: Resumed
     heartbeat_seconds: int
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
 
 
 class Ack(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from broker.errors import BrokerUnavailableError
 from broker.events import instant
+from broker.secrecy import concealed
 from broker.sessions.live_sessions import SessionInfo, SessionState
 from gateway.access.tokens import Claims
 from gateway.rest.body import read_body
@@ -64,6 +65,9 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(description="Whether a user may have several connections; else a new connection replaces the old one."),
     ] = False
 
+    def __repr__(self) -> str:
+        return concealed(self, "password")
+
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as it is now; `created_at` is RFC 3339 in UTC."""
@@ -85,6 +89,9 @@ class CreatedSession(Session, frozen=True, kw_only=True):
     """A session and the token that makes its holder the host."""
 
     host_token: str
+
+    def __repr__(self) -> str:
+        return concealed(self, "host_token")
 
 
 class ClosedSession(msgspec.Struct, frozen=True):

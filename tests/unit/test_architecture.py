@@ -44,6 +44,7 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "broker.errors",
         "broker.events",
         "broker.keys",
+        "broker.secrecy",
         "broker.streams.lag",
         "broker.streams.ownership",
         "broker.streams.partition_streams",
@@ -99,7 +100,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"pubsub"}),
         frozenset({"sessions"}),
         frozenset({"redis"}),
-        frozenset({"keys", "events", "errors"}),
+        frozenset({"keys", "events", "errors", "secrecy"}),
     ),
 }
 

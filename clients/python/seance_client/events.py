@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from seance_client.secrecy import concealed
+
 Source = Literal["log", "history", "none"]
 Level = Literal["accepted", "persisted"]
 
@@ -57,6 +59,9 @@ class Welcome(msgspec.Struct, frozen=True):
     user_count: int = 0
     resumed: Resumed = Resumed()
     heartbeat_seconds: float = 25.0
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
 
     @property
     def position(self) -> Position:

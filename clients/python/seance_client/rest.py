@@ -11,6 +11,7 @@ import msgspec
 from seance_client.errors import SeanceError, UsageError
 from seance_client.events import Level, User
 from seance_client.proxies import is_loopback
+from seance_client.secrecy import concealed
 
 _PAGE = 200
 
@@ -53,6 +54,9 @@ class Session(msgspec.Struct, frozen=True):
     slow_consumers: Literal["resync", "disconnect"] = "resync"
     multiple_connections: bool = False
     host_token: str = ""
+
+    def __repr__(self) -> str:
+        return concealed(self, "host_token")
 
 
 class StoredMessage(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from seance_client.events import (
     UserTyping,
     Welcome,
 )
+from seance_client.secrecy import concealed
 
 
 class MalformedFrameError(Exception):
@@ -63,6 +64,9 @@ class Join(msgspec.Struct, frozen=True, tag="join", omit_defaults=True):
     token: str | None = None
     password: str | None = None
     resume: Position | None = None
+
+    def __repr__(self) -> str:
+        return concealed(self, "token", "password")
 
 
 class Message(msgspec.Struct, frozen=True, tag="message", omit_defaults=True):
