@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,7 @@ from msgspec import Meta
 from broker.keys import Keys
 from broker.secrecy import concealed
 from gateway import env_file as env_files
+from gateway.violations import in_words
 from persistence.address import AddressError, parse
 
 # No braces, which would be the hash tag instead of the partition's; nothing that a pattern of an ACL reads; and no "@",
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             pattern=r"^/([^/?#\s]+/?)*$",
             description="Path below which clients see the gateways, such as `/realtime`; the proxy removes that path.",
+            examples=["/realtime"],
         ),
     ] = "/"
     gateways: Annotated[int, Meta(ge=1, le=64, description="Gateway replicas that `seance up` starts.")] = 2
@@ -253,7 +255,8 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
                         parse(text)
                 except msgspec.ValidationError as error:
                     shown = "the value" if field.name in _UNSHOWN else repr(text)
-                    problems.append(f"{variable}: {shown} ({origin}) is wrong: {error}")
+                    words = in_words(str(error), _choices(field.type), example=_example(field), names_given=False)
+                    problems.append(f"{variable}: {shown} ({origin}) {words}")
                 except AddressError as error:
                     problems.append(f"{variable}: the value ({origin}) is wrong: it {error}")
                 break
@@ -276,3 +279,15 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
 def misspelt(environ: Mapping[str, str], env_file: Path | None = None) -> list[str]:
     """A hint for each variable in `environ` or `env_file` whose name is almost that of a setting."""
     return env_files.misspelt([field.name.upper() for field in msgspec.structs.fields(Settings)], environ, env_file)
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """The allowed values of a setting that has only a few."""
+    inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return tuple(str(choice) for choice in get_args(inner)) if get_origin(inner) is Literal else ()
+
+
+def _example(field: msgspec.structs.FieldInfo) -> str:
+    """A right value: the first example of the setting, else its default."""
+    given = (example for meta in getattr(field.type, "__metadata__", ()) for example in meta.examples or ())
+    return str(next(given, field.default))

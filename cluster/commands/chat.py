@@ -128,7 +128,7 @@ async def _created(url: str, name: str, password: str | None, proxy: str | None)
         async with Rest(url, proxy=proxy) as rest:
             return (await rest.create_session(name, password=password)).id
     except RestError as error:
-        details = "".join(f"; {problem.field}: {problem.message}" for problem in error.details)
+        details = "".join(f"; {problem.message}" for problem in error.details)
         raise FailedError(f"no session was made: {error}{details}") from error
     except UsageError as error:
         raise FailedError(str(error)) from error

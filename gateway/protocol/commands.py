@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from broker.secrecy import concealed
+from gateway.violations import in_words
 
 MAX_NAME = 50
 MAX_TEXT = 500
@@ -105,7 +106,8 @@ class _Answerable(msgspec.Struct):
 _decode = msgspec.json.Decoder(Command).decode
 _decode_answerable = msgspec.json.Decoder(_Answerable).decode
 _AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)  # `what` may have line breaks
-_MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
+_CHOICES = {"ack": ("accepted", "persisted")}
+_MISSING = re.compile(r"^Object missing required field `(?P<field>\w+)`")
 
 
 def decode(payload: bytes) -> Command:
@@ -181,14 +183,15 @@ def _explain(payload: bytes, problem: str) -> CommandError:
         command_id = _decode_answerable(payload).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         command_id = None
-    located, missing = _AT.match(problem), _MISSING.search(problem)
-    if located:
-        field, what = located["path"], located["what"]
-    elif missing:
-        field, what = missing["field"], "this field is required"
+    located, missing = _AT.match(problem), _MISSING.match(problem)
+    path = located["path"] if located else ""
+    if missing:
+        field, what = f"{path}.{missing['field']}".lstrip("."), "is required"
+    elif located:
+        field, what = path, in_words(located["what"], _CHOICES.get(path, ()))
     else:
         return CommandError("malformed", "a frame must hold one JSON object")
     if field == "type":
         known = ", ".join(sorted(struct.__struct_config__.tag for struct in Command.__args__))
         return CommandError("unknown_command", f"type must be one of {known}", field="type", command_id=command_id)
-    return CommandError("validation_error", f"{field}: {what}", field=field, command_id=command_id)
+    return CommandError("validation_error", f"{field} {what}", field=field, command_id=command_id)

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 import msgspec
 
 from gateway.errors import ApiError, Detail
+from gateway.violations import in_words
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -40,7 +41,7 @@ def invalid(details: list[Detail]) -> ApiError:
 def from_object(raw: object, kind: type[T]) -> T:
     """Convert a decoded JSON object; numbers must be JSON numbers. Raises ApiError."""
     if not isinstance(raw, dict):
-        raise invalid([Detail("body", "expected a JSON object")])
+        raise invalid([Detail("body", "the body must be a JSON object")])
     return _build(raw, kind)
 
 
@@ -48,7 +49,7 @@ def from_texts(pairs: list[tuple[str, str]], kind: type[T]) -> T:
     """Convert query parameters, each of which may be given once. Raises ApiError."""
     repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if repeated:
-        raise invalid([Detail(name[:64], "given more than once") for name in repeated])
+        raise invalid([Detail(name[:64], f"{name[:64]} is given more than once") for name in repeated])
     return _build({name: int(text) if _is_whole_number(text) else text for name, text in pairs}, kind)
 
 
@@ -62,16 +63,18 @@ def _build(raw: Mapping[str, object], kind: type[T]) -> T:
             elif field.is_required:
                 raise ValueError("is required")  # noqa: TRY301 - one place makes the details
         except ValueError as error:
-            details.append(Detail(field.name, str(error)))
+            details.append(Detail(field.name, f"{field.name} {error}"))
     known = {field.name for field in _fields(kind)}
-    details.extend(Detail(name[:64], "unknown field") for name in raw if name not in known)
+    details.extend(
+        Detail(name[:64], f"{name[:64]} is not a field of this request") for name in raw if name not in known
+    )
     if details:
         raise invalid(details)
     return kind(**values)
 
 
 def _value(raw: object, field: _Field) -> object:
-    """Convert a value to the field's type. Raises ValueError that names what was expected."""
+    """Convert a value to the field's type. Raises ValueError with words that follow the field's name."""
     if isinstance(raw, str):
         if "\0" in raw:
             # Postgres can't store it.
@@ -84,10 +87,7 @@ def _value(raw: object, field: _Field) -> object:
     try:
         return msgspec.convert(raw, field.type)
     except msgspec.ValidationError as error:
-        if field.choices:
-            raise ValueError(f"expected one of {', '.join(field.choices)}") from error
-        message = str(error)
-        raise ValueError(message[0].lower() + message[1:]) from error
+        raise ValueError(in_words(str(error), field.choices)) from error
 
 
 @functools.cache

@@ -23,7 +23,7 @@ def read_key(request: Request) -> str | None:
     if not given:
         return None
     if len(given) > 1 or not _is_key(given[0]):
-        raise invalid([Detail(HEADER, "expected one value of 1-255 printable ASCII characters")])
+        raise invalid([Detail(HEADER, f"{HEADER} must be one value of 1 to 255 printable ASCII characters")])
     return given[0]
 
 

@@ -31,7 +31,7 @@ def path_id(connection: HTTPConnection, name: str = "id") -> str:
     """
     text = str(connection.path_params[name]).lower()
     if not _is_uuid(text):
-        raise _NOT_FOUND.get(name, session_not_found)([Detail(name, "expected a UUID")])
+        raise _NOT_FOUND.get(name, session_not_found)([Detail(name, f"{name} must be a UUID")])
     return text
 
 

@@ -82,7 +82,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"rooms"}),
         frozenset({"protocol"}),
         frozenset({"settings", "errors", "tasks", "counters"}),
-        frozenset({"env_file"}),
+        frozenset({"env_file", "violations"}),
     ),
     # The supervisor prints to console/ and starts the servers of embedded/ as processes. control/ lies below the
     # supervisor: a command that asks a running supervisor must not import the code that runs one.

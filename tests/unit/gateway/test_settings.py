@@ -130,11 +130,11 @@ def test_every_wrong_value_is_in_one_message(tmp_path: Path) -> None:
     env_file.write_text("WORKERS=17\nLOG_FORMAT=xml\n")
     found = problems({"PORT": "http", "PARTITIONS": "0", "LOG_LEVEL": "INFO", "HOST": "127.0.0.1"}, env_file)
     assert found == [
-        "PORT: 'http' (environment) is wrong: Expected `int`, got `str`",
-        "WORKERS: '17' (.env) is wrong: Expected `int` <= 16",
-        "LOG_LEVEL: 'INFO' (environment) is wrong: Invalid enum value 'INFO'",
-        "LOG_FORMAT: 'xml' (.env) is wrong: Invalid enum value 'xml'",
-        "PARTITIONS: '0' (environment) is wrong: Expected `int` >= 1",
+        "PORT: 'http' (environment) must be a whole number",
+        "WORKERS: '17' (.env) must be at most 16",
+        "LOG_LEVEL: 'INFO' (environment) must be debug, info, warning or error",
+        "LOG_FORMAT: 'xml' (.env) must be auto, json or console",
+        "PARTITIONS: '0' (environment) must be at least 1",
     ]
 
 
@@ -171,7 +171,7 @@ def test_a_value_beyond_its_bounds_is_refused(variable: str, value: str) -> None
     """A value beyond its bounds is refused, with the name of its variable."""
     (problem,) = problems({variable: value})
     assert problem.startswith(f"{variable}: ")
-    assert "(environment) is wrong: " in problem
+    assert "(environment) must " in problem
 
 
 @pytest.mark.parametrize("value", ["a{b}", "a b", "seance:", ":seance", "seance*", "a@1", "séance", "-", "x" * 65])
@@ -206,7 +206,7 @@ def test_the_number_of_the_database_is_in_every_key(url: str) -> None:
 def test_wrong_secrets_are_not_in_the_message(variable: str, value: str) -> None:
     """A wrong secret, or a wrong URL with a password, is not in the message."""
     (problem,) = problems({variable: value})
-    assert problem.startswith(f"{variable}: the value (environment) is wrong: ")
+    assert problem.startswith(f"{variable}: the value (environment) must ")
     assert "hunter2" not in problem
 
 

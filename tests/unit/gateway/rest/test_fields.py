@@ -54,39 +54,39 @@ def test_only_trimmed_fields_are_stripped() -> None:
 def test_an_integral_float_is_an_integer() -> None:
     """In JSON 6.0 is the integer 6; infinity is refused."""
     assert from_object({"name": "a", "seats": 6.0}, Room).seats == 6
-    assert details({"name": "a", "seats": float("inf")}) == [("seats", "expected `int`, got `float`")]
+    assert details({"name": "a", "seats": float("inf")}) == [("seats", "seats must be a whole number, not a number")]
 
 
 def test_length_is_in_code_points() -> None:
     """An emoji outside the basic plane counts as one character."""
     assert from_object({"name": "🔮" * 5}, Room).name == "🔮" * 5
-    assert details({"name": "🔮" * 6}) == [("name", "expected `str` of length <= 5")]
+    assert details({"name": "🔮" * 6}) == [("name", "name must have at most 5 characters")]
 
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ({}, [("name", "is required")]),
-        ({"name": ""}, [("name", "expected `str` of length >= 1")]),
-        ({"name": " \u00a0 "}, [("name", "expected `str` of length >= 1")]),
-        ({"name": None}, [("name", "expected `str`, got `null`")]),
-        ({"name": 5}, [("name", "expected `str`, got `int`")]),
-        ({"name": ["a"]}, [("name", "expected `str`, got `array`")]),
-        ({"name": "a\0b"}, [("name", "must not contain NUL characters")]),
-        ({"name": "a", "seats": "6"}, [("seats", "expected `int`, got `str`")]),
-        ({"name": "a", "seats": 6.5}, [("seats", "expected `int`, got `float`")]),
-        ({"name": "a", "seats": True}, [("seats", "expected `int`, got `bool`")]),
-        ({"name": "a", "seats": None}, [("seats", "expected `int`, got `null`")]),
-        ({"name": "a", "seats": 0}, [("seats", "expected `int` >= 1")]),
-        ({"name": "a", "seats": 2**70}, [("seats", "expected `int` <= 10")]),
-        ({"name": "a", "password": "\0\0\0"}, [("password", "must not contain NUL characters")]),
-        ({"name": "a", "spirit": 1}, [("spirit", "expected `bool`, got `int`")]),
-        ({"name": "a", "presence": "some"}, [("presence", "expected one of `full`, `summary`")]),
-        ({"name": "a", "presence": {}}, [("presence", "expected one of `full`, `summary`")]),
-        ({"name": "a", "Name": "a"}, [("Name", "unknown field")]),
-        ({"name": "a", "x" * 100: 1}, [("x" * 64, "unknown field")]),
-        ([], [("body", "expected a JSON object")]),
-        (None, [("body", "expected a JSON object")]),
+        ({}, [("name", "name is required")]),
+        ({"name": ""}, [("name", "name must have at least 1 character")]),
+        ({"name": " \u00a0 "}, [("name", "name must have at least 1 character")]),
+        ({"name": None}, [("name", "name must be a string, not null")]),
+        ({"name": 5}, [("name", "name must be a string, not a whole number")]),
+        ({"name": ["a"]}, [("name", "name must be a string, not an array")]),
+        ({"name": "a\0b"}, [("name", "name must not contain NUL characters")]),
+        ({"name": "a", "seats": "6"}, [("seats", "seats must be a whole number, not a string")]),
+        ({"name": "a", "seats": 6.5}, [("seats", "seats must be a whole number, not a number")]),
+        ({"name": "a", "seats": True}, [("seats", "seats must be a whole number, not true or false")]),
+        ({"name": "a", "seats": None}, [("seats", "seats must be a whole number, not null")]),
+        ({"name": "a", "seats": 0}, [("seats", "seats must be at least 1")]),
+        ({"name": "a", "seats": 2**70}, [("seats", "seats must be at most 10")]),
+        ({"name": "a", "password": "\0\0\0"}, [("password", "password must not contain NUL characters")]),
+        ({"name": "a", "spirit": 1}, [("spirit", "spirit must be true or false, not a whole number")]),
+        ({"name": "a", "presence": "some"}, [("presence", "presence must be `full` or `summary`")]),
+        ({"name": "a", "presence": {}}, [("presence", "presence must be `full` or `summary`")]),
+        ({"name": "a", "Name": "a"}, [("Name", "Name is not a field of this request")]),
+        ({"name": "a", "x" * 100: 1}, [("x" * 64, f"{'x' * 64} is not a field of this request")]),
+        ([], [("body", "the body must be a JSON object")]),
+        (None, [("body", "the body must be a JSON object")]),
     ],
 )
 def test_a_wrong_field_is_named_without_its_value(raw: object, expected: list[tuple[str, str]]) -> None:
@@ -117,16 +117,16 @@ def test_query_parameters_become_the_struct(pairs: list[tuple[str, str]], expect
 @pytest.mark.parametrize(
     ("pairs", "expected"),
     [
-        ([("limit", "0")], [("limit", "expected `int` >= 1")]),
-        ([("limit", "-1")], [("limit", "expected `int` >= 1")]),
-        ([("limit", "201")], [("limit", "expected `int` <= 200")]),
+        ([("limit", "0")], [("limit", "limit must be at least 1")]),
+        ([("limit", "-1")], [("limit", "limit must be at least 1")]),
+        ([("limit", "201")], [("limit", "limit must be at most 200")]),
         *(
-            ([("limit", text)], [("limit", "expected `int`, got `str`")])
+            ([("limit", text)], [("limit", "limit must be a whole number, not a string")])
             for text in ("", "x", " 5", "+5", "5.0", "1e2", "٣", "5_0", "0x5", "9" * 40)
         ),
-        ([("ack", "persisted")], [("ack", "expected one of `accepted`")]),
-        ([("offset", "5")], [("offset", "unknown field")]),
-        ([("limit", "5"), ("limit", "5")], [("limit", "given more than once")]),
+        ([("ack", "persisted")], [("ack", "ack must be `accepted`")]),
+        ([("offset", "5")], [("offset", "offset is not a field of this request")]),
+        ([("limit", "5"), ("limit", "5")], [("limit", "limit is given more than once")]),
     ],
 )
 def test_every_wrong_query_parameter_is_named(pairs: list[tuple[str, str]], expected: list[tuple[str, str]]) -> None:
@@ -139,7 +139,7 @@ def test_every_wrong_query_parameter_is_named(pairs: list[tuple[str, str]], expe
 def test_detail_is_frozen() -> None:
     """A detail can't change after it was made."""
     with pytest.raises(AttributeError):
-        Detail("name", "is required").field = "other"  # type: ignore[misc]
+        Detail("name", "name is required").field = "other"  # type: ignore[misc]
 
 
 def test_the_schema_pattern_matches_what_is_stripped() -> None:

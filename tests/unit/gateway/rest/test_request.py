@@ -151,7 +151,7 @@ async def test_an_unknown_ack_level_is_refused(client: httpx.AsyncClient, host: 
     """An unknown `ack` is refused with the allowed values."""
     response = await client.post(f"{MESSAGES}?ack=stored", json={"text": "hi"}, headers=host)
     assert told(response) == (422, "validation_error", ["ack"])
-    assert response.json()["error"]["details"][0]["message"] == "expected one of `accepted`, `persisted`"
+    assert response.json()["error"]["details"][0]["message"] == "ack must be `accepted` or `persisted`"
 
 
 @pytest.mark.parametrize("keys", [[""], ["x" * 256], ["é"], ["a\tb"], ["a", "a"]])
