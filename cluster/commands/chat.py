@@ -1,10 +1,8 @@
 """`seance chat`: take part in a session, from a terminal or a pipe."""
 
 import asyncio
-import contextlib
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,8 +10,6 @@ import click
 
 from cluster.commands.context import FailedError, NotRunningError, home_option
 
-# The prompt on a terminal, --create, and the look for a local cluster need one each; a pipe with a URL needs none.
-_EXTRA_PACKAGES = frozenset({"prompt_toolkit", "httpx", "psutil"})
 # The end of an address that people copy: of the chat page, of a session's WebSocket, or of a session over REST.
 _OWN_PATH = re.compile(r"/(?:chat|docs|(?:ws|api/sessions)(?:/.*)?)/?$")
 _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -60,27 +56,13 @@ def chat(
     if name is None and token is None:
         name = _ask_name()
     options = {"name": name, "token": token, "password": password, "proxy": proxy}
-    with _extra_packages():
-        base = base or _local_url(home)
-        if session_id is None:
-            session_id = asyncio.run(_created(base, create_name or "", password, proxy))
-            click.echo(session_id)
-        has_succeeded = asyncio.run(_converse(base, session_id, options, timeout_seconds))
+    base = base or _local_url(home)
+    if session_id is None:
+        session_id = asyncio.run(_created(base, create_name or "", password, proxy))
+        click.echo(session_id)
+    has_succeeded = asyncio.run(_converse(base, session_id, options, timeout_seconds))
     if not has_succeeded:
         raise SystemExit(1)
-
-
-@contextlib.contextmanager
-def _extra_packages() -> Iterator[None]:
-    """Name the remedy when a package of the extra `cluster` is missing, as in the image of a gateway."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name not in _EXTRA_PACKAGES:
-            raise
-        raise FailedError(
-            f"this needs the package {error.name}, which the extra `cluster` brings: pip install 'seance[cluster]'"
-        ) from error
 
 
 def _place(target: str | None, url: str | None) -> tuple[str | None, str | None]:

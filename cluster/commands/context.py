@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from cluster.state.home import checkout
+from cluster.state.home import command as started_with
+from cluster.state.home import default_root, is_checkout, settings_folder
 from gateway.settings import Settings, SettingsError, Source, load, misspelt
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -32,12 +33,12 @@ class NotRunningError(click.ClickException):
     exit_code = 3
 
     def __init__(self) -> None:
-        super().__init__("no cluster is running here; start one with `make up`")
+        super().__init__(f"no cluster is running here; start one with `{started_with('up')}`")
 
 
 def settings_in_force() -> tuple[Settings, list[Source]]:
     """The settings from the environment and `.env`, and the source of each."""
-    env_file = checkout() / ".env"
+    env_file = settings_folder() / ".env"
     for hint in misspelt(os.environ, env_file):
         click.echo(f"Hint: {hint}", err=True)
     try:
@@ -61,8 +62,9 @@ def home_option(command: Command) -> Command:
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="SEANCE_HOME",
-        default=checkout() / ".seance",
-        help="Folder of the cluster's data, logs and state.  [default: .seance in the checkout]",
+        default=default_root(),
+        help="Folder of the cluster's data, logs and state.  "
+        f"[default: {'.seance in the checkout' if is_checkout() else default_root()}]",
     )(command)
 
 

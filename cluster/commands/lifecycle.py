@@ -189,11 +189,11 @@ def restart(home: Path) -> None:
 def clean_data(home: Path) -> None:
     """Remove all data and logs of the stopped cluster."""
     from cluster.embedded import postgres
-    from cluster.state.home import Home, is_running
+    from cluster.state.home import Home, command, is_running
 
     place = Home(home.resolve())
     if is_running(place):
-        raise FailedError("the cluster is running; stop it first with `make down`")
+        raise FailedError(f"the cluster is running; stop it first with `{command('down')}`")
     for folder in (place.root, postgres.relocated(place.data)):
         if folder.exists():
             shutil.rmtree(folder)

@@ -12,7 +12,7 @@ from cluster.console.views import lines
 from cluster.control.local import status_of
 from cluster.control.protocol import ControlError, Scale
 from cluster.state import records
-from cluster.state.home import Home, is_running
+from cluster.state.home import Home, command, is_running
 from cluster.state.status import Status
 from gateway.settings import Settings, Source
 
@@ -32,7 +32,7 @@ def up_again(place: Home, settings: Settings, sources: Sequence[Source]) -> None
     if "PORT" in given and settings.port not in (0, port):
         raise FailedError(
             f"the running cluster has port {port}, and PORT is {settings.port}: the port can't change while the "
-            "cluster runs. Stop the cluster first with `make down`."
+            f"cluster runs. Stop the cluster first with `{command('down')}`."
         )
     gateways = settings.gateways if "GATEWAYS" in given and settings.gateways != len(status.gateways) else None
     workers = settings.workers if "WORKERS" in given and settings.workers != len(status.workers) else None

