@@ -211,7 +211,10 @@ async def gateways(redis_url: str) -> AsyncIterator[list[LiveSessions]]:
     """Three gateways' connections."""
     links = [Link(redis_url) for _ in range(3)]
     async with kept(links[0].keeper), kept(links[1].keeper), kept(links[2].keeper):
-        yield [LiveSessions(link, Scripts(link), keys=KEYS) for link in links]
+        scripts = [Scripts(link) for link in links]
+        for loaded in scripts:
+            loaded.load()
+        yield [LiveSessions(link, loaded, keys=KEYS) for link, loaded in zip(links, scripts, strict=True)]
 
 
 async def test_a_crowd_takes_exactly_the_seats_there_are(gateways: list[LiveSessions]) -> None:
