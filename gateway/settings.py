@@ -258,7 +258,7 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
                     words = in_words(str(error), _choices(field.type), example=_example(field), names_given=False)
                     problems.append(f"{variable}: {shown} ({origin}) {words}")
                 except AddressError as error:
-                    problems.append(f"{variable}: the value ({origin}) is wrong: it {error}")
+                    problems.append(f"{variable}: the value ({origin}) {error}")
                 break
         values[field.name] = value
         sources.append(Source(variable, value, origin))

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from broker.secrecy import concealed
+
 Pooler = Literal["auto", "session", "transaction"]
 
 SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
@@ -86,8 +88,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"postgresql://{user}{hosts}/{self.database or ''}"
 
     def __repr__(self) -> str:
-        """Without the password, since tracebacks and logs show this."""
-        return f"Address({self.shown!r})"
+        """Without the password and the files and password of TLS, since tracebacks and logs show this."""
+        return concealed(self, "password", "tls")
 
 
 def parse(url: str) -> Address:

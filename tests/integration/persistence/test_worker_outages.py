@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -127,9 +128,13 @@ async def test_a_stopped_worker_that_wakes_up_does_no_harm(
     """While a worker is stopped another takes over; awake again, it writes nothing twice and takes its share back."""
     sessions = await add_sessions(engine, 8)
     settings = config(stream_url, database_url, batch_entries=20)
-    imports = "import sys; from broker.keys import Keys; from persistence.worker import WorkerConfig, run"
-    code = f"{imports}; sys.exit(run({settings!r}, 'a'))"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent.parent.parent)  # noqa: ASYNC220 - returns at once
+    code = (
+        "import sys, msgspec; from persistence.worker import WorkerConfig, run; "
+        "sys.exit(run(msgspec.json.decode(sys.argv[1], type=WorkerConfig), 'a'))"
+    )
+    process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
+        [sys.executable, "-c", code, msgspec.json.encode(settings)], cwd=Path(__file__).parent.parent.parent.parent
+    )
     try:
         await owned_by(redis, "a", "a", "a", "a")
         for session_id in sessions:
