@@ -92,12 +92,13 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 @pytest.fixture
-def redis_url(services: Services) -> str:
-    """The URL of an empty Redis."""
+def redis_url(services: Services) -> Iterator[str]:
+    """The URL of an empty Redis; it is emptied afterwards too, since a test may have bound it to another database."""
     with Redis.from_url(services.redis_url) as client:
         client.flushall()
         client.script_flush()
-    return services.redis_url
+        yield services.redis_url
+        client.flushall()
 
 
 @pytest.fixture
