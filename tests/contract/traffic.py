@@ -18,6 +18,7 @@ from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected
 from tests.redis_admin import redis_admin
 from tests.rest import call, create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 PARTITIONS = 16
@@ -245,9 +246,12 @@ class Talk:
         leases = KEYS.gateways(KEYS.partition_of(session["id"]))
         async with self._client(session) as ana:
             with Redis.from_url(self._services.redis_url) as redis:
+                held = redis.zcard(leases)
                 redis.delete(leases)
                 await ana.say({"type": "join", "name": "Ana"})
                 await self._closed(ana)
+                # The next session may lie in the same partition.
+                await eventually(lambda: redis.zcard(leases) == held, what="new leases")
 
     async def _restart(self) -> None:
         session = await create_session(self._gateway.url)
