@@ -26,10 +26,11 @@ Result = TypeVar("Result")
 
 
 class Place(TypedDict, total=False):
-    """DATABASE_SCHEMA and DATABASE_POOLER."""
+    """DATABASE_SCHEMA, DATABASE_POOLER, and the longest wait for a connection."""
 
     schema: str
     pooler: Pooler
+    connect_seconds: float
 
 
 class MigrationError(Exception):

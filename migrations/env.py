@@ -61,6 +61,7 @@ async def _run_online() -> None:
         pooler=_given("pooler") or "auto",  # type: ignore[arg-type]
         pool_size=1,
         max_overflow=0,
+        connect_seconds=context.config.attributes.get("database_connect_seconds"),
         timeout_seconds=_TIMEOUT_SECONDS,
     )
     try:

@@ -31,17 +31,19 @@ async def dial(
     address: Address,
     *,
     timeout_seconds: float,
+    connect_seconds: float | None = None,
     server_settings: Mapping[str, str] | None = None,
     has_statement_cache: bool = True,
     connection_class: type[Connection] = asyncpg.Connection,
 ) -> Connection:
     """A connection to the first host that answers and, where the address asks for that, takes writes.
 
-    The hosts share `timeout_seconds`, which also bounds each query. Raises what asyncpg raises, OSError, and
-    DatabaseUnavailableError.
+    The hosts share `timeout_seconds`, or `connect_seconds` when that is less; `timeout_seconds` bounds each query too.
+    Raises what asyncpg raises, OSError, and DatabaseUnavailableError.
     """
     hosts = address.hosts or ((None, None),)
-    limit = min(timeout_seconds, address.connect_seconds or _LONGEST_DIAL_SECONDS) / len(hosts)
+    longest = min(address.connect_seconds or _LONGEST_DIAL_SECONDS, connect_seconds or _LONGEST_DIAL_SECONDS)
+    limit = min(timeout_seconds, longest) / len(hosts)
     arguments: dict[str, Any] = {
         "user": address.user,
         "password": address.password,

@@ -16,18 +16,21 @@ def create_engine(
     timeout_seconds: float,
     schema: str = "",
     pooler: Pooler = "auto",
+    connect_seconds: float | None = None,
 ) -> AsyncEngine:
     """An engine that connects when it is first used; the caller disposes of it.
 
-    `timeout_seconds` bounds each of: waiting for a connection of the pool, connecting, one query. The tables are in
-    `schema`, or where the role's own search path leads when that is empty. Raises InvalidFieldError when `url` can't
-    be honoured.
+    `timeout_seconds` bounds each of: waiting for a connection of the pool, connecting, one query;
+    `connect_seconds` shortens connecting. The tables are in `schema`, or where the role's own search path leads when
+    that is empty. Raises InvalidFieldError when `url` can't be honoured.
     """
     try:
         address = parse(url)
     except AddressError as error:
         raise InvalidFieldError("database_url", str(error)) from error
-    connector = Connector(address, schema=schema, pooler=pooler, timeout_seconds=timeout_seconds)
+    connector = Connector(
+        address, schema=schema, pooler=pooler, timeout_seconds=timeout_seconds, connect_seconds=connect_seconds
+    )
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connector.open,

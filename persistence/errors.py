@@ -82,6 +82,8 @@ def translate(error: BaseException) -> PersistenceError:
             return _translate_reply(error)
         case asyncpg.ClientConfigurationError():
             return DatabaseUnavailableError(f"DATABASE_URL can't be used: {error.args[0]}")
+        case TimeoutError():
+            return DatabaseUnavailableError("no answer in time")
         # asyncpg refuses to encode a value; its message quotes the value.
         case asyncpg.InterfaceError() if isinstance(error, ValueError):
             return DataError("a value does not fit its column's type")

@@ -21,10 +21,13 @@ class Connector:
     does what one of transactions needs, which is right for one of sessions too: nothing is kept between transactions.
     """
 
-    def __init__(self, address: Address, *, schema: str, pooler: Pooler, timeout_seconds: float) -> None:
+    def __init__(
+        self, address: Address, *, schema: str, pooler: Pooler, timeout_seconds: float, connect_seconds: float | None
+    ) -> None:
         self._address = address
         self._schema = schema
         self._timeout_seconds = timeout_seconds
+        self._connect_seconds = connect_seconds
         self._is_transactional = pooler == "transaction" or (pooler == "auto" and address.has_pooler)
         self._is_session = pooler == "session"
         self._is_known = pooler != "auto" or address.has_pooler
@@ -75,6 +78,7 @@ class Connector:
         return await dial(
             self._address,
             timeout_seconds=self._timeout_seconds,
+            connect_seconds=self._connect_seconds,
             server_settings=settings,
             has_statement_cache=has_statement_cache,
             connection_class=PooledConnection,

@@ -3,18 +3,17 @@
 from broker.errors import BrokerError
 from broker.redis.installation import bound_to
 from broker.redis.link import connected
+from cluster import database
 from cluster.checks.finding import Finding
 from gateway.settings import Settings
-from persistence.engine import create_engine
 from persistence.errors import PersistenceError
 from persistence.installation import REMEDY, Stored, mismatch, read
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """The finding, or none when a server does not answer, which other checks report; looking changes nothing."""
-    timeout_seconds = settings.db_timeout_seconds
     try:
-        engine = create_engine(settings.database_url, pool_size=1, max_overflow=0, timeout_seconds=timeout_seconds)
+        engine = database.engine(settings)
         try:
             stored = await read(engine)
         finally:

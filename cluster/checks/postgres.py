@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
-from cluster import migrate
+from cluster import database, migrate
 from cluster.checks.finding import Finding
 from gateway.settings import Settings
-from persistence.engine import create_engine
 from persistence.errors import PersistenceError, mapped
 
 _LOOK = """
@@ -35,9 +34,7 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         server, revision = await asyncio.gather(
             _look(settings),
-            migrate.read_revision(
-                settings.database_url, schema=settings.database_schema, pooler=settings.database_pooler
-            ),
+            migrate.read_revision(settings.database_url, **database.place(settings)),
         )
     except PersistenceError as error:
         remedy = "start the server (`make up` brings its own), or correct DATABASE_URL"
@@ -53,14 +50,7 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def _look(settings: Settings) -> Server:
-    engine = create_engine(
-        settings.database_url,
-        schema=settings.database_schema,
-        pooler=settings.database_pooler,
-        pool_size=1,
-        max_overflow=0,
-        timeout_seconds=settings.db_timeout_seconds,
-    )
+    engine = database.engine(settings)
     try:
         with mapped():
             async with engine.connect() as connection:

@@ -13,10 +13,10 @@ def ask_before_sharing(settings: Settings) -> None:
 
     A database that does not answer is told of by the start itself. Raises FailedError.
     """
-    from cluster import migrate
+    from cluster import database, migrate
 
     try:
-        held = migrate.holdings(settings.database_url, schema=settings.database_schema, pooler=settings.database_pooler)
+        held = migrate.holdings(settings.database_url, **database.place(settings))
     except migrate.MigrationError:
         return
     if held.is_ours or not held.others:

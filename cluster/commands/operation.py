@@ -45,16 +45,14 @@ def adopt(home: Path) -> None:
     from broker.errors import BrokerError
     from broker.redis.installation import living
     from broker.redis.link import connected
-    from persistence.engine import create_engine
+    from cluster import database
     from persistence.errors import PersistenceError
     from persistence.installation import Bond
 
     settings, _ = servers_in_force(home)
 
     async def bind() -> str:
-        engine = create_engine(
-            settings.database_url, pool_size=1, max_overflow=0, timeout_seconds=settings.db_timeout_seconds
-        )
+        engine = database.engine(settings)
         timeout_seconds = settings.redis_timeout_seconds
         try:
             async with connected(settings.redis_url, timeout_seconds=timeout_seconds, name="seance-adopt") as link:

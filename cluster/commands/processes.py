@@ -60,13 +60,14 @@ def worker(worker_id: str | None) -> None:
 @home_option
 def migrate(revision: str | None, downgrade: str | None, is_agreed: bool, home: Path) -> None:
     """Apply the database migrations to DATABASE_URL, or to the running local cluster's database."""
+    from cluster import database
     from cluster import migrate as migrations
 
     if revision is not None and downgrade is not None:
         raise click.UsageError("--to and --down exclude each other")
     settings, origins = servers_in_force(home)
     url = settings.database_url
-    place: migrations.Place = {"schema": settings.database_schema, "pooler": settings.database_pooler}
+    place = database.place(settings)
     try:
         if downgrade is not None:
             if not is_agreed:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from broker.errors import BrokerError, InstallationMismatchError
 from broker.redis.link import connected
+from cluster import database
 from cluster.console.counted import counted
 from cluster.process.launch import start_async
 from cluster.state import records
@@ -13,7 +14,6 @@ from cluster.state.home import Home
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.launch_factory import LaunchFactory
 from gateway.settings import Settings
-from persistence.engine import create_engine
 from persistence.errors import PersistenceError
 from persistence.installation import Bond
 
@@ -45,9 +45,7 @@ def kill_leftovers(home: Home, report: Callable[[str], None]) -> None:
 
 async def check_bond(launches: LaunchFactory, settings: Settings) -> None:
     """Check that Redis and database belong together, as each gateway and worker does. Raises StartError."""
-    engine = create_engine(
-        launches.database_url, pool_size=1, max_overflow=0, timeout_seconds=settings.db_timeout_seconds
-    )
+    engine = database.engine(settings, launches.database_url)
     timeout_seconds = settings.redis_timeout_seconds
     try:
         async with connected(launches.redis_url, timeout_seconds=timeout_seconds, name="seance-up") as link:

@@ -92,7 +92,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"commands"}),
         frozenset({"checks", "chat", "supervisor"}),
         frozenset({"console", "embedded", "control"}),
-        frozenset({"process"}),
+        frozenset({"process", "database"}),
         frozenset({"state", "migrate"}),
     ),
     "broker": (

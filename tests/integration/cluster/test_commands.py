@@ -1,6 +1,8 @@
 """`seance check`, `dead` and `migrate` with real servers."""
 
 import os
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,12 @@ from redis import Redis
 from broker.keys import Keys
 from cluster import migrate
 from cluster.commands.foreign import ask_before_sharing
-from gateway.settings import Settings
+from cluster.state.home import Home
+from cluster.supervisor.errors import StartError
+from cluster.supervisor.launch_factory import LaunchFactory
+from cluster.supervisor.plan import Plan
+from cluster.supervisor.startup import check_bond
+from gateway.settings import Settings, load
 from tests.gateways import running_gateways, running_workers
 from tests.seance_command import Seance
 from tests.services import Services, run_apart
@@ -22,6 +29,8 @@ from tests.terminal import Terminal
 from tests.waiting import until
 
 KEYS = Keys("seance", 16)
+# Without a limit of their own, commands would wait 10 s and 30 s for a server that hangs.
+FAR_BELOW_THE_DRIVERS_LIMIT = 8.0
 NOWHERE = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/seance"}
 
 
@@ -259,6 +268,45 @@ def test_adopt_binds_redis_to_another_database(seance: Seance, redis: Redis, emp
     assert after != before
     assert f"belong to installation {after.decode()} now" in result.output
     assert seance("check", DATABASE_URL=empty_database).exit_code == 0
+
+
+def test_commands_find_the_installation_in_a_schema_of_its_own(seance: Seance, empty_database: str) -> None:
+    """With DATABASE_SCHEMA, `check` and `adopt` look where `migrate` made the tables."""
+    place = {"DATABASE_URL": empty_database, "DATABASE_SCHEMA": "own"}
+    assert seance("migrate", **place).exit_code == 0
+    result = seance("adopt", **place)
+    assert result.exit_code == 0, result.output
+    result = seance("check", **place)
+    assert result.exit_code == 0, result.output
+    assert "of Redis and the database" in result.output
+
+
+@pytest.mark.parametrize("schema", ["", "own"])
+def test_up_refuses_the_redis_of_another_installation(
+    schema: str, seance: Seance, services: Services, empty_database: str, tmp_path: Path
+) -> None:
+    """The start ends before a gateway runs, in whichever schema the tables are, and says what can be done."""
+    assert seance("migrate", DATABASE_URL=empty_database, DATABASE_SCHEMA=schema).exit_code == 0
+    settings, sources = load({"DATABASE_URL": empty_database, "DATABASE_SCHEMA": schema})
+    plan = Plan.of(Home(tmp_path), settings, sources, {}, port=0)
+    launches = LaunchFactory(plan, services.redis_url, empty_database)
+    run_apart(check_bond(launches, settings))
+    run_apart(check_bond(launches, settings))
+    other = LaunchFactory(plan, services.redis_url, services.database_url)
+    with pytest.raises(StartError, match=r"belongs to installation .*run `seance adopt`"):
+        run_apart(check_bond(other, Settings()))
+
+
+def test_a_postgres_that_hangs_holds_no_command_up_for_longer_than_is_set(seance: Seance) -> None:
+    """`check` and `migrate` wait DB_TIMEOUT_SECONDS for a server that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hanging = {"DATABASE_URL": f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/seance?sslmode=disable"}
+        for command in ("check", "migrate"):
+            began = time.monotonic()
+            result = seance(command, **hanging, DB_TIMEOUT_SECONDS="1")
+            assert result.exit_code == 1
+            assert time.monotonic() - began < FAR_BELOW_THE_DRIVERS_LIMIT, command
+            assert "no answer in time" in result.output
 
 
 def test_adopt_refuses_while_somebody_works(seance: Seance, redis: Redis) -> None:
