@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     Text,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
+from sqlalchemy.sql.elements import conv
 
 
 class Table(DeclarativeBase):
@@ -97,7 +99,11 @@ class UserRow(Table):
     """
 
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint("char_length(name) BETWEEN 1 AND 50", name="name_length"),)
+    __table_args__ = (
+        CheckConstraint("char_length(name) BETWEEN 1 AND 50", name="name_length"),
+        # Few users are removed; after a loss of Redis they are read for every session that Redis still holds.
+        Index(conv("ix_users_removed"), "session_id", postgresql_where=text("is_removed")),
+    )
 
     session_id: Mapped[UUID] = mapped_column(ForeignKey(SessionRow.id), primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)

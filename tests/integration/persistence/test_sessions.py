@@ -18,7 +18,7 @@ from persistence.engine import create_engine
 from persistence.errors import DatabaseUnavailableError, DataError, InvalidFieldError, NotMigratedError, mapped
 from persistence.messages import Messages
 from persistence.rows import Record
-from persistence.sessions import StoredSessions
+from persistence.sessions import _RECORDED, StoredSessions
 from persistence.tables import MessageRow, SessionRow, UserRow
 from persistence.writer import Writer
 from tests.stream_fixtures import add_sessions, joined, left, message
@@ -115,6 +115,23 @@ async def test_an_unknown_session_is_none(sessions: StoredSessions, unknown: str
     assert await sessions.get(unknown) is None
     assert await sessions.close(unknown) is None
     assert await sessions.recorded([unknown]) == []
+
+
+async def test_few_removed_users_are_found_among_many_by_an_index(
+    engine: AsyncEngine, sessions: StoredSessions
+) -> None:
+    """After a loss of Redis this is asked for every session: reading all users would be the largest part of it."""
+    session = await sessions.create(name="Tuesday")
+    users = (
+        "INSERT INTO users (session_id, id, name, is_removed)"
+        " SELECT :id, gen_random_uuid(), 'Ana', number = 1 FROM generate_series(1, 1000) AS number"
+    )
+    question = str(_RECORDED.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+    async with engine.begin() as connection:
+        await connection.execute(text(users), {"id": session.id})
+        await connection.execute(text("ANALYZE users"))
+        plan = "\n".join((await connection.execute(text(f"EXPLAIN {question}"))).scalars())
+    assert "ix_users_removed" in plan
 
 
 async def test_highest_seq_closing_and_removals_are_recorded(engine: AsyncEngine, sessions: StoredSessions) -> None:
