@@ -17,6 +17,8 @@ _SERVER_CLASSES = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
 
 # Of these, the server's own words are repeated: they tell why it refuses a connection, and never hold a row's values.
 _TELLING_CLASSES = ("08", "28", "3D", "53", "57P", "25006")
+# Serialization failure and deadlock.
+_CONFLICTS = ("40001", "40P01")
 # No such schema, column or table.
 _MISSING = ("3F000", "42703", "42P01")
 
@@ -34,6 +36,10 @@ class NotMigratedError(PersistenceError):
 
 class DatabaseUnavailableError(PersistenceError):
     """Postgres can't be reached, is shutting down, or did not answer in time. Retry with backoff."""
+
+
+class ConflictError(DatabaseUnavailableError):
+    """Another transaction came in between, and this one was undone: the same transaction succeeds when repeated."""
 
 
 class DataError(PersistenceError):
@@ -100,7 +106,8 @@ def _translate_reply(error: asyncpg.PostgresError) -> PersistenceError:
         return DataError(f"{condition}: {constraint}" if constraint else condition)
     if state.startswith(_SERVER_CLASSES):
         told = f": {error.args[0]}" if state.startswith(_TELLING_CLASSES) and error.args else ""
-        return DatabaseUnavailableError(f"{condition} ({state}){told}")
+        kind = ConflictError if state in _CONFLICTS else DatabaseUnavailableError
+        return kind(f"{condition} ({state}){told}")
     if state in _MISSING:
         return NotMigratedError(f"{condition}: {error.args[0]}; run `seance migrate`")
     return PersistenceError(f"{condition}: {error}")

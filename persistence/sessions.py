@@ -1,18 +1,19 @@
 """Sessions in Postgres: create, get, close, and tell what Redis must not undo."""
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from broker.secrecy import concealed
 from broker.sessions.recorded import Recorded
-from persistence.errors import InvalidFieldError, mapped
+from persistence.errors import ConflictError, InvalidFieldError, mapped
 from persistence.tables import MessageRow, SessionMarkRow, SessionRow, UserRow
 
 Presence = Literal["full", "summary"]
@@ -23,6 +24,8 @@ MAX_USERS = 10_000
 DEFAULT_USERS = 6
 # Above this number, announcing every join and leave to every user costs too much for its use.
 FULL_PRESENCE_USERS = 100
+
+Result = TypeVar("Result")
 
 _COLUMNS = SessionRow.__table__.c
 
@@ -81,12 +84,14 @@ class StoredSessions:
             "multiple_connections": multiple_connections,
         }
         statement = insert(SessionRow).values(values).on_conflict_do_nothing(index_elements=[SessionRow.id])
-        with mapped():
-            async with self._engine.begin() as connection:
-                row = (await connection.execute(statement.returning(*_COLUMNS))).one_or_none()
-                if row is None:
-                    row = (await connection.execute(select(*_COLUMNS).where(SessionRow.id == values["id"]))).one()
-        return _record(row)
+
+        async def store(connection: AsyncConnection) -> Row[Any]:
+            row = (await connection.execute(statement.returning(*_COLUMNS))).one_or_none()
+            if row is None:
+                row = (await connection.execute(select(*_COLUMNS).where(SessionRow.id == values["id"]))).one()
+            return row
+
+        return _record(await self._in_transaction(store))
 
     async def get(self, id: str) -> SessionRecord | None:  # noqa: A002 - the field's name
         """The session, or None when there is none with that id (or the id is no UUID)."""
@@ -104,9 +109,11 @@ class StoredSessions:
         if key is None:
             return None
         statement = update(SessionRow).where(SessionRow.id == key).values(is_active=False).returning(*_COLUMNS)
-        with mapped():
-            async with self._engine.begin() as connection:
-                row = (await connection.execute(statement)).one_or_none()
+
+        async def store(connection: AsyncConnection) -> Row[Any] | None:
+            return (await connection.execute(statement)).one_or_none()
+
+        row = await self._in_transaction(store)
         return None if row is None else _record(row)
 
     async def user_name(self, id: str, user_id: str) -> str | None:  # noqa: A002 - the field's name
@@ -129,6 +136,17 @@ class StoredSessions:
             Recorded(str(session_id), seq, is_active, tuple(sorted(map(str, removed))))
             for session_id, is_active, seq, removed in found
         ]
+
+    async def _in_transaction(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """Do the work in a transaction, and once more when another transaction came in between."""
+        with contextlib.suppress(ConflictError):
+            return await self._once(work)
+        return await self._once(work)
+
+    async def _once(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        with mapped():
+            async with self._engine.begin() as connection:
+                return await work(connection)
 
 
 # Joins and leaves have a seq too, so the mark may lie above every message; a session of an early version has no mark.

@@ -117,6 +117,34 @@ async def test_an_unknown_session_is_none(sessions: StoredSessions, unknown: str
     assert await sessions.recorded([unknown]) == []
 
 
+@pytest.fixture(params=["40001", "40P01"])
+async def conflict(request: pytest.FixtureRequest, engine: AsyncEngine) -> AsyncIterator[None]:
+    """Postgres answers the first write to `sessions` as if another transaction had come in between."""
+    refuse_once = (
+        "CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF nextval('attempts') = 1 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = '{request.param}'; END IF;"
+        " RETURN new; END $$"
+    )
+    trigger = (
+        "CREATE TRIGGER refuse_once BEFORE INSERT OR UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION refuse_once()"
+    )
+    async with engine.begin() as connection:
+        for statement in ("CREATE SEQUENCE attempts", refuse_once, trigger):
+            await connection.execute(text(statement))
+    yield
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TRIGGER refuse_once ON sessions"))
+        await connection.execute(text("DROP FUNCTION refuse_once"))
+        await connection.execute(text("DROP SEQUENCE attempts"))
+
+
+@pytest.mark.usefixtures("conflict")
+async def test_a_creation_that_met_another_transaction_is_repeated(sessions: StoredSessions) -> None:
+    """Nobody has to repeat a request because of a deadlock or a serialization failure, which Postgres undid."""
+    record = await sessions.create(name="Tuesday")
+    assert await sessions.get(record.id) == record
+
+
 async def test_few_removed_users_are_found_among_many_by_an_index(
     engine: AsyncEngine, sessions: StoredSessions
 ) -> None:
