@@ -182,7 +182,9 @@ class Gateway:
         self._installation = InstallationCheck(self._link, keys, Bond(self._link, keys, self._engine))
         self._drain = Drain(self._door, settings)
         self._fencing = Fencing(self._link, scripts, Fence(self._link, scripts, keys=keys, name=name), stored)
-        self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, keys=keys)
+        self._gateway_lease = GatewayLease(
+            self._link, leases, hub, leave_queue, keys=keys, on_lost=self._installation.linked
+        )
         probe_channel = ProbeChannel(scripts, subscriber, key=keys.canary(name))
         self._relay_probe = RelayProbe(probe_channel, self._link)
         # Telemetry

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import structlog
 
@@ -21,6 +22,7 @@ class GatewayLease:
 
     `renew_seconds` and `reap_seconds` are intervals. `reap_after_seconds` is how long this gateway waits after an
     outage, a sleep or a jump of Redis' clock before it reaps seats, so that every gateway can renew its leases first.
+    `on_lost` is called when Redis no longer held leases, as after FLUSHALL.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class GatewayLease:
         renew_seconds: float = RENEW_SECONDS,
         reap_seconds: float = REAP_SECONDS,
         reap_after_seconds: float | None = None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._keeper = link.keeper
         self._leases = leases
@@ -43,6 +46,7 @@ class GatewayLease:
         self._renew_seconds = renew_seconds
         self._reap_seconds = reap_seconds
         self._reap_after_seconds = leases.lease_ms / 1000 if reap_after_seconds is None else reap_after_seconds
+        self._on_lost = on_lost
         self._is_new = asyncio.Event()
         self._reap_at = 0.0
         self.has_lease = False
@@ -82,6 +86,7 @@ class GatewayLease:
     async def _renew(self) -> None:
         while lost := await self._renew_once():
             log.warning("lease.lost", partitions=sorted(lost))
+            self._on_lost()
             self._end_members(lost)
         self.has_lease = True
         self._leave_queue.retry()

@@ -1,4 +1,4 @@
-"""Each time Redis is connected: whether it belongs to this installation, and is set up so that it loses nothing."""
+"""When Redis is connected or has lost data: whether it belongs to this installation, and is set up to lose nothing."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ class InstallationCheck:
         self.passed = asyncio.Event()
 
     def linked(self) -> None:
-        """The link has a new connection."""
+        """The link has a new connection, or Redis has lost data under the old one: check again."""
         self._linked.set()
 
     async def run(self) -> None:

@@ -51,6 +51,21 @@ async def history(url: str, session: Json) -> list[tuple[int, str]]:
     return [(item["seq"], item["text"]) for item in answer.json()["data"]["items"]]
 
 
+async def is_taken(redis: RedisServer) -> bool:
+    """Whether Redis names its installation and the number of its partitions, so that nobody else uses it by mistake."""
+    async with Redis.from_url(redis.url) as client:
+        return await client.exists(KEYS.installation, KEYS.claim) == 2
+
+
+async def test_a_redis_that_was_emptied_is_taken_again(services: Services, tmp_path: Path) -> None:
+    """FLUSHALL breaks no connection, and no worker runs: a gateway sees that its leases are gone."""
+    async with redis_server(tmp_path) as redis:
+        own = Services(redis_url=redis.url, database_url=services.database_url)
+        with running_gateways(own, tmp_path):
+            await lose(redis, "flushed")
+            await eventually(lambda: is_taken(redis))
+
+
 @pytest.mark.parametrize("how", ["flushed", "no file", "older file"])
 async def test_clients_are_told_that_redis_lost_data(services: Services, tmp_path: Path, how: Loss) -> None:
     """Every client is sent to come back, is told that recovery is not possible, and goes on in a new epoch."""
