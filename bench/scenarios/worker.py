@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
-from zlib import crc32
 
 import asyncpg
 import redis
@@ -18,10 +17,12 @@ from bench.product import Backend, create_sessions, running_backend, running_gat
 from bench.scenarios.stage import Stage
 from bench.statistics import ratio, summarise
 from bench.targets import Outcome, evaluate
+from broker.keys import Keys
 
 NAME = "worker"
 IS_PINNED = False
 PARTITIONS = 16
+KEYS = Keys("seance", PARTITIONS)
 SESSIONS = 200
 COPY_ROWS = 5000
 FILL_SEQS = 50
@@ -78,8 +79,8 @@ def _fill(client: "redis.Redis", sessions: Sequence[str], seqs: range) -> None:
     """Fill the streams as the gateways' script does: the events of all sessions, interleaved."""
     script = client.register_script(_FILL)
     for partition in range(PARTITIONS):
-        prefix = f"seance:{{{partition}}}:"
-        inside = [session for session in sessions if crc32(session.encode()) % PARTITIONS == partition]
+        prefix = KEYS.part(partition)
+        inside = [session for session in sessions if KEYS.partition_of(session) == partition]
         for start in range(seqs.start, seqs.stop, FILL_SEQS) if inside else ():
             stop = min(start + FILL_SEQS, seqs.stop)
             script(keys=[prefix], args=[start, stop - 1, USER, TEXT, *inside])
@@ -112,8 +113,8 @@ def _left(client: "redis.Redis") -> int:
     """Unacknowledged entries; in a stream without its group all entries count."""
     pipeline = client.pipeline(transaction=False)
     for partition in range(PARTITIONS):
-        pipeline.xinfo_groups(f"seance:{{{partition}}}:events")
-        pipeline.xlen(f"seance:{{{partition}}}:events")
+        pipeline.xinfo_groups(KEYS.events(partition))
+        pipeline.xlen(KEYS.events(partition))
     answers = iter(pipeline.execute(raise_on_error=False))
     left = 0
     for groups, length in zip(answers, answers, strict=True):

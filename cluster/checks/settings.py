@@ -7,6 +7,7 @@ import resource
 from urllib.parse import urlsplit
 
 from cluster.checks.finding import Finding
+from cluster.console.counted import counted
 from cluster.process.addresses import reachable
 from cluster.process.ports import is_free, is_listening
 from gateway.access.door import FILES_RESERVED
@@ -46,7 +47,7 @@ def origins(settings: Settings) -> Finding:
     if wrong:
         remedy = "write scheme and host, with a port if it is not the usual one, as in https://chat.example"
         return Finding("CORS_ORIGINS", f"no origins: {' '.join(wrong)}", remedy)
-    return Finding("CORS_ORIGINS", f"pages of {len(settings.origins)} sites may come")
+    return Finding("CORS_ORIGINS", f"pages of {counted(len(settings.origins), 'site')} may come")
 
 
 def proxies(settings: Settings) -> Finding:
@@ -58,7 +59,7 @@ def proxies(settings: Settings) -> Finding:
     wrong = [one for one in given if not _is_network(one)]
     if wrong:
         return Finding(subject, f"no addresses: {' '.join(wrong)}", "write IP addresses or networks, not names")
-    return Finding(subject, f"the X-Forwarded-For of {len(given)} proxies is believed")
+    return Finding(subject, f"the X-Forwarded-For of {counted(len(given), 'proxy', 'proxies')} is believed")
 
 
 def sockets(settings: Settings, open_files: int) -> Finding:
@@ -68,7 +69,9 @@ def sockets(settings: Settings, open_files: int) -> Finding:
     if wanted > allowed:
         remedy = f"allow {wanted + FILES_RESERVED} open files (`ulimit -n`), or set MAX_CONNECTIONS={allowed}"
         return Finding("MAX_CONNECTIONS", f"{wanted}, but {open_files} open files allow {allowed}", remedy)
-    return Finding("MAX_CONNECTIONS", f"{wanted or allowed} sockets on each gateway ({open_files} open files)")
+    return Finding(
+        "MAX_CONNECTIONS", f"{counted(wanted or allowed, 'socket')} on each gateway ({open_files} open files)"
+    )
 
 
 def drain(settings: Settings) -> Finding:
@@ -108,7 +111,7 @@ def address(settings: Settings, *, timeout_seconds: float = _LIVE_SECONDS) -> Fi
     host, port = settings.host, settings.port
     said = f"{host} port {port}"
     try:
-        if not port or is_free(port, host):
+        if not port or is_free(port, settings.bind_host):
             return Finding("HOST and PORT", f"{said} is free" if port else f"{host}, any free port")
         if _is_ours(reachable(host), port, timeout_seconds):
             return Finding("HOST and PORT", f"a gateway answers on {said}")

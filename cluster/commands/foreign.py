@@ -1,6 +1,7 @@
 """Asks before Séance makes its tables in a database that another application uses."""
 
 from cluster.commands.context import agree
+from cluster.console.counted import counted
 from gateway.settings import Settings
 from persistence.address import parse
 
@@ -22,7 +23,7 @@ def ask_before_sharing(settings: Settings) -> None:
     if held.is_ours or not held.others:
         return
     names = ", ".join(held.others[:_NAMED]) + (", …" if len(held.others) > _NAMED else "")
-    tables = "a table" if len(held.others) == 1 else f"{len(held.others)} tables"
+    tables = counted(len(held.others), "table")
     agree(
         f"DATABASE_URL leads to {parse(settings.database_url).shown}, whose schema {held.schema} holds {tables} of "
         f"another application ({names}). Séance would make its own tables beside them; DATABASE_SCHEMA=seance would "

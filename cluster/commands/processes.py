@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cluster.commands.context import FailedError, agree, home_option, servers_in_force, settings_in_force
+from cluster.console.counted import counted
 from persistence.address import parse
 
 
@@ -85,5 +86,5 @@ def _warning(url: str, origin: str, revision: str, sessions: int) -> str:
     what = (
         "removes all tables of Séance" if revision == "base" else f"goes back to {revision} and removes what came later"
     )
-    held = "1 session" if sessions == 1 else f"{sessions} sessions"
+    held = counted(sessions, "session")
     return f"This {what}, in the database with {held} at {parse(url).shown} (DATABASE_URL: {origin})."

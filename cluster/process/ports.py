@@ -40,8 +40,12 @@ def is_free(port: int, host: str | None = "127.0.0.1") -> bool:
 
 def is_listening(host: str, port: int) -> bool:
     """Whether a server accepts connections there; for a server on any address, loopback is tried."""
+    return any(_accepts(one, port) for one in ((reachable(host), "::1") if host == "::" else (reachable(host),)))
+
+
+def _accepts(host: str, port: int) -> bool:
     try:
-        socket.create_connection((reachable(host), port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

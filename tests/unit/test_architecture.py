@@ -16,8 +16,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "metrics": frozenset(),
     "migrations": frozenset({"persistence"}),
     "cluster": frozenset({"gateway", "broker", "persistence", "migrations", "metrics", "seance_client"}),
-    # It starts servers and processes as the cluster does, and otherwise knows the product only from outside.
-    "bench": frozenset({"seance_client", "cluster"}),
+    # It starts servers and processes as the cluster does, fills streams by the names of their keys, and otherwise knows
+    # the product only from outside.
+    "bench": frozenset({"seance_client", "cluster", "broker"}),
     # In clients/: whoever uses it has nothing else of ours.
     "seance_client": frozenset(),
 }
@@ -25,6 +26,7 @@ ROOMS = frozenset({*ALLOWED, "clients", "tests"})
 FOLDERS = {"seance_client": Path("clients/python/seance_client")}
 # Where a room opens only some of its doors to another.
 DOORS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("bench", "broker"): ("broker.keys",),
     ("gateway", "persistence"): (
         "persistence.address",
         "persistence.connections",

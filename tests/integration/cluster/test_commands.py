@@ -203,7 +203,7 @@ def test_up_asks_before_it_shares_a_database(seance: Seance, empty_database: str
     run_apart(make_foreign_table(empty_database))
     result = seance("up", DATABASE_URL=empty_database)
     assert result.exit_code == 1
-    assert "schema public holds a table of another application (orders)" in result.stderr
+    assert "schema public holds 1 table of another application (orders)" in result.stderr
     assert "add --share-database" in result.stderr
     assert migrate.holdings(empty_database).others == ("orders",)
 

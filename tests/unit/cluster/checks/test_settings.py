@@ -108,6 +108,22 @@ def test_a_port_that_another_program_has_is_a_problem() -> None:
     assert finding.remedy == "end what listens there, or choose another PORT"
 
 
+def test_a_program_on_one_family_only_is_in_the_way_of_every_address() -> None:
+    """HOST=:: needs the port in both families: a program that has one of them is named as such."""
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.create_server((host, 0), family=family) as server:
+            finding = checks.address(Settings(host="::", port=server.getsockname()[1]), timeout_seconds=0.1)
+        assert finding.remedy == "end what listens there, or choose another PORT"
+
+
+def test_numbers_have_their_nouns() -> None:
+    """One site, one proxy and one socket are told in the singular."""
+    one = Settings(cors_origins="https://chat.example", forwarded_allow_ips="10.0.0.1", max_connections=1)
+    assert checks.origins(one).text == "pages of 1 site may come"
+    assert checks.proxies(one).text == "the X-Forwarded-For of 1 proxy is believed"
+    assert checks.sockets(one, 1024).text == "1 socket on each gateway (1024 open files)"
+
+
 def test_an_address_of_another_machine_is_a_problem() -> None:
     """A gateway can not listen on an address that this machine does not have."""
     finding = checks.address(Settings(host="192.0.2.1", port=free_port()))
