@@ -15,7 +15,8 @@ _HEAD = """\
 """
 _TAIL = """
 # Only for the command line, from the environment: DETACH=1 (`make up` returns when everything is ready),
-# SEANCE_HOME (folder of the local cluster's data, logs and state; default `.seance` in the checkout).
+# SEANCE_HOME (folder of the local cluster's data, logs and state; default `.seance` in the checkout, else
+# where the platform keeps data of programs).
 """
 
 

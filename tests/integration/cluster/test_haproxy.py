@@ -191,6 +191,16 @@ async def test_without_a_gateway_haproxy_answers_in_the_envelope(balanced: Balan
     assert uuid.UUID((await balanced.client.get("/")).json()["meta"]["request_id"]).version == 4
 
 
+@pytest.mark.parametrize("head", ["GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + "x" * 20_000, "no HTTP"])
+async def test_what_is_no_request_reaches_no_gateway(balanced: Balanced, head: str) -> None:
+    """HAProxy answers 400 by itself and ends the connection; its words can't be set before there is a request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", balanced.port)
+    writer.write(f"{head}\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+
+
 async def test_a_restarted_haproxy_knows_the_slots(balanced: Balanced, tmp_path: Path) -> None:
     """Killed and started again, HAProxy serves with the current slots, and is told only later changes."""
     balanced.slots[3] = Slot()
