@@ -15,12 +15,18 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.utils import get_client_addr
 
+from gateway.errors import ApiError
 from gateway.protocol import handshake
+from gateway.rest.envelope import without_request
 
 HEAD_SECONDS = 10.0
 # Closes requests whose body no handler reads; where a handler reads, gateway/rest/body.py answers 408 after 10 s.
 BODY_SECONDS = 12.0
 MAX_HEAD_BYTES = 65_536
+MALFORMED_REQUEST = ApiError(400, "malformed_request", "This is no valid HTTP request.")
+HEAD_TOO_LARGE = ApiError(
+    431, "request_header_fields_too_large", f"The head of a request must have at most {MAX_HEAD_BYTES} bytes."
+)
 _WITH_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 log = structlog.get_logger()
@@ -49,7 +55,12 @@ class UpgradeProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._head_is_here()
-                self._end_with(431, (), b"")
+                self._refuse(HEAD_TOO_LARGE)
+
+    def send_400_response(self, msg: str) -> None:
+        """Uvicorn can't parse the bytes: answer in the envelope of the API, and close."""
+        del msg  # the same sentence for every fault
+        self._refuse(MALFORMED_REQUEST)
 
     def on_message_begin(self) -> None:
         """A request begins: start the timer of its head."""
@@ -127,6 +138,9 @@ class UpgradeProtocol(HttpToolsProtocol):
         """Answer an upgrade with plain HTTP, and close."""
         self._end_with(status, headers, body)
         self.answered(status)
+
+    def _refuse(self, error: ApiError) -> None:
+        self._end_with(error.status, ((b"content-type", b"application/json"),), without_request(error))
 
     def _end_with(self, status: int, headers: handshake.Headers, body: bytes) -> None:
         given = [*self.server_state.default_headers, *headers]

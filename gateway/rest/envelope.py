@@ -79,6 +79,12 @@ def failure(connection: HTTPConnection, error: ApiError) -> Response:
     return bare(Failure(error=body, meta=_meta(connection)), status=error.status, headers=error.headers)
 
 
+def without_request(error: ApiError) -> bytes:
+    """The body of the answer to bytes that never became a request, under a new request id."""
+    body = ErrorBody(code=error.code, message=error.message, details=error.details)
+    return _encode(Failure(error=body, meta=AnswerMeta(timestamp=instant(), request_id=str(uuid4()))))
+
+
 def bare(content: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Make a JSON answer without envelope."""
     return Response(_encode(content), status, headers, media_type="application/json")

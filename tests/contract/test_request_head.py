@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 
+from gateway.connection.upgrade import MAX_HEAD_BYTES
 from tests.gateways import Gateway
 from tests.raw_client import connected
 from tests.rest import call, create_session
@@ -69,6 +71,35 @@ async def test_endless_head(gateways: list[Gateway], start: bytes) -> None:
     assert answer[:12] in {b"HTTP/1.1 431", b""}
     assert writer.is_closing() or reader.at_eof()
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        pytest.param(b"no HTTP\r\n\r\n", b"400", "malformed_request", id="no HTTP"),
+        pytest.param(b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400", "malformed_request", id="bad length"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nX: ".ljust(MAX_HEAD_BYTES + 1, b"x"),
+            b"431",
+            "request_header_fields_too_large",
+            id="large head",
+        ),
+    ],
+)
+async def test_a_refusal_before_there_is_a_request_has_the_envelope(
+    gateways: list[Gateway], sent: bytes, status: bytes, code: str
+) -> None:
+    """Programs read the reason from JSON, whatever they have sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateways[0].port)
+    writer.write(sent)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert b"content-type: application/json" in head
+    answer = json.loads(body)
+    assert (answer["success"], answer["data"], answer["error"]["code"]) == (False, None, code)
+    assert answer["meta"]["request_id"]
 
 
 async def test_large_body_is_no_head(gateway_url: str) -> None:
