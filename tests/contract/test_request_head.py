@@ -3,6 +3,10 @@
 import asyncio
 import contextlib
 import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -14,42 +18,66 @@ from tests.rest import call, create_session
 DEADLINE_SECONDS = 30.0
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"GET /live HTTP/1.1\r\nHost: x\r\n", id="half a head"),
-        pytest.param(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\nGET /live", id="half a second head"),
-        pytest.param(
-            b"GET /ws/x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 9\r\n\r\n",
-            id="an upgrade without its body",
-        ),
-    ],
-)
-async def test_unfinished_request(gateways: list[Gateway], start: bytes) -> None:
+UNFINISHED = {
+    "nothing": b"",
+    "half a head": b"GET /live HTTP/1.1\r\nHost: x\r\n",
+    "half a second head": b"GET /live HTTP/1.1\r\nHost: x\r\n\r\nGET /live",
+    "an upgrade without its body": (
+        b"GET /ws/x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 9\r\n\r\n"
+    ),
+}
+TRICKLED = {"awaited": b"POST /api/sessions", "unread": b"GET /live"}
+
+
+@pytest.fixture(scope="module")
+def answers(gateways: list[Gateway]) -> Iterator[dict[str, Future[bytes]]]:
+    """What comes on each unfinished connection until it is closed; all wait at the same time, for ten seconds."""
+    with ThreadPoolExecutor(len(UNFINISHED) + len(TRICKLED)) as pool:
+        port = gateways[0].port
+        yield {
+            **{name: pool.submit(answer_to, port, start) for name, start in UNFINISHED.items()},
+            **{name: pool.submit(answer_to_trickle, port, head) for name, head in TRICKLED.items()},
+        }
+
+
+def answer_to(port: int, start: bytes) -> bytes:
+    """What comes until the gateway closes a connection on which only this was sent. Raises TimeoutError."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(DEADLINE_SECONDS)
+        connection.sendall(start)
+        with connection.makefile("rb") as answer:
+            return answer.read()
+
+
+def answer_to_trickle(port: int, head: bytes) -> bytes:
+    """What comes until the gateway closes or resets a connection on which a body comes byte by byte without end."""
+    answer = b""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    with socket.create_connection(("127.0.0.1", port)) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(
+            head + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n"
+        )
+        connection.settimeout(0.2)  # between two bytes of the body
+        while time.monotonic() < deadline:
+            connection.sendall(b" ")
+            with contextlib.suppress(TimeoutError):
+                part = connection.recv(65_536)
+                if not part:
+                    return answer
+                answer += part
+        raise TimeoutError(f"the connection is still open after {DEADLINE_SECONDS:g} s")
+    return answer
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_unfinished_request(answers: dict[str, Future[bytes]], name: str) -> None:
     """A connection on which no whole request comes is closed after some seconds."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateways[0].port)
-    writer.write(start)
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        await reader.read()
-    writer.close()
+    answers[name].result()
 
 
-async def test_unfinished_body(gateways: list[Gateway]) -> None:
+def test_unfinished_body(answers: dict[str, Future[bytes]]) -> None:
     """A body that somebody waits for is answered with 408 and the envelope; unread ones end the connection, too."""
-
-    async def trickle(head: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateways[0].port)
-        writer.write(head + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n")
-        answer = asyncio.create_task(reader.read(), name="answer")
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not answer.done():
-                writer.write(b" ")
-                await asyncio.wait((answer,), timeout=0.2)
-        writer.close()
-        return b"" if isinstance(answer.exception(), ConnectionError) else answer.result()
-
-    awaited, unread = await asyncio.gather(trickle(b"POST /api/sessions"), trickle(b"GET /live"))
+    awaited, unread = answers["awaited"].result(), answers["unread"].result()
     assert awaited.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"request_timeout"' in awaited
     assert b"connection: close" in awaited.lower()

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`, first part: processes that are killed or stopped under load, alone and in a storm."""
+"""The short form of `make chaos`, first part: gateways and workers killed or stopped, alone and in a storm."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
         yield runner
 
 
-@pytest.mark.parametrize("scenario", [*kills.SCENARIOS, *storm.SCENARIOS], ids=lambda one: one.name)
+@pytest.mark.parametrize("scenario", [*kills.OF_PROCESSES, *storm.SCENARIOS], ids=lambda one: one.name)
 def test_killed_and_stopped_processes_lose_no_acknowledged_message(runner: Runner, scenario: Scenario) -> None:
     """Whatever process dies or stands still, every acknowledged message is stored and delivered once, in order."""
     assert_good(runner, scenario)

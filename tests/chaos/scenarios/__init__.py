@@ -6,7 +6,8 @@ from tests.chaos.stage import Scenario
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
     for each in (
-        *kills.SCENARIOS,
+        *kills.OF_PROCESSES,
+        *kills.OF_SERVERS,
         *links.SCENARIOS,
         *leases.SCENARIOS,
         *storage.SCENARIOS,

@@ -130,14 +130,16 @@ async def process_stopped(kind: str, stage: Stage[Stack]) -> None:
         stage.demand("reconnects", 1, UNBOUNDED)
 
 
-SCENARIOS = [
+OF_PROCESSES = [
     Scenario("gateway-killed", "kill -9 of a gateway; half of its users come back elsewhere", gateway_killed),
     Scenario("worker-killed", "kill -9 of a worker", worker_killed),
     Scenario("taker-killed", "kill -9 of a worker, and of the other while it takes over", taker_killed),
-    Scenario("redis-killed", "kill -9 of Redis, started again with its data", partial(server_killed, "redis")),
-    Scenario("postgres-killed", "kill -9 of Postgres and all its processes", partial(server_killed, "postgres")),
     Scenario("gateway-stopped", "SIGSTOP of a gateway for 20 s", partial(process_stopped, "gateway")),
     Scenario("worker-stopped", "SIGSTOP of a worker for 20 s", partial(process_stopped, "worker")),
+]
+OF_SERVERS = [
+    Scenario("redis-killed", "kill -9 of Redis, started again with its data", partial(server_killed, "redis")),
+    Scenario("postgres-killed", "kill -9 of Postgres and all its processes", partial(server_killed, "postgres")),
     Scenario("redis-stopped", "SIGSTOP of Redis for 20 s", partial(server_stopped, "redis")),
     Scenario("postgres-stopped", "SIGSTOP of Postgres for 20 s", partial(server_stopped, "postgres")),
 ]

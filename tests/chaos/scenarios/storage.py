@@ -28,7 +28,7 @@ async def postgres_away(stage: Stage[Stack], *, is_long: bool = False) -> None:
     A worker that is killed meanwhile had read entries, and could not write them.
     """
     await settle_in(stage)
-    seconds = 600 if is_long else stage.pick(40, 20)
+    seconds = 600 if is_long else stage.pick(40, 12)
     rate = 50.0 if is_long else stage.pick(200.0, 80.0)
     async with stage.crowd.talking(rate):
         await stage.pass_time(0.5, 1.5)
