@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from tests.local import LocalCluster
 
-GATEWAYS = 3
-
 
 @dataclass
 class Local:
@@ -20,6 +18,7 @@ class Local:
     cluster: LocalCluster
     postgres: SimpleNamespace
     port: int
+    gateways: int
     drain_window_seconds: int
 
     def doors(self) -> list[int]:
@@ -40,16 +39,18 @@ class Local:
 
 
 @contextlib.asynccontextmanager
-async def running_cluster(folder: Path, *, drain_window_seconds: int, **settings: object) -> AsyncIterator[Local]:
-    """A cluster of three gateways and two workers with these settings; stopped at the end."""
+async def running_cluster(
+    folder: Path, *, gateways: int, drain_window_seconds: int, **settings: object
+) -> AsyncIterator[Local]:
+    """A cluster of so many gateways and two workers with these settings; stopped at the end."""
     environ = {name.upper(): str(value) for name, value in settings.items()}
     environ["DRAIN_WINDOW_SECONDS"] = str(drain_window_seconds)
     cluster = LocalCluster(folder, **environ)
-    await asyncio.to_thread(cluster.up, GATEWAYS, 2)
+    await asyncio.to_thread(cluster.up, gateways, 2)
     try:
         status = cluster.status()
         port = urlsplit(status["url"]).port
         assert port is not None
-        yield Local(cluster, SimpleNamespace(url=status["database_url"]), port, drain_window_seconds)
+        yield Local(cluster, SimpleNamespace(url=status["database_url"]), port, gateways, drain_window_seconds)
     finally:
         await asyncio.to_thread(cluster.down)

@@ -78,7 +78,8 @@ class Runner:
 
     def _start(self, house: House, folder: Path) -> contextlib.AbstractAsyncContextManager[Any]:
         if house == "cluster":
-            return running_cluster(folder, drain_window_seconds=3 if self._is_short else 10)
+            gateways, window = (2, 3) if self._is_short else (3, 10)
+            return running_cluster(folder, gateways=gateways, drain_window_seconds=window)
         return running_stack(folder, **(_SHORT_SETTINGS if self._is_short else {}))
 
     async def _drop(self, house: House) -> None:

@@ -54,7 +54,7 @@ def test_a_terminal_that_closes_stops_the_cluster(local: LocalCluster) -> None:
 
 def test_without_a_balancer_one_gateway_serves_the_port(local: LocalCluster) -> None:
     """Where there is no HAProxy the gateway itself has the port; more than one is refused, a restart works."""
-    local.seance("up", "--detach", "--no-balancer", "--gateways", "3")
+    local.seance("up", "--detach", "--no-balancer", "--gateways", "2")
     status = local.wait_ready()
     assert [one["name"] for one in status["services"]] == ["redis", "postgres"]
     assert [one["url"] for one in status["gateways"]] == [status["url"]]

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.chaos.local import GATEWAYS, Local
+from tests.chaos.local import Local
 from tests.chaos.person import Habits
 from tests.chaos.stage import Scenario, Stage
 
@@ -22,9 +22,10 @@ async def rolling_restart(stage: Stage[Local]) -> None:
 async def scaling(stage: Stage[Local]) -> None:
     """`seance scale` up and down again, gateways and workers, as the seed has it."""
     await stage.crowd.admit(stage.pick(4, 2), 6)
-    more, fewer = stage.random.randint(GATEWAYS + 1, GATEWAYS + 2), stage.random.randint(1, GATEWAYS - 1)
+    usual = stage.system.gateways
+    more, fewer = stage.random.randint(usual + 1, usual + 2), stage.random.randint(1, usual - 1)
     async with stage.crowd.talking(RATE):
-        for gateways, workers in ((more, 1), (fewer, 2), (GATEWAYS, 2))[stage.pick(0, 1) :]:
+        for gateways, workers in ((more, 1), (fewer, 2), (usual, 2))[stage.pick(0, 1) :]:
             await stage.pass_time(0.5, 1.5)
             async with stage.fault("seance scale", f"{gateways} gateways, {workers} workers"):
                 await stage.system.command("scale", "--gateways", str(gateways), "--workers", str(workers))
