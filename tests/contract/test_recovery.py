@@ -190,8 +190,8 @@ async def test_fifty_thousand_missed_messages_come_in_order(services: Services, 
     """50 000 missed messages come in order, however slowly they are read; the gateway needs no memory for them."""
     # The seat is kept for as long as publishing may take: a leave in the middle would be an event that is no message.
     with (
-        running_gateways(services, tmp_path, log_events=16, resume_grace_seconds=600, is_measured=True) as [gateway],
-        running_workers(services, tmp_path, is_measured=True),
+        running_gateways(services, tmp_path, log_events=16, resume_grace_seconds=600) as [gateway],
+        running_workers(services, tmp_path),
     ):
         session = await create_session(gateway.url)
         async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
