@@ -7,8 +7,8 @@ SEANCE := $(VENV)/bin/seance
 CLUSTER_HOME := $(or $(SEANCE_HOME),.seance)
 # A part of the tests: `make test TESTS=tests/unit`.
 TESTS ?= tests
-# One more than cores, because tests also wait; tests/conftest.py orders the files.
-PYTEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# For 2 cores: tests of processes wait more than they compute. tests/conftest.py orders the files.
+PYTEST_FLAGS ?= -n 5 --dist loadfile --no-loadscope-reorder
 
 # The tests start hundreds of processes; without compiled files each would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
