@@ -21,6 +21,8 @@ from cluster.supervisor.plan import Plan
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+# As the status lists them, whichever of the two was prepared first.
+_ORDER = ("redis", "postgres")
 
 
 class Backends:
@@ -64,6 +66,7 @@ class Backends:
         service = await asyncio.to_thread(prepare)
         child = self._supervised.add(service.launch.name, lambda: service.launch)
         self.children.append(child)
+        self.children.sort(key=lambda one: _ORDER.index(one.name))
         try:
             await wait_until_answering(service, lambda: not child.is_hopeless, _START_SECONDS)
         except ServiceError as error:
