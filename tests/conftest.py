@@ -93,11 +93,15 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture
 def redis_url(services: Services) -> Iterator[str]:
-    """The URL of an empty Redis; it is emptied afterwards too, since a test may have bound it to another database."""
+    """The URL of an empty Redis; it is emptied afterwards too, since a test may have bound it to another database.
+
+    No connection of the fixture's own is open meanwhile: tests count the connections.
+    """
     with Redis.from_url(services.redis_url) as client:
         client.flushall()
         client.script_flush()
-        yield services.redis_url
+    yield services.redis_url
+    with Redis.from_url(services.redis_url) as client:
         client.flushall()
 
 

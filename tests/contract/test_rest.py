@@ -24,7 +24,7 @@ DEADLINE_SECONDS = 10.0
 
 @pytest.fixture
 async def client(gateway_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=gateway_url) as client:
+    async with httpx.AsyncClient(base_url=gateway_url, timeout=DEADLINE_SECONDS) as client:
         yield client
 
 
