@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from broker.errors import BrokerUnavailableError
 from broker.keys import Keys
 from broker.pubsub.subscriber import Subscriber
 from broker.redis.connection import Reply
@@ -224,6 +225,17 @@ class SessionState:
     async def redis(self, *command: str | int) -> Reply:
         """Send any command."""
         return await self._link.call(*command)
+
+    @contextlib.asynccontextmanager
+    async def full_memory(self) -> AsyncIterator[None]:
+        """Meanwhile this Redis counts as full, and refuses everything that could need more memory."""
+        await self.redis("CONFIG", "SET", "maxmemory", 1)
+        try:
+            with pytest.raises(BrokerUnavailableError, match="OOM"):
+                await self.redis("SET", "anything", 1)
+            yield
+        finally:
+            await self.redis("CONFIG", "SET", "maxmemory", 0)
 
     async def heard(self) -> list[str]:
         """The messages of the session's channel since the last call."""

@@ -20,7 +20,10 @@ end
 local removed = 0
 for i = 5, #ARGV do
   local uid = ARGV[i]
-  if redis.call('SADD', session .. ':removed', uid) == 1 then
+  if redis.call('SISMEMBER', session .. ':removed', uid) == 0 then
+    -- Before SADD, so that a full memory does not hold a worker up (settle.lua). An empty session expires again below.
+    redis.call('PERSIST', session .. ':removed')
+    redis.call('SADD', session .. ':removed', uid)
     removed = removed + 1
     local seat = seat_of(session, uid)
     if seat then

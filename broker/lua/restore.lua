@@ -10,6 +10,8 @@ local state = redis.call('HMGET', session, 'epoch', 'seq')
 if not state[1] then
   return 0
 end
+-- Before the first write that needs memory, so that a full memory does not hold the partition up (settle.lua).
+redis.call('XACK', part .. 'events', ARGV[6], ARGV[7])
 -- Not the acknowledgement decides: Redis may have lost an entry that a worker still has.
 local restored = session .. ':restored:' .. ARGV[7]
 local seq = tonumber(redis.call('GET', restored))
@@ -20,6 +22,5 @@ if not seq then
   seq = emit(part, session, 'e', ARGV[4], '{"type":"message_received","seq":', ARGV[5])
   redis.call('SET', restored, seq, 'EX', ARGV[8])
 end
-redis.call('XACK', part .. 'events', ARGV[6], ARGV[7])
 rest_if_empty(session)
 return seq

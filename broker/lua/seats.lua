@@ -123,8 +123,8 @@ end
 -- seat is sent to come back and has the grace time to do so; a seat that had been given up is freed by that as well.
 local function fence(part, session, epoch, seq, seen)
   local start = (math.floor(math.max(seq, seen) / SEQ_LEAP) + 2) * SEQ_LEAP
+  redis.call('DEL', session .. ':log') -- before HSET, so that a full memory holds no room and no worker up (settle.lua)
   redis.call('HSET', session, 'epoch', epoch, 'seq', string.format('%.0f', start))
-  redis.call('DEL', session .. ':log')
   local deadline = now_ms() + FENCE_GRACE_MS
   local seats = redis.call('HGETALL', session .. ':users')
   for i = 1, #seats, 2 do

@@ -77,3 +77,13 @@ async def test_fencing_keeps_the_entries_for_the_worker(session: SessionState) -
     await session.fence(41)
     await session.publish()
     assert [(entry["e"], entry["d"]["seq"]) for entry in await session.stream()] == [(EPOCH, 1), ("new", 2_000_001)]
+
+
+async def test_a_session_is_fenced_with_a_full_memory(session: SessionState) -> None:
+    """A Redis without memory left still gives the session another epoch, so that its room does not wait for memory."""
+    await session.open()
+    await session.join(ANA)
+    async with session.full_memory():
+        assert await session.fence(41) == 1
+    assert (await session.hash())["epoch"] == "new"
+    assert {seat["s"] for seat in (await session.seats()).values()} == {"away"}

@@ -94,3 +94,14 @@ async def test_a_session_that_redis_does_not_hold_is_not_made(session: SessionSt
     """A session without hot state is left to `open`, which asks Postgres too."""
     assert await session.reconcile(7, ANA, is_active=0) == [0, 0, 0]
     assert await session.keys() == set()
+
+
+@pytest.mark.parametrize("is_active", [0, 1])
+async def test_a_session_is_reconciled_with_a_full_memory(session: SessionState, is_active: int) -> None:
+    """A worker that has to make a session agree with Postgres is not held up until Redis has memory again."""
+    await session.open()
+    await session.join(ANA)
+    async with session.full_memory():
+        assert await session.reconcile(1, ANA, CAT, is_active=is_active) == [1 - is_active, 2, 1 - is_active]
+    assert (await session.removed(), await session.seats()) == ({ANA, CAT}, {})
+    assert await session.expiring() >= {"", ":removed"}

@@ -14,8 +14,8 @@ from broker.streams import dead_letters
 from persistence.rows import Record
 from persistence.worker import WorkerConfig
 from persistence.writer import Writer
-from tests.stream_fixtures import EPOCH, add_sessions, message, publish, rows
-from tests.working import KEYS, config, drained, working
+from tests.stream_fixtures import EPOCH, add_sessions, full_memory, message, publish, rows
+from tests.working import KEYS, config, drained, owned_by, working
 
 
 @pytest.fixture
@@ -108,4 +108,19 @@ async def test_a_displaced_message_without_hot_state_is_dead(
         assert await dead_letters.retry(stream_link, KEYS) == 1
         await drained(stream_link)
     assert await stored(engine) == [*FIRST, (2_000_001, "second")]
+    assert await dead_letters.listed(stream_link, KEYS) == []
+
+
+@pytest.mark.parametrize("epoch", [EPOCH, "new"])
+async def test_a_full_memory_does_not_hold_up_the_partition_of_a_displaced_message(
+    redis: Redis, stream_link: Link, engine: AsyncEngine, settings: WorkerConfig, session_id: str, epoch: str
+) -> None:
+    """While Redis has no memory left, a displaced message gets its new seq, and what follows it is written."""
+    session = await make_hot(redis, session_id, 4, epoch=epoch)
+    async with working(settings):
+        await owned_by(redis, *4 * ["worker-1"])  # the worker has made what it needs
+    await publish(redis, KEYS, session_id, message(session_id, 4, text="second"), message(session_id, 6, text="later"))
+    async with full_memory(redis), working(settings):
+        await drained(stream_link)
+    assert await stored(engine) == [*FIRST, (6, "later"), (int(await redis.hget(session, "seq") or 0), "second")]
     assert await dead_letters.listed(stream_link, KEYS) == []
