@@ -250,8 +250,9 @@ class LiveSessions:
     def fence(self, session_id: str, *, epoch: str, seen: int, is_rewritten: bool = False) -> "asyncio.Future[bool]":
         """Give the session another epoch when Redis, still in `epoch`, has not come to the seq that was handed out.
 
-        With `is_rewritten` also when Redis has come as far, because Redis holds other events. However many gateways
-        ask, the epoch changes once; the result is True for the caller that changed it. The command leaves now.
+        With `is_rewritten` also when Redis has come as far by now, because Redis holds other events, or lacked some
+        whose seqs other events have got since. However many gateways ask, the epoch changes once; the result is True
+        for the caller that changed it. The command leaves now.
         """
 
         def changed(reply: Reply) -> bool:

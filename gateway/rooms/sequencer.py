@@ -125,8 +125,10 @@ class Sequencer:
         if self.epoch is None and self._is_continued(events):  # nobody has joined: a server waits for its message
             self.epoch = position.epoch
         is_same = position.epoch == self.epoch
-        is_rewritten = is_same and self._is_rewritten(events)
-        if position.seq < self.last_seq or is_rewritten:
+        is_behind = position.seq < self.last_seq
+        # Behind is rewritten: other events may get the lost seqs before the fence arrives, which then must not rest.
+        is_rewritten = is_same and (is_behind or self._is_rewritten(events))
+        if is_behind or is_rewritten:
             # Fence first, then end the members: a member that resumes before the fence would go on in the old epoch.
             return (Fence(position.epoch, self.last_seq, is_rewritten),)
         if not is_same:

@@ -59,6 +59,7 @@ class Client:
         self.id = connection_id
         self.user_id = user_id
         self.resume = resume
+        self.resumed_body: bytes | None = None
         self.seat: tuple[int, str] | None = None
         self.member: Member | None = None
         self.cursor: Cursor | None = None
@@ -66,6 +67,8 @@ class Client:
         self.is_kept = False
         self.epoch = ""
         self.seq = 0
+        # The body of the event at `seq`, when the client got that event.
+        self.last_body: bytes | None = None
         self.ending: Ending | None = None
         self.has_left = False
         self.has_to_end = False
@@ -120,6 +123,7 @@ class Client:
                 assert self.history.has_trouble, f"{self.id} got {event} though Redis lost nothing"
                 assert event["data"]["from"] == self.seq + 1, f"{self.id} has {self.seq}, and got {event}"
                 self.seq = event["data"]["to"]
+                self.last_body = None
             case "ack":
                 self.unanswered -= 1
                 assert self.unanswered >= 0, f"{self.id} got an answer twice"
@@ -140,10 +144,13 @@ class Client:
         epoch = self.history.redis.epoch_of[body]
         assert epoch == self.epoch, f"{self.id} is in {self.epoch}, and got an event of {epoch}"
         assert seq == self.seq + 1, f"{self.id} has {self.seq}, and got {seq}"
-        self.seq = seq
+        follows = self.history.redis.previous[body]
+        # A recovery that reads while the room asks what Redis has lost is ended by the answer.
+        if is_live or self.history.room.sequencer.is_caught_up:
+            assert self.last_body in (None, follows), f"{self.id} has {self.last_body!r}, and {seq} follows {follows!r}"
+        self.seq, self.last_body = seq, body
         if is_live:
             before = self.history.handed_out.get((epoch, seq - 1))
-            follows = self.history.redis.previous[body]
             assert before is None or before == follows, f"{seq} of {epoch} follows {follows!r}, and not {before!r}"
             known = self.history.handed_out.setdefault((epoch, seq), body)
             assert known == body, f"{seq} of {epoch} was {known!r}, and is {body!r}"
@@ -210,6 +217,7 @@ class History:
         ]
         resume = (ended[-1].epoch, ended[-1].seq) if ended and choice % 2 else None
         client = Client(self, user_id, f"c{next(self._ids)}", resume)
+        client.resumed_body = ended[-1].last_body if resume else None
         self._expect_join()
         self.redis.is_subscribed = True
         self._joining.append(client)
@@ -241,6 +249,7 @@ class History:
         client.epoch = epoch
         is_resumed = client.resume is not None and client.resume[0] == epoch and client.resume[1] <= seq
         client.seq = client.resume[1] if is_resumed and client.resume is not None else seq
+        client.last_body = client.resumed_body if is_resumed else None
         self.clients.append(client)
         self._call(self.room.seat(client.member, seq, epoch))
         assert client.member.is_gone or client.user_id not in self._heard_removals, (
@@ -625,7 +634,7 @@ class History:
             case ReadLog(first):
                 self._ask((lambda: self.redis.range(first), self.redis.position), self._log_read, self._log_failed)
             case Fence(epoch, seen, is_rewritten):
-                fence = partial(self.redis.fence, epoch, seen, is_rewritten=is_rewritten)
+                fence = partial(self._fence, epoch, seen, is_rewritten=is_rewritten)
                 self._ask((fence,), self._fenced, self._log_failed)
             case ReadCommits(seqs):
                 parts = (self.redis.position, partial(self.redis.refused_among, seqs))
@@ -647,6 +656,11 @@ class History:
         self._failures = 0
         self._remember()
         self._call(self.room.log_read(events, position))  # type: ignore[arg-type]
+
+    def _fence(self, epoch: str, seen: int, *, is_rewritten: bool) -> None:
+        self.redis.fence(epoch, seen, is_rewritten=is_rewritten)
+        is_over = self.redis.epoch != epoch or not self.redis.is_rewritten
+        assert is_over, f"the room has fenced {epoch}, which goes on with other events"
 
     def _fenced(self, _: object) -> None:
         self._remember()

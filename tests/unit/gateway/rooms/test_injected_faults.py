@@ -23,6 +23,7 @@ HISTORIES = 700
 FIRST = {
     "a gap is announced that the log may fill": 1074,
     "a late event is not checked": 2199,
+    "the seqs that are behind are given again before the fence": 1400,
     "attempts never end": 5716,
     "a commit of a later epoch is told as committed": 8600,
     "commits are told in doubt": 1600,
@@ -67,7 +68,12 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
     ),
     "another epoch is ignored": (Sequencer, "if not is_same:\n            return self._give_up()", "pass"),
     "another epoch at a seat is ignored": (Sequencer, "if self.epoch not in (None, epoch):", "if False:"),
-    "a position behind is not fenced": (Sequencer, "position.seq < self.last_seq or is_rewritten", "is_rewritten"),
+    "a position behind is not fenced": (Sequencer, "is_behind = position.seq < self.last_seq", "is_behind = False"),
+    "the seqs that are behind are given again before the fence": (
+        Sequencer,
+        "is_same and (is_behind or self._is_rewritten(events))",
+        "is_same and self._is_rewritten(events)",
+    ),
     "a break during a fill is forgotten": (
         Sequencer,
         "return [*results, *self.catch_up()] if self._is_behind else results",

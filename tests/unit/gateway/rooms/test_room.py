@@ -71,7 +71,7 @@ def test_a_fenced_session_ends_every_member() -> None:
     room.heard(event(2))
     room.flush()
     room.catch_up()
-    assert list(room.log_read([], Position(EPOCH, 1, 0))) == [Fence(EPOCH, 2, is_rewritten=False)]
+    assert list(room.log_read([], Position(EPOCH, 1, 0))) == [Fence(EPOCH, 2, is_rewritten=True)]
     assert list(room.fenced()) == [End((ana,), close_codes.RESYNC)]
     room.join_is_over()
     assert room.is_empty
