@@ -145,8 +145,8 @@ class Client:
         assert epoch == self.epoch, f"{self.id} is in {self.epoch}, and got an event of {epoch}"
         assert seq == self.seq + 1, f"{self.id} has {self.seq}, and got {seq}"
         follows = self.history.redis.previous[body]
-        # A recovery that reads while the room asks what Redis has lost is ended by the answer.
-        if is_live or self.history.room.sequencer.is_caught_up:
+        # A recovery may read what Redis has rewritten before the room has heard of it or asked; then the room ends it.
+        if is_live or (self.history.room.sequencer.is_caught_up and not self.history.redis.is_rewritten):
             assert self.last_body in (None, follows), f"{self.id} has {self.last_body!r}, and {seq} follows {follows!r}"
         self.seq, self.last_body = seq, body
         if is_live:
@@ -368,8 +368,8 @@ class History:
             self._hear(self.redis.channel.popleft())
 
     def lose(self, _: int) -> None:
-        """An event is lost on the way."""
-        if self.redis.channel and not self.redis.is_rewritten:
+        """An event is lost on the way; a refusal only by a break, of which the room is told."""
+        if self.redis.channel and not self.redis.is_rewritten and self.redis.channel[0].kind is not EventKind.REFUSED:
             event = self.redis.channel.popleft()
             self._is_loss_unheard = True
             if not event.seq:
@@ -500,10 +500,15 @@ class History:
     def settle(self) -> None:
         """Redis stays up, everything is answered and heard: every client has everything, or may come back."""
         self._settle()
-        self.redis.is_rewritten = False  # nobody here had what was lost
+        if not self.redis.is_known:  # the next renewal of the gateway's lease finds a Redis that has lost it
+            self._catch_up()
+            self._settle()
         is_epoch_unheard = any(client.epoch != self.redis.epoch or client.is_ahead for client in self._here())
-        if self.redis.can_publish and is_epoch_unheard:  # a new epoch is heard of by its first event
+        is_ahead = any(client.seq > self.redis.seq for client in self._here())
+        if self.redis.can_publish and (is_epoch_unheard or is_ahead):  # heard of by the next event, and not before
             self.redis.emit(EventKind.MESSAGE)
+            self._settle()  # nothing is committed before the room has fenced
+        self.redis.is_rewritten = False  # nobody here had what was lost
         if self.redis.persisted != self.redis.seq:
             self.redis.commit()
         self._settle()

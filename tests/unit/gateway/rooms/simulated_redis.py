@@ -16,6 +16,7 @@ NOBODY = "-"
 class Snapshot(msgspec.Struct, frozen=True):
     """What a Redis that goes back comes back with."""
 
+    is_known: bool
     epoch: str
     seq: int
     persisted: int
@@ -149,7 +150,7 @@ class SimulatedRedis:
         saved = self._snapshot
         is_behind = (self.seq, self.epoch) != (saved.seq, saved.epoch)
         self.is_rewritten = self.is_rewritten or is_behind
-        self.is_known = True
+        self.is_known = saved.is_known
         self.epoch, self.seq, self.persisted, self.is_closed = saved.epoch, saved.seq, saved.persisted, saved.is_closed
         self.log, self.unwritten = list(saved.log), list(saved.unwritten)
         self._last_body = saved.last_body
@@ -165,8 +166,9 @@ class SimulatedRedis:
         self.holders.clear()
 
     def trim(self, kept: int) -> None:
-        """Drop all but the newest events of the log."""
-        del self.log[: max(0, len(self.log) - kept)]
+        """Drop all but the newest events of the log, and those that Postgres lacks."""
+        newest = self.log[max(0, len(self.log) - kept) :]
+        self.log = [event for event in self.log if event.seq > self.persisted or event in newest]
 
     # What gateways ask
 
@@ -195,4 +197,6 @@ class SimulatedRedis:
 
     def _now(self) -> Snapshot:
         log, unwritten = tuple(self.log), tuple(self.unwritten)
-        return Snapshot(self.epoch, self.seq, self.persisted, self.is_closed, log, unwritten, self._last_body)
+        return Snapshot(
+            self.is_known, self.epoch, self.seq, self.persisted, self.is_closed, log, unwritten, self._last_body
+        )
