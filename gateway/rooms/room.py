@@ -31,7 +31,7 @@ from gateway.rooms.join_buffer import JoinBuffer, ended_by
 from gateway.rooms.member import Member, Standing
 from gateway.rooms.members import Members
 from gateway.rooms.outbox import Outbox
-from gateway.rooms.seat_check import endings
+from gateway.rooms.seat_check import endings, is_undecided
 from gateway.rooms.sequencer import Lost, Missing, Results, Sequencer
 
 
@@ -100,8 +100,9 @@ class Room:
         self.members.add(member)
         member.standing = Standing.BEHIND
         member.position = seq
-        if older and self._join_buffer is not None and self._join_buffer.was_interrupted:
-            effects.append(ReadSeats((*older, member)))  # Redis knows which of them joined last
+        if self._join_buffer is not None and self._join_buffer.was_interrupted:
+            # Redis knows which of them joined last, and whether the seat was lost since.
+            effects.append(ReadSeats((*older, member)))
         else:
             self._end(older, close_codes.REPLACED, effects)
         return effects
@@ -197,10 +198,15 @@ class Room:
 
     def seats_read(self, members: Iterable[Member], holders: Iterable[tuple[str, ...]]) -> Effects:
         """The answer to `ReadSeats`: for each member the ids of the connections that hold its user's seat."""
+        if not self.sequencer.is_caught_up:  # the answer may tell of an event that was not handed out yet
+            self._is_check_due = True
+            return ()
         effects: list[Effect] = []
-        for member, ending in endings(self.info, members, holders):
-            if not member.is_gone:
-                self._end((member,), ending, effects)
+        held = [pair for pair in zip(members, holders, strict=True) if not pair[0].is_gone]
+        if any(is_undecided(self.info, member, holding) for member, holding in held):
+            effects.append(RetryLater(Step.SEATS))
+        for member, ending in endings(self.info, *zip(*held, strict=True)) if held else ():
+            self._end((member,), ending, effects)
         return effects
 
     def failed(self, step: Step, *, passes: bool) -> Effects:

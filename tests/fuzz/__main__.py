@@ -99,7 +99,7 @@ class FoundError(Exception):
     """A property does not hold; the message is the call that shows it."""
 
 
-def _try(check: Callable[[], None], call: str) -> None:
+def _try(check: Callable[[], object], call: str) -> None:
     try:
         check()
     except Exception as error:

@@ -514,9 +514,8 @@ class History:
         self._settle()
         for client in self._here():
             is_one = sum(other.user_id == client.user_id for other in self._here()) == 1
-            # A third connection may have replaced both, and may have left.
-            may_be_more = self.info.multiple_connections or not self.redis.holders.get(client.user_id)
-            assert is_one or may_be_more, f"{client.user_id} has two connections"
+            assert is_one or self.info.multiple_connections, f"{client.user_id} has two connections"
+            assert client.id in self.redis.holders.get(client.user_id, ()), f"{client.id} has no seat"
             assert client.is_live, f"{client.id} never became live"
             assert (client.epoch, client.seq) == (self.redis.epoch, self.redis.seq), f"{client.id} lacks events"
         for waiter in self._waiters:

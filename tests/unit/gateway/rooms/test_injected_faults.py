@@ -165,6 +165,12 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
     "commits are told in doubt": (CommitWaiters, "while not self.is_in_doubt and", "while"),
     "refusals are not asked for": (CommitWaiters, "for tell in self.refused(one)]", "for tell in ()]"),
     "the end of a log that is gone is not announced": (Sequencer, "if last_seq < known_seq:", "if False:"),
+    "a member without any seat stays": (Room, "if held else ()", "if any(found for _, found in held) else ()"),
+    "a seat that was lost during the join is not noticed": (
+        Room,
+        "and self._join_buffer.was_interrupted:",
+        "and self._join_buffer.was_interrupted and older:",
+    ),
     "a seat that is held is taken for lost": (endings, "member.id in holding or", "False or"),
 }
 

@@ -293,8 +293,9 @@ def test_redis_tells_which_of_two_joins_was_the_later_one() -> None:
     live(room, "ben")
     room.expect_join()
     room.catch_up()
+    room.log_read([], Position(EPOCH, 1, 0))
     newer, older = member_of(room, "ana", "c-newer"), member_of(room, "ana", "c-older")
-    assert list(room.seat(newer, 1, EPOCH)) == []
+    assert list(room.seat(newer, 1, EPOCH)) == [ReadSeats((newer,))]
     assert list(room.seat(older, 1, EPOCH)) == [ReadSeats((newer, older))]
     holding = [("c-newer",), ("c-newer",)]
     assert list(room.seats_read((newer, older), holding)) == [End((older,), close_codes.REPLACED)]
@@ -316,6 +317,21 @@ def test_a_member_without_a_seat_ends_once() -> None:
     ana = live(room, "ana")
     assert list(room.seats_read((ana,), [("c-new",)])) == [End((ana,), close_codes.REPLACED)]
     assert list(room.seats_read((ana,), [("c-new",)])) == []
+
+
+def test_a_member_whose_third_connection_has_left_ends() -> None:
+    """A member without any seat ends, once no event of the log can say why; while it recovers, Redis is asked again."""
+    room = room_of()
+    room.expect_join()
+    ana = member_of(room, "ana")
+    room.seat(ana, 1, EPOCH)
+    assert list(room.seats_read((ana,), [()])) == [RetryLater(Step.SEATS)]
+    room.attach(ana, 1)
+    room.heard(event(3))
+    assert list(room.seats_read((ana,), [()])) == []
+    assert ReadSeats((ana,)) in room.log_read([event(2), event(3)], Position(EPOCH, 3, 0))
+    room.flush()
+    assert list(room.seats_read((ana,), [()])) == [End((ana,), close_codes.RESYNC)]
 
 
 def test_presence_is_told_once_an_interval() -> None:
