@@ -1,6 +1,7 @@
 """One lane of a worker: reads its partitions, writes batch after batch, acknowledges committed entries."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import ceil
@@ -235,6 +236,7 @@ class PartitionLane:
     async def _set_aside(self, entry: Entry, record: Record, reason: str) -> None:
         """Treat a refused entry: a message whose seq was given twice gets another seq, any other is dead."""
         if reason != DISPLACED:
+            await self._note_refused(record)
             await self._dead_letter(entry, reason, record.event.seq)
             return
         self._audit.displaced_total += 1
@@ -245,6 +247,12 @@ class PartitionLane:
             return
         self._audit.restored_total += 1
         log.warning("worker.message_restored", session_id=entry.session_id, seq=record.event.seq, new_seq=seq)
+
+    async def _note_refused(self, record: Record) -> None:
+        """Let gateways know, for whoever resumes from Postgres, that this message is missing there."""
+        if isinstance(record.event, MessageReceived):
+            with contextlib.suppress(DataError):  # a session id that is none: nobody resumes there
+                await self._patiently(lambda: self._writer.note_refused(record.session_id, record.event.seq))
 
     async def _reconcile(self) -> None:
         """Let Redis undo nothing that was committed after Redis had lost it: the gateways have compared too early."""

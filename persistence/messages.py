@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Row, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.errors import mapped
-from persistence.tables import MessageRow
+from persistence.tables import MessageRow, RefusedMessageRow
 
 _COLUMNS = MessageRow.__table__.c
+_REFUSED = RefusedMessageRow.__table__.c
 _MAX_BIGINT = 2**63 - 1
 
 
@@ -72,6 +73,25 @@ class Messages:
         with mapped():
             async with self._engine.connect() as connection:
                 return [_record(row) for row in await _rows(connection, UUID(session_id), before, after, limit)]
+
+    async def refused(self, session_id: str, after: int, before: int) -> list[tuple[int, int]]:
+        """The ranges (first, last) of seqs with `after` < seq < `before` whose messages Postgres refused for good."""
+        seqs = (
+            select(RefusedMessageRow.seq, (_REFUSED.seq - func.row_number().over(order_by=_REFUSED.seq)).label("run"))
+            .where(
+                RefusedMessageRow.session_id == UUID(session_id),
+                RefusedMessageRow.seq > _bigint(after),
+                RefusedMessageRow.seq < _bigint(before),
+                # An operator's retry may have stored the message after all.
+                ~exists().where(MessageRow.session_id == _REFUSED.session_id, MessageRow.seq == _REFUSED.seq),
+            )
+            .subquery()
+        )
+        first = func.min(seqs.c.seq)
+        runs = select(first, func.max(seqs.c.seq)).group_by(seqs.c.run).order_by(first)
+        with mapped():
+            async with self._engine.connect() as connection:
+                return [(low, high) for low, high in await connection.execute(runs)]
 
     async def count(self, session_id: str, after: int, before: int, *, limit: int) -> int:
         """How many messages have `after` < seq < `before`; `limit` when there are more, since counting takes time."""

@@ -157,3 +157,16 @@ class MessageRow(Table):
         viewonly=True,
         lazy="raise",
     )
+
+
+class RefusedMessageRow(Table):
+    """A message that Postgres refused for good: clients that read the history are told of a gap.
+
+    The row stays when an operator's retry stores the message after all; then the row means nothing. `session_id` has no
+    foreign key: a missing session may be the very reason.
+    """
+
+    __tablename__ = "refused_messages"
+
+    session_id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

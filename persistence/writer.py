@@ -3,15 +3,17 @@
 Every statement may be repeated: writing a batch again that was committed but not acknowledged has no effect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.errors import DataError, PersistenceError, mapped
 from persistence.rows import MessageColumns, Record, Rows, UserChange, rows_of
+
+Result = TypeVar("Result")
 
 # Why `unnest` and not COPY: docs/decisions/0001-writer.md.
 _INSERT_MESSAGES = """
@@ -56,6 +58,7 @@ INSERT INTO session_marks AS known (session_id, epoch, seq)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
 ON CONFLICT (session_id) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq WHERE known.seq < excluded.seq
 """
+_NOTE_REFUSED = "INSERT INTO refused_messages (session_id, seq) VALUES ($1::uuid, $2) ON CONFLICT DO NOTHING"
 
 
 class Writer:
@@ -72,11 +75,18 @@ class Writer:
         a record can't be written, DatabaseUnavailableError and other PersistenceErrors when none can.
         """
         rows = rows_of(records)
+        return await self._through_driver(lambda driver: _write(driver, rows))
+
+    async def note_refused(self, session_id: str, seq: int) -> None:
+        """Remember that the message with this seq will have no row. Raises as `write` does."""
+        await self._through_driver(lambda driver: driver.execute(_NOTE_REFUSED, session_id, seq))
+
+    async def _through_driver(self, work: "Callable[[asyncpg.Connection[Any]], Awaitable[Result]]") -> Result:
         with mapped():
             async with self._engine.connect() as connection:
                 try:
                     with mapped():
-                        return await _write(await _driver(connection), rows)
+                        return await work(await _driver(connection))
                 except DataError:
                     raise
                 except PersistenceError:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
 from broker.events import Message, instant, message_received
 from broker.sessions.event_log import Event, EventKind, EventLog
 from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
+from gateway.protocol import server_events
 from gateway.protocol.commands import Resume
 from gateway.protocol.server_events import Resumed
 from gateway.recovery.cursor import UNBOUNDED, Cursor
@@ -70,15 +72,21 @@ class RecoveryReader:
         return Plan(await self._resumed_from_history(info.id, cursor, seat.seq), cursor)
 
     async def next(self, session_id: str, cursor: Cursor, known_seq: int) -> Sequence[Event]:
-        """Read the next page (PAGE_EVENTS events at most), and move the cursor past the page. Raises OutrunError."""
+        """Read the next page (PAGE_EVENTS events at most), and move the cursor past the page. Raises OutrunError.
+
+        Between messages of Postgres a `gap` stands for those that Postgres refused for good.
+        """
         if cursor.history is None:
             page = await self._read_log(session_id, cursor.seq)
             return cursor.took_log(page, PAGE_EVENTS, known_seq=known_seq)
         after, before = cursor.history
         async with self._history_reads:
             records = await self._messages.between(session_id, after, before, limit=PAGE_EVENTS)
-        cursor.took_history([record.seq for record in records], PAGE_EVENTS)
-        return [_payload(record) for record in records]
+            cursor.took_history([record.seq for record in records], PAGE_EVENTS)
+            refused = await self._messages.refused(session_id, after, cursor.seq + 1)
+        events = [_payload(record) for record in records]
+        gaps = [Event(last, EventKind.OTHER, "-", server_events.gap(first, last)) for first, last in refused]
+        return sorted([*events, *gaps], key=attrgetter("seq")) if gaps else events
 
     async def _read_log(self, session_id: str, after: int, last: int | None = None) -> list[Event]:
         async with self._log_reads:

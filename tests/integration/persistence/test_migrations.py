@@ -23,7 +23,7 @@ from persistence.sessions import StoredSessions
 from persistence.tables import Table
 from tests.services import Services, run_apart
 
-TABLES = {"installation", "messages", "session_marks", "sessions", "users"}
+TABLES = {"installation", "messages", "refused_messages", "session_marks", "sessions", "users"}
 
 
 @pytest.fixture

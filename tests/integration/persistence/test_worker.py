@@ -196,6 +196,8 @@ async def test_a_bad_entry_becomes_a_dead_letter(
         async with working(settings):
             await drained(stream_link)
     assert await stored(engine) == {session_id: [seq for seq in range(1, 101) if seq != 51]}
+    refused = await rows(engine, "SELECT session_id::text, seq FROM refused_messages")
+    assert sorted(refused) == sorted([(session_id, 51), (unknown, 1)])
     found = await dead_letters.listed(stream_link, KEYS)
     reasons = [line["reason"] for line in lines if line["event"] == "worker.entry_dead"]
     assert sorted(one.reason for one in found) == sorted(reasons)

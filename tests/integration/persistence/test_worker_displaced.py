@@ -104,6 +104,7 @@ async def test_a_displaced_message_without_hot_state_is_dead(
         await drained(stream_link)
         [one] = await dead_letters.listed(stream_link, KEYS)
         assert one.reason == "another message has this seq"
+        assert await rows(engine, "SELECT seq FROM refused_messages") == []  # the seq has a row, of the other message
         await make_hot(redis, session_id, 4)
         assert await dead_letters.retry(stream_link, KEYS) == 1
         await drained(stream_link)
