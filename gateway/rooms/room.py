@@ -256,6 +256,7 @@ class Room:
             elif isinstance(result, Missing):
                 effects.append(ReportGap(result.first, result.last))
                 self._queue(server_events.gap(result.first, result.last), effects)
+                self._is_check_due = True  # a removal may be among the events that are gone
                 if self._ahead:
                     self._admit(result.last, effects)
             elif isinstance(result, Lost):

@@ -56,11 +56,13 @@ def test_an_event_is_queued_and_flushed_once() -> None:
 
 
 def test_a_gap_is_reported_and_announced() -> None:
-    """A gap that nobody can fill is reported, and every member is told."""
+    """A gap that nobody can fill is reported, and every member is told; a member who was removed in the gap ends."""
     room = room_of()
-    live(room, "ana")
+    ana = live(room, "ana")
     assert list(room.heard(event(3))) == [ReadLog(1)]
-    assert list(room.log_read([], Position(EPOCH, 3, 0))) == [ReportGap(2, 2), FLUSH]
+    assert list(room.log_read([], Position(EPOCH, 3, 0))) == [ReportGap(2, 2), FLUSH, ReadSeats((ana,))]
+    room.flush()
+    assert list(room.seats_read((ana,), [()])) == [End((ana,), close_codes.RESYNC)]
 
 
 def test_a_fenced_session_ends_every_member() -> None:
