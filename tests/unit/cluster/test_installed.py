@@ -28,7 +28,11 @@ class Installed:
     def seance(self, *arguments: str, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Run the command in an empty folder, where the packages `without` can't be imported."""
         code = f"import sys; sys.modules.update(dict.fromkeys({without})); from cluster.cli import main; main()"
-        environ = {name: value for name, value in os.environ.items() if name != "SEANCE_HOME"}
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SEANCE_HOME", "COVERAGE", "COV_"))
+        }
         environ |= {"PYTHONPATH": str(self.site), "XDG_DATA_HOME": str(self.data), "COLUMNS": "400"}
         argv = (sys.executable, "-c", code, *arguments)
         return subprocess.run(argv, cwd=self.folder, env=environ, capture_output=True, text=True, check=False)

@@ -346,3 +346,14 @@ def test_presence_is_told_once_an_interval() -> None:
     room.leave(ana)
     room.heard(event(0, EventKind.PRESENCE_CHANGED, "-", b"0"))
     assert list(room.presence_due()) == []
+
+
+def test_commits_are_asked_about_after_the_log() -> None:
+    """While the log is read nobody asks about commits; the answer of the log lets the question go out."""
+    room = room_of()
+    ana = live(room, "ana")
+    room.heard(event(2))
+    waiting(room, 2)
+    assert list(room.catch_up()) == [ReadLog(2)]
+    assert list(room.tick(Step.COMMITS)) == []
+    assert list(room.log_read([event(2)], Position(EPOCH, 2, 0))) == [ReadCommits((2,)), ReadSeats((ana,))]

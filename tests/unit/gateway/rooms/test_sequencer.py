@@ -259,3 +259,12 @@ def test_a_failure_that_passes_by_itself_is_no_attempt() -> None:
     assert list(sequencer.failed(passes=False)) == [RETRY]
     assert list(sequencer.failed(passes=True)) == [RETRY]
     assert list(sequencer.failed(passes=False)) == [Lost()]
+
+
+def test_the_log_tells_the_epoch_while_nobody_has_joined() -> None:
+    """A server may wait for its message in a room without members: a log that goes on there tells the epoch."""
+    sequencer = Sequencer()
+    assert list(sequencer.heard(event(7))) == [event(7)]
+    assert list(sequencer.catch_up()) == [ReadLog(7)]
+    assert list(sequencer.log_read(events(7, 8), position(8))) == [event(8)]
+    assert (sequencer.epoch, sequencer.last_seq) == (EPOCH, 8)
