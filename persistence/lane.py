@@ -249,7 +249,7 @@ class PartitionLane:
         log.warning("worker.message_restored", session_id=entry.session_id, seq=record.event.seq, new_seq=seq)
 
     async def _note_refused(self, record: Record) -> None:
-        """Let gateways know, for whoever resumes from Postgres, that this message is missing there."""
+        """Let gateways know that this message is missing in Postgres, for clients that resume from there."""
         if isinstance(record.event, MessageReceived):
             with contextlib.suppress(DataError):  # a session id that is none: nobody resumes there
                 await self._patiently(lambda: self._writer.note_refused(record.session_id, record.event.seq))

@@ -171,7 +171,7 @@ async def work(config: WorkerConfig, worker_id: str, stop: asyncio.Event) -> Non
 
 
 def lanes(partitions: int) -> list[frozenset[int]]:
-    """The partitions of each lane; every one is in the same lane whoever else works."""
+    """The partitions of each lane; a partition is in the same lane whatever other workers there are."""
     return [frozenset(range(lane, partitions, LANES)) for lane in range(min(LANES, partitions))]
 
 

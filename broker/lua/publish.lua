@@ -14,7 +14,7 @@ local epoch = call('HGET', session, 'epoch')
 if not epoch then
   return 'unknown'
 end
--- Whoever commits tells the channel when it has come so far.
+-- The worker that commits this seq tells the channel.
 local function watch(seq)
   if tonumber(call('HGET', session, 'watch') or '0') < seq then
     call('HSET', session, 'watch', seq)

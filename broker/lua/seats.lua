@@ -119,8 +119,8 @@ local function purge_away(part, ts)
 end
 
 -- Redis has fallen behind what it handed out, `seen`: give the session another epoch, whose seqs begin more than a million
--- above that and above its own `seq`, as after `open`. The log goes, because it tells the wrong story. Whoever holds a
--- seat is sent to come back and has the grace time to do so; a seat that had been given up is freed by that as well.
+-- above that and above its own `seq`, as after `open`. The log goes, because it tells the wrong story. Every user
+-- with a seat is sent to come back and has the grace time to do so; a seat that had been given up is freed as well.
 local function fence(part, session, epoch, seq, seen)
   local start = (math.floor(math.max(seq, seen) / SEQ_LEAP) + 2) * SEQ_LEAP
   redis.call('DEL', session .. ':log') -- before HSET, so that a full memory holds no room and no worker up (settle.lua)

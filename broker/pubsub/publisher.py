@@ -102,7 +102,7 @@ class Publisher:
         return await outcome
 
     async def ephemeral(self, session_id: str, event: EphemeralKind, user: User | None = None) -> None:
-        """Tell whoever is connected now; `user_typing` does not go back to the user it names."""
+        """Tell everyone who is connected now; `user_typing` does not go back to the user it names."""
         await self.send_ephemeral(session_id, event, user)
 
     def send_ephemeral(

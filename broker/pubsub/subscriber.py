@@ -66,7 +66,7 @@ class Subscriber:
         return confirmation
 
     def _answered(self, channel: bytes, confirmation: Confirmation) -> None:
-        # Whoever waits is told, and asks again if it still wants to.
+        # Every waiting caller is told, and may ask again.
         if confirmation.exception() is not None and self._subscriptions.get(channel) is confirmation:
             del self._subscriptions[channel]
 

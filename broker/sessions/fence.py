@@ -11,7 +11,7 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.recorded import Reconciled, Recorded, reconcile
 
-# Whoever compares tells again after every page that it is still at it; when it dies, another one begins after this.
+# The gateway that compares renews its claim after every page; when the gateway dies, another one begins after this.
 CLAIM_MS = 5000
 # How many keys Redis looks at in one step of the scan: about a millisecond, in which nothing else is answered.
 SCAN_KEYS = 2000

@@ -207,8 +207,8 @@ class LiveSessions:
     async def join(self, session_id: str, user: User, *, gateway: str, connection: str) -> Seat:
         """Take a seat, or come back to the one that the same user id holds.
 
-        Whoever had it is replaced, unless the session allows several connections of one user (16; the oldest one beyond
-        that is replaced).
+        The connection that had the seat is replaced, unless the session allows several connections of one user (16; the
+        oldest one beyond that is replaced).
 
         Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError,
         SessionFullError or BacklogFullError.

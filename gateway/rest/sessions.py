@@ -230,7 +230,7 @@ OPERATIONS = (
         handler=get,
         summary="Look at a session",
         description=(
-            "Whoever knows the id may ask: name, limits, whether the session is active, how many are present and "
+            "Everyone who knows the id may ask: name, limits, whether the session is active, how many are present and "
             "the last `seq`."
         ),
         answer=Session,

@@ -8,7 +8,7 @@ from tests.chaos.verdict import Problems
 
 
 def check(books: Books, problems: Problems) -> None:
-    """The rosters at the end, every departure, and whoever was to stay out."""
+    """The rosters at the end, every departure, and everyone who was to stay out."""
     _check_rosters(books, problems)
     _check_barred(books, problems)
     for session in books.sessions:

@@ -87,7 +87,7 @@ async def test_everything_missed_comes_from_the_log(gateways: list[Gateway], ser
 
 
 async def test_a_client_that_missed_nothing_is_told(gateways: list[Gateway]) -> None:
-    """Whoever has everything is told so, and goes on."""
+    """A client that has everything is told so, and goes on."""
     session = await create_session(gateways[0].url)
     async with AsyncExitStack() as stack:
         before = await seated(stack, gateways[0], session, "Ana")
@@ -129,7 +129,7 @@ async def test_messages_below_the_log_come_from_postgres(short: list[Gateway], s
 
 @pytest.mark.parametrize("offset", [-1, 0])
 async def test_the_edge_of_the_log(short: list[Gateway], services: Services, offset: int) -> None:
-    """Whoever lacks the log's first event gets it from the log; whoever lacks the one before, that from Postgres."""
+    """A client that lacks the log's first event gets it from the log, and the event before it from Postgres."""
     session = await create_session(short[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         before = await seated(stack, short[0], session, "Ana")
@@ -236,7 +236,7 @@ async def held_up(stack: AsyncExitStack, gateway: Gateway, session: Json, behind
 async def test_a_session_closed_during_a_resume_is_delivered_to_its_end(
     short: list[Gateway], services: Services
 ) -> None:
-    """Whoever resumes while the session is closed gets everything up to `session_closed` before it ends with 4504."""
+    """A client that resumes while the session is closed gets everything up to `session_closed`, and then 4504."""
     session = await create_session(short[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         ana, before = await held_up(stack, short[1], session, behind)
@@ -253,7 +253,7 @@ async def test_a_session_closed_during_a_resume_is_delivered_to_its_end(
 async def test_a_user_who_goes_during_a_resume_ends_at_once(
     short: list[Gateway], services: Services, what: str
 ) -> None:
-    """Whoever is removed or connects elsewhere while resuming ends at once, with what was sent before in order."""
+    """A client that is removed or replaced while it resumes ends at once, with what was sent before in order."""
     session = await create_session(short[0].url)
     async with AsyncExitStack() as stack, redis_admin(services, session["id"]) as behind:
         ana, before = await held_up(stack, short[1], session, behind)

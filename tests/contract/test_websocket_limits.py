@@ -42,14 +42,14 @@ async def error_then_close(client: RawClient, code: int, name: str) -> None:
 
 
 async def test_a_late_join_is_closed(strict: Gateway) -> None:
-    """Whoever does not join in time is closed with 4500."""
+    """A client that does not join in time is closed with 4500."""
     session = await create_session(strict.url)
     async with connected(strict.url, session["id"]) as client:
         await error_then_close(client, 4500, "bad_join")
 
 
 async def test_unanswered_pings_close_the_connection(strict: Gateway) -> None:
-    """Whoever leaves two pings unanswered is closed with 4001; the raw client of these tests never answers one."""
+    """A client that leaves two pings unanswered is closed with 4001; the raw client here never answers one."""
     session = await create_session(strict.url)
     async with connected(strict.url, session["id"]) as client:
         await client.join("Ana")

@@ -19,7 +19,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     # It starts servers and processes as the cluster does, fills streams by the names of their keys, and otherwise knows
     # the product only from outside.
     "bench": frozenset({"seance_client", "cluster", "broker"}),
-    # In clients/: whoever uses it has nothing else of ours.
+    # In clients/: its users have nothing else of ours.
     "seance_client": frozenset(),
 }
 ROOMS = frozenset({*ALLOWED, "clients", "tests"})

@@ -19,7 +19,7 @@ LONGEST_SECONDS = 10.0
 async def primary_moved(stage: Stage[Stack]) -> None:
     """A replica is promoted and the address leads to it; the old primary stays, as a replica. Later back again.
 
-    Only new connections reach the new primary: whoever has one to the old primary has to leave it.
+    Only new connections reach the new primary: a client of the old primary has to leave its connection.
     """
     await settle_in(stage)
     first = stage.system.redis

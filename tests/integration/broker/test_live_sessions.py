@@ -103,7 +103,7 @@ async def test_no_seq_is_given_twice(sessions: LiveSessions, max_seq: int | None
 
 
 async def test_of_several_openers_the_first_decides(sessions: LiveSessions) -> None:
-    """Whoever opens first decides about the epoch; the others change nothing."""
+    """The first to open decides about the epoch; the others change nothing."""
     await asyncio.gather(*(sessions.open(INFO) for _ in range(10)))
     position = await sessions.position(SESSION)
     await sessions.open(INFO, is_active=False, removed_user_ids=[ANA])
@@ -159,7 +159,7 @@ async def test_a_name_in_another_form_is_taken(sessions: LiveSessions, name: str
 
 
 async def test_the_name_of_a_user_who_left_is_free(sessions: LiveSessions) -> None:
-    """The name of whoever left can be had by anybody."""
+    """The name of a user who left is free."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
     assert await sessions.leave(SESSION, ANA, connection="c-1", is_lost=False) is LeaveOutcome.FREED
@@ -167,7 +167,7 @@ async def test_the_name_of_a_user_who_left_is_free(sessions: LiveSessions) -> No
 
 
 async def test_a_lost_connection_keeps_the_seat(sessions: LiveSessions) -> None:
-    """A lost connection keeps the seat; whoever held it is known until somebody else does."""
+    """A lost connection keeps the seat; its user is known until another user takes the seat."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
     assert await sessions.leave(SESSION, ANA, connection="c-1", is_lost=True) is LeaveOutcome.KEPT
@@ -199,7 +199,7 @@ async def test_closing_tells_the_last_seq_each_time(sessions: LiveSessions) -> N
 
 
 async def test_an_idempotency_key_is_remembered_for_a_day(sessions: LiveSessions, link: Link) -> None:
-    """What an Idempotency-Key stood for first is told to whoever asks again, for a day."""
+    """What an Idempotency-Key stood for first is the answer to every repetition, for a day."""
     assert await sessions.remember("digest", "body-1", "session-1") == ("body-1", "session-1")
     assert await sessions.remember("digest", "body-2", "session-2") == ("body-1", "session-1")
     assert await sessions.remember("other", "body-2", "session-2") == ("body-2", "session-2")

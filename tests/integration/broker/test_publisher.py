@@ -109,7 +109,7 @@ async def test_a_refused_message_says_why(
 async def test_an_ephemeral_event_is_heard_and_not_kept(
     sessions: LiveSessions, publisher: Publisher, channel: ChannelRecorder
 ) -> None:
-    """Ephemeral events are heard by whoever listens now, and kept nowhere."""
+    """Ephemeral events are heard by the present listeners, and kept nowhere."""
     await sessions.open(INFO)
     await channel.listen(sessions.key(SESSION))
     await publisher.ephemeral(SESSION, "spirit_thinking")

@@ -40,7 +40,7 @@ async def test_a_redis_with_other_events_gets_an_epoch_above_both(session: Sessi
 
 
 async def test_a_session_is_fenced_once(session: SessionState) -> None:
-    """Whoever comes second finds the epoch changed, and changes nothing."""
+    """The second caller finds the epoch changed, and changes nothing."""
     await session.open()
     assert await asyncio.gather(*(session.fence(41, new=new) for new in ("a", "b"))) == [1, 0]
     assert await session.fence(41, is_rewritten=True) == 0

@@ -238,7 +238,7 @@ async def own(server: RedisServer) -> AsyncIterator[Subscriber]:
 
 
 async def test_a_break_before_the_confirmation_is_told(server: RedisServer, own: Subscriber) -> None:
-    """Whoever waits is told, and nothing is asked for again that nobody was promised."""
+    """Every waiting caller is told, and no channel is asked for again without a promise."""
     async with _link(server) as link:
         channel = ChannelRecorder(link, own)
         await channel.listen("before")
@@ -299,7 +299,7 @@ async def test_a_channel_dropped_during_resubscription_is_forgotten(
 
 
 async def test_a_channel_that_redis_refuses_is_told(server: RedisServer) -> None:
-    """Redis may refuse a channel: whoever waits for it is told, and what was confirmed before is still heard."""
+    """Redis may refuse a channel: its callers are told, and what was confirmed before is still heard."""
     async with _link(server) as link:
         await link.call("ACL", "SETUSER", "limited", "on", ">secret", "+@all", "resetchannels", "&mine*")
         url = server.url.replace("//:", "//limited:").replace(server.url.split(":")[2].split("@")[0], "secret")

@@ -183,7 +183,7 @@ def test_a_downgrade_is_refused_without_an_answer(seance: Seance, services: Serv
 
 
 def test_a_downgrade_asks_on_a_terminal(seance: Seance) -> None:
-    """Whoever answers no keeps everything."""
+    """The answer no keeps everything."""
     terminal = Terminal({**os.environ, **seance.environ}, "migrate", "--down", "base")
     until(lambda: terminal.shows("Go on? [y/N]"))
     terminal.type(b"n\n")

@@ -18,7 +18,7 @@ from tests.services import run_apart
 
 @pytest.fixture
 def reachable() -> Iterator[Path]:
-    """A folder that everybody may enter; pytest's own may only be entered by whoever runs it."""
+    """A folder that everybody may enter; pytest's own may only be entered by its own user."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)

@@ -45,7 +45,7 @@ async def with_new_id(engine: AsyncEngine) -> None:
 
 
 async def test_a_redis_without_an_owner_is_bound(redis: Redis, stream_link: Link, engine: AsyncEngine) -> None:
-    """The first that comes binds an empty Redis; whoever comes later finds it bound, and nothing changes."""
+    """The first that comes binds an empty Redis; later ones find it bound, and nothing changes."""
     for _ in range(2):
         await Bond(stream_link, KEYS, engine).check()
         assert await redis.get("seance:installation") == (await read(engine)).id.encode()

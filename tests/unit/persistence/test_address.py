@@ -156,7 +156,7 @@ def test_what_cannot_be_honoured_is_refused_in_words(url: str, words: str) -> No
 
 
 def test_an_address_is_shown_without_its_password() -> None:
-    """Whoever prints an address, a password is not in it."""
+    """A printed address has no password in it."""
     address = parse(f"postgresql://ana:{PASSWORD}@db,[::1]:5433/seance")
     assert address.shown == "postgresql://ana@db:5432,[::1]:5433/seance"
     assert PASSWORD not in repr(address)

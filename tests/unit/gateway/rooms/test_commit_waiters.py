@@ -78,7 +78,7 @@ def test_only_recent_refusals_are_remembered() -> None:
 
 
 def test_nobody_is_told_of_a_commit_in_doubt() -> None:
-    """In doubt a watermark tells nothing, whoever waits; a refusal is told, and the end of the doubt tells the rest."""
+    """In doubt a watermark tells no waiter anything; a refusal is told, and the end of the doubt tells the rest."""
     waiters = CommitWaiters()
     told = waiting(waiters, 5, 7)
     waiters.doubt()
