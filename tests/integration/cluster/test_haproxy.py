@@ -14,6 +14,7 @@ from cluster.process.launch import start_async
 from cluster.process.ports import free_port, is_listening
 from cluster.state.home import Home
 from cluster.supervisor.plan import Plan
+from gateway.connection.upgrade import MAX_HEAD_BYTES
 from gateway.settings import load
 
 
@@ -29,7 +30,7 @@ class Upstream:
 
     async def listen(self) -> Slot:
         """Start serving; the slot that leads here."""
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
         return Slot(self.server.sockets[0].getsockname()[1], "ready")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,7 +192,7 @@ async def test_without_a_gateway_haproxy_answers_in_the_envelope(balanced: Balan
     assert uuid.UUID((await balanced.client.get("/")).json()["meta"]["request_id"]).version == 4
 
 
-@pytest.mark.parametrize("head", ["GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + "x" * 20_000, "no HTTP"])
+@pytest.mark.parametrize("head", ["GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + "x" * 90_000, "no HTTP"])
 async def test_what_is_no_request_reaches_no_gateway(balanced: Balanced, head: str) -> None:
     """HAProxy answers 400 by itself and ends the connection; its words can't be set before there is a request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", balanced.port)
@@ -199,6 +200,13 @@ async def test_what_is_no_request_reaches_no_gateway(balanced: Balanced, head: s
     async with asyncio.timeout(10):
         assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     writer.close()
+
+
+async def test_a_head_over_the_limit_of_gateways_reaches_the_gateway(balanced: Balanced) -> None:
+    """A gateway refuses a head over 64 KiB in the envelope, so HAProxy must let the head through."""
+    long = "x" * (MAX_HEAD_BYTES + 1000)
+    response = await balanced.client.get("/health", headers={"X-Long": long})
+    assert (response.status_code, long in response.text) == (200, True)
 
 
 async def test_a_restarted_haproxy_knows_the_slots(balanced: Balanced, tmp_path: Path) -> None:
