@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -120,15 +120,16 @@ def _from_url(url: str) -> dict[str, str]:
     if "#" in rest:
         raise AddressError("holds a `#`: in a user name or a password write %23")
     unreadable = AddressError(f"is not a URL such as {_FORM}: in a password write / as %2F, ? as %3F and [ as %5B")
+    # Not by `urlsplit`: some releases of Python refuse an address in brackets that is not the first host.
+    before_query, _, query = rest.partition("?")
+    authority, _, database = before_query.partition("/")
     try:
-        # The scheme plays no part from here on; `urlsplit` refuses brackets that are not closed.
-        parts = urlsplit(f"postgresql://{rest}")
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError as error:
         raise unreadable from error
-    if parts.netloc and "@" in rest and "@" not in parts.netloc:
+    if authority.count("[") != authority.count("]") or (authority and "@" in rest and "@" not in authority):
         raise unreadable
-    credentials, _, places = parts.netloc.rpartition("@")
+    credentials, _, places = authority.rpartition("@")
     user, _, password = credentials.partition(":")
     hosts, ports = _places_in_url(places)
     found = {
@@ -136,7 +137,7 @@ def _from_url(url: str) -> dict[str, str]:
         "password": unquote(password),
         "host": hosts,
         "port": ports,
-        "dbname": unquote(parts.path.removeprefix("/")),
+        "dbname": unquote(database),
     }
     repeated = {name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1}
     if repeated:

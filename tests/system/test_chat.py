@@ -232,7 +232,11 @@ async def test_control_d_on_an_empty_line_leaves(gateways: list[Gateway]) -> Non
     async with at_a_terminal(gateways[0].url, session["id"]) as ana:
         ana.type("bye" + Key.ENTER + Key.CTRL_D)
         assert await ana.exit_code() == 0
-    assert await said_in(session, gateways[0].url) == ["bye"]
+
+    async def is_said() -> bool:
+        return await said_in(session, gateways[0].url) == ["bye"]
+
+    await eventually(is_said, what="the message in the history")
 
 
 async def test_control_c_leaves_at_once(gateways: list[Gateway]) -> None:
