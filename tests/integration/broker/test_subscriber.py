@@ -215,6 +215,7 @@ async def test_a_channel_that_is_not_asked_for_yet_can_be_waited_for(redis_url: 
         await publisher.call("PUBLISH", names[-1], "text")
         await eventually(lambda: len(resubscribed) == len(names) - 1)
         assert resubscribed.index(names[-1]) < len(names) / 2
+        await eventually(lambda: heard)
         assert heard == [(names[-1], b"text")]
         assert await channels(link) == {*names} - {names[-2]}
 
