@@ -79,8 +79,12 @@ async def problems(link: Link) -> list[Problem]:
 
 async def server_info(link: Link, section: str) -> dict[str, str]:
     """The fields of `INFO section`, as text."""
-    text: bytes = await link.call("INFO", section)
-    lines = (line.partition(":") for line in text.decode().splitlines() if not line.startswith("#"))
+    return info_fields(await link.call("INFO", section))
+
+
+def info_fields(reply: bytes) -> dict[str, str]:
+    """The fields in a reply to INFO, as text."""
+    lines = (line.partition(":") for line in reply.decode().splitlines() if not line.startswith("#"))
     return {name: value for name, separator, value in lines if separator}
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from broker.keys import Keys
 from broker.redis.futures import ignore_result
+from broker.redis.installation import info_fields
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.recorded import Reconciled, Recorded, reconcile
@@ -57,7 +58,11 @@ class Fence:
 
         async def read() -> RedisState:
             server, replication, fenced = await replies
-            data = f"{_field(server, b'run_id')}:{_field(replication, b'master_replid')}"
+            run_id = info_fields(server).get("run_id")
+            if run_id is None:
+                raise ValueError("INFO has no run_id")
+            # A server without replication has no `master_replid`.
+            data = f"{run_id}:{info_fields(replication).get('master_replid', '')}"
             return RedisState(data, is_checked=self._is_of(data, fenced))
 
         return asyncio.ensure_future(read())
@@ -110,14 +115,3 @@ class Fence:
 def _comparison(fenced: bytes | None) -> Comparison:
     data, _, number = (fenced or b"").decode(errors="replace").partition(" ")
     return Comparison(data, int(number) if number.isdecimal() else 0)
-
-
-def _field(info: bytes, wanted: bytes) -> str:
-    """A field of INFO; a server without replication has no `master_replid`."""
-    for line in info.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name == wanted:
-            return value.decode()
-    if wanted == b"run_id":
-        raise ValueError("INFO has no run_id")
-    return ""
