@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,7 +11,7 @@ from msgspec import Meta
 from broker.keys import Keys
 from broker.secrecy import concealed
 from gateway import env_file as env_files
-from gateway.violations import in_words
+from gateway.violations import choices_of, in_words
 from persistence.address import AddressError, parse
 
 # No braces, which would be the hash tag instead of the partition's; nothing that a pattern of an ACL reads; and no "@",
@@ -184,6 +184,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def keys(self) -> Keys:
         """The names of this installation's Redis keys and channels. Raises ValueError for a wrong REDIS_URL."""
+        # Here, because redis-py takes 90 ms to import, which commands without a Redis need not wait for.
         from broker.redis.address import database_of
 
         return Keys.of(self.redis_prefix, self.partitions, database_of(self.redis_url))
@@ -255,7 +256,7 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
                         parse(text)
                 except msgspec.ValidationError as error:
                     shown = "the value" if field.name in _UNSHOWN else repr(text)
-                    words = in_words(str(error), _choices(field.type), example=_example(field), names_given=False)
+                    words = in_words(str(error), choices_of(field.type), example=_example(field), names_given=False)
                     problems.append(f"{variable}: {shown} ({origin}) {words}")
                 except AddressError as error:
                     problems.append(f"{variable}: the value ({origin}) {error}")
@@ -279,12 +280,6 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
 def misspelt(environ: Mapping[str, str], env_file: Path | None = None) -> list[str]:
     """A hint for each variable in `environ` or `env_file` whose name is almost that of a setting."""
     return env_files.misspelt([field.name.upper() for field in msgspec.structs.fields(Settings)], environ, env_file)
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    """The allowed values of a setting that has only a few."""
-    inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    return tuple(str(choice) for choice in get_args(inner)) if get_origin(inner) is Literal else ()
 
 
 def _example(field: msgspec.structs.FieldInfo) -> str:

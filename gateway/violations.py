@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin
 
 _NOUNS = {
     "str": "a string",
@@ -35,6 +36,19 @@ def in_words(problem: str, choices: Sequence[str] = (), *, example: str = "", na
     if problem.endswith("out of range"):
         return "is out of range"
     return f"must look like {example}" if example else "does not have the expected form"
+
+
+def parts_of(annotation: Any) -> list[Any]:
+    """The annotation and its parts: the arguments of `Annotated`, and the members of a union."""
+    if get_origin(annotation) is Literal:
+        return [annotation]
+    inner = [*get_args(annotation), *getattr(annotation, "__metadata__", ())]
+    return [annotation, *(part for member in inner for part in parts_of(member))]
+
+
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """The allowed values of a field that has only a few; empty for any other field."""
+    return tuple(str(value) for part in parts_of(annotation) if get_origin(part) is Literal for value in get_args(part))
 
 
 def _one_of(words: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from broker.secrecy import concealed
-from gateway.violations import in_words
+from gateway.violations import choices_of, in_words
 
 MAX_NAME = 50
 MAX_TEXT = 500
@@ -106,7 +106,9 @@ class _Answerable(msgspec.Struct):
 _decode = msgspec.json.Decoder(Command).decode
 _decode_answerable = msgspec.json.Decoder(_Answerable).decode
 _AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)  # `what` may have line breaks
-_CHOICES = {"ack": ("accepted", "persisted")}
+_CHOICES = {
+    field.name: choices_of(field.type) for struct in Command.__args__ for field in msgspec.structs.fields(struct)
+}
 _MISSING = re.compile(r"^Object missing required field `(?P<field>\w+)`")
 
 

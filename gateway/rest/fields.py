@@ -4,12 +4,12 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from gateway.errors import ApiError, Detail
-from gateway.violations import in_words
+from gateway.violations import choices_of, in_words, parts_of
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -93,22 +93,16 @@ def _value(raw: object, field: _Field) -> object:
 @functools.cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
     return tuple(
-        _Field(field.name, field.type, field.required, _is_trimmed(field.type), _choices(field.type))
+        _Field(
+            field.name,
+            field.type,
+            field.required,
+            _is_trimmed(field.type),
+            tuple(f"`{value}`" for value in choices_of(field.type)),
+        )
         for field in msgspec.structs.fields(kind)
     )
 
 
 def _is_trimmed(annotation: Any) -> bool:
-    return any(isinstance(part, msgspec.Meta) and part.extra == TRIMMED for part in _parts(annotation))
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    return tuple(f"`{value}`" for part in _parts(annotation) if get_origin(part) is Literal for value in get_args(part))
-
-
-def _parts(annotation: Any) -> list[Any]:
-    """The annotation and its parts: the arguments of `Annotated`, and the members of a union."""
-    if get_origin(annotation) is Literal:
-        return [annotation]
-    inner = [*get_args(annotation), *getattr(annotation, "__metadata__", ())]
-    return [annotation, *(part for member in inner for part in _parts(member))]
+    return any(isinstance(part, msgspec.Meta) and part.extra == TRIMMED for part in parts_of(annotation))
