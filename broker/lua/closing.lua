@@ -12,4 +12,3 @@ local function close(part, session, ts)
   rest_if_empty(session)
   return seq
 end
-

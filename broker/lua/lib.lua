@@ -4,7 +4,8 @@
 -- `session` is the key of the session's hash, and also its channel. The session's other keys are made from it, so all
 -- of them carry the hash tag of its partition:
 --   :log      stream   entry `<seq>-0`, field `p` = the payload as published
---   :users    hash     user id → seat, none once the session is closed; JSON {n: folded name, u: user JSON, g: gateway lease, c: connection, s: here|away};
+--   :users    hash     user id → seat, none once the session is closed; JSON {n: folded name, u: user JSON,
+--                      g: gateway lease, c: connection, s: here|away};
 --                      with several connections g and c are the newest one's, and m has the others, oldest first:
 --                      [[connection, lease], …], and t, if it is there, is until when (ms) one that broke has grace
 --   :names    hash     folded name → user id

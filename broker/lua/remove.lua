@@ -12,10 +12,10 @@ if state[2] ~= '1' then
   return {'closed'}
 end
 local seat = seat_of(session, uid)
-if not seat and ARGV[3] == '' then
-  return {'absent'}
-end
 if not seat then
+  if ARGV[3] == '' then
+    return {'absent'}
+  end
   if redis.call('SADD', session .. ':removed', uid) == 1 then
     -- Everyone saw the user leave; only Postgres has to know.
     local count = redis.call('HLEN', session .. ':users')

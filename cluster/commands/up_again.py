@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import click
 
 from cluster.commands.context import FailedError
 from cluster.commands.requests import change, record_of
 from cluster.console.views import lines
-from cluster.control.local import status_of
+from cluster.control.local import settings_of, status_of
 from cluster.control.protocol import ControlError, Scale
 from cluster.state import records
 from cluster.state.home import Home, command, is_running
@@ -28,7 +27,7 @@ def up_again(place: Home, settings: Settings, sources: Sequence[Source]) -> None
     _wait_until_ready(place)
     status = _status(place)
     given = {source.variable for source in sources if source.origin != "default"}
-    port = urlsplit(status.url or "").port
+    port = settings_of(status)["port"]
     if "PORT" in given and settings.port not in (0, port):
         raise FailedError(
             f"the running cluster has port {port}, and PORT is {settings.port}: the port can't change while the "
