@@ -1,17 +1,16 @@
 """A reverse proxy that serves a gateway below a path of its own, which it removes, as nginx, Traefik and HAProxy do."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cluster.embedded.haproxy import find_haproxy
-from cluster.process.launch import Launch, start_async
-from cluster.process.ports import free_port, is_listening
+from cluster.process.launch import Launch
+from cluster.process.ports import free_port
+from tests.haproxy import started
 
 PREFIX = "/realtime"
-_SECONDS = 20.0
 _CONFIGURATION = """
 global
     maxconn 100
@@ -40,11 +39,8 @@ async def below_a_path(url: str, folder: Path) -> AsyncIterator[str]:
     address = urlsplit(url).netloc
     (folder / "proxy.cfg").write_text(_CONFIGURATION.format(port=port, prefix=PREFIX, address=address))
     argv = (str(binary), "-db", "-f", "proxy.cfg")
-    process = await start_async(Launch(name="proxy", argv=argv, folder=folder), folder / "proxy.log")
+    process = await started(Launch(name="proxy", argv=argv, folder=folder), folder / "proxy.log", port)
     try:
-        async with asyncio.timeout(_SECONDS):
-            while not await asyncio.to_thread(is_listening, "127.0.0.1", port):  # noqa: ASYNC110 - a process
-                await asyncio.sleep(0.01)
         yield f"http://127.0.0.1:{port}{PREFIX}"
     finally:
         process.kill()

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from cluster.embedded.haproxy import Balancer, BalancerError, Slot, apply, find_haproxy
-from cluster.process.launch import start_async
-from cluster.process.ports import free_port, is_listening
+from cluster.process.ports import free_port
 from cluster.state.home import Home
 from cluster.supervisor.plan import Plan
 from gateway.connection.upgrade import MAX_HEAD_BYTES
 from gateway.settings import load
+from tests.haproxy import started
 
 
 class Upstream:
@@ -65,10 +65,7 @@ class Balanced:
         """Start the servers and HAProxy; returns when it listens."""
         for number, upstream in self.upstreams.items():
             self.slots[number] = await upstream.listen()
-        self.process = await start_async(self.balancer.launch(), log)
-        async with asyncio.timeout(10):
-            while not await asyncio.to_thread(is_listening, "127.0.0.1", self.port):  # noqa: ASYNC110 - a process
-                await asyncio.sleep(0.01)
+        self.process = await started(self.balancer.launch(), log, self.port)
 
     async def stop(self) -> None:
         """End everything."""
@@ -215,10 +212,7 @@ async def test_a_restarted_haproxy_knows_the_slots(balanced: Balanced, tmp_path:
     balanced.process.kill()
     await balanced.process.wait()
     await balanced.balancer.sync()
-    balanced.process = await start_async(balanced.balancer.launch(), tmp_path / "log")
-    async with asyncio.timeout(10):
-        while not await asyncio.to_thread(is_listening, "127.0.0.1", balanced.port):  # noqa: ASYNC110 - a process
-            await asyncio.sleep(0.01)
+    balanced.process = await started(balanced.balancer.launch(), tmp_path / "log", balanced.port)
     assert {await balanced.served_by("/health") for _ in range(6)} == {"gw-1", "gw-2"}
     await balanced.balancer.sync()
 
