@@ -35,11 +35,18 @@ class Process:
     is_measured: bool = False
     """Whether coverage measures the process; that doubles the CPU time of its start."""
 
+    _log_start: int = field(default=0, repr=False)
+
     def start(self) -> None:
         """Start it, or start it again."""
         environment = {**inherited(is_measured=self.is_measured), **self.environment}
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self.popen = Forked(self.arguments, environment=environment, folder=self.log.parent, stdout=output)
+
+    def said(self) -> str:
+        """What it has logged since its last start."""
+        return self.log.read_bytes()[self._log_start :].decode()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -90,16 +97,17 @@ class Gateway(Process):
             assert self.popen is not None
             if self.popen.poll() is not None:
                 self._move()
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}{path}", timeout=2).status_code == 200:
-                    return
+            # Before it listens, an answer at this address would come from another test's gateway.
+            if "gateway.listening" in self.said():
+                with contextlib.suppress(httpx.TransportError):
+                    if httpx.get(f"{self.url}{path}", timeout=2).status_code == 200:
+                        return
             time.sleep(0.02)  # between two looks
         raise AssertionError(f"{self.name} did not answer 200 to {path}:\n{self.log.read_text()}")
 
     def _move(self) -> None:
         """Start on another port: somebody took ours between its choice and its use. Any other end is a failure."""
-        said = self.log.read_text()
-        assert "address already in use" in said, f"{self.name} ended:\n{said}"
+        assert "address already in use" in self.said(), f"{self.name} ended:\n{self.said()}"
         self.port = own_port()
         self.environment = {**self.environment, "PORT": str(self.port)}
         self.log = self.log.with_name(f"{self.name}-{self.port}.log")
