@@ -71,6 +71,7 @@ class Counters:
         "gap_events",
         "joins",
         "joins_refused",
+        "limited",
         "log_reads",
         "publishes_failed",
         "relay_timer",
@@ -84,6 +85,7 @@ class Counters:
     def __init__(self) -> None:
         self.joins: Counter[str] = Counter()
         self.joins_refused: Counter[str] = Counter()
+        self.limited: Counter[str] = Counter()
         self.upgrades_refused: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.publishes_failed: Counter[str] = Counter()

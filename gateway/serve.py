@@ -109,7 +109,7 @@ class Gateway:
                 access_log=settings.log_level == "debug",
                 server_header=False,
                 proxy_headers=True,
-                forwarded_allow_ips=settings.forwarded_allow_ips,
+                forwarded_allow_ips=settings.trusted_proxies,
                 timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
             ),
             self._drain,

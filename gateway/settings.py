@@ -1,22 +1,13 @@
-"""Frozen settings, built once from the environment and `.env`; nothing else reads the environment."""
+"""Every setting, with its default; gateway/configuration.py reads them from the environment and `.env`."""
 
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from broker.keys import Keys
 from broker.secrecy import concealed
-from gateway import env_file as env_files
-from gateway.violations import choices_of, in_words
-from persistence.address import AddressError, parse
-
-# No braces, which would be the hash tag instead of the partition's; nothing that a pattern of an ACL reads; and no "@",
-# behind which the number of the database follows.
-_PREFIX = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?")
+from gateway.limits.rate import Rate
 
 DEFAULT_SECRET = "seance-development-secret-do-not-use-in-production"  # noqa: S105 - refused in production
 
@@ -72,16 +63,60 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "/"
     gateways: Annotated[int, Meta(ge=1, le=64, description="Gateway replicas that `seance up` starts.")] = 2
     workers: Annotated[int, Meta(ge=1, le=16, description="Persistence workers that `seance up` starts.")] = 1
-    forwarded_allow_ips: Annotated[
-        str, Meta(description="Proxies with a trusted X-Forwarded-For, comma-separated; `*` for all.")
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="Networks with a trusted X-Forwarded-For, such as `10.0.0.0/8`, comma-separated; `*` for all."
+        ),
     ] = "127.0.0.1"
+    allowed_hosts: Annotated[
+        str,
+        Meta(description="Names under which clients may ask, comma-separated, such as `*.example.com`; empty: any."),
+    ] = ""
+    admin_port: Annotated[
+        Port, Meta(description="Port for `/metrics`, `/docs` and the details of `/health`; 0: none.")
+    ] = 0
 
+    auth_mode: Annotated[
+        Literal["auto", "open", "token"],
+        Meta(
+            description="`open`: a session's id is the key to the session; `token`: everything needs a token; `auto`: "
+            "`token` in production, else `open`."
+        ),
+    ] = "auto"
     jwt_secret: Annotated[
         str, Meta(min_length=32, description="Signs tokens (HS256); the same on every replica, at least 32 bytes.")
     ] = DEFAULT_SECRET
+    jwt_secrets_old: Annotated[
+        str, Meta(description="Former values of JWT_SECRET, comma-separated; their tokens are still verified.")
+    ] = ""
+    jwks_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://\S+)?$",
+            description="Public keys of an identity provider (RS256, ES256, EdDSA), whose tokens are taken too.",
+        ),
+    ] = ""
+    jwks_file: Annotated[str, Meta(description="A file with such keys, in place of JWKS_URL.")] = ""
+    jwt_issuer: Annotated[
+        str, Meta(description="What `iss` must be in tokens of the identity provider; empty: not checked.")
+    ] = ""
+    jwt_audience: Annotated[
+        str,
+        Meta(description="What `aud` must hold in tokens of the identity provider; needed with JWKS_URL."),
+    ] = ""
+    jwt_name_claim: Annotated[
+        str, Meta(min_length=1, description="Claim of the identity provider's tokens that has the user's name.")
+    ] = "name"
+    jwt_scope_claim: Annotated[
+        str, Meta(min_length=1, description="Claim of the identity provider's tokens that has the scope.")
+    ] = "scope"
     jwt_expires_seconds: Annotated[
         int, Meta(ge=60, le=31_536_000, description="How long host tokens and user tokens are valid.")
     ] = 86_400
+    ban_seconds: Annotated[
+        int, Meta(ge=0, le=31_536_000, description="How long a removed person stays out of a session.")
+    ] = 3600
     cors_origins: Annotated[
         str, Meta(description="Origins from which browsers may connect, comma-separated; `*` for all.")
     ] = "*"
@@ -161,8 +196,74 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         NotNegative, Meta(description="Sockets one gateway holds; 0: as many as open files allow.")
     ] = 0
     max_connections_per_address: Annotated[
-        NotNegative, Meta(description="Sockets from one client address on one gateway; 0: no limit.")
-    ] = 0
+        NotNegative, Meta(description="Sockets of one client address (IPv6: of a /64) on all gateways; 0: no limit.")
+    ] = 1000
+    turn_frames: Annotated[
+        Positive, Meta(description="Frames of one socket that are handled before the other sockets have their turn.")
+    ] = 64
+    turn_bytes: Annotated[
+        Positive, Meta(description="Bytes of one socket that are handled before the other sockets have their turn.")
+    ] = 65_536
+    max_in_flight_per_socket: Annotated[
+        Positive, Meta(description="Commands of one socket that may wait for Redis; then the socket is not read.")
+    ] = 64
+    max_log_bytes: Annotated[
+        int, Meta(ge=16_384, description="Bytes of recent events a session keeps in Redis for resuming clients.")
+    ] = 1_048_576
+    max_session_backlog_bytes: Annotated[
+        int,
+        Meta(ge=65_536, description="Bytes of a session's messages that may wait for Postgres; then more are refused."),
+    ] = 8_388_608
+
+    limits: Annotated[
+        Literal["on", "off"],
+        Meta(
+            description="`off`, for load tests on your own cluster, switches off every rate below. "
+            "`20+40`: 20 a second after a burst of 40; `0`: no limit."
+        ),
+    ] = "on"
+    limit_frames: Annotated[Rate, Meta(description="Frames of any kind of one socket; a second + burst.")] = Rate.parse(
+        "200+400"
+    )
+    limit_messages_connection: Annotated[Rate, Meta(description="Messages of one socket; a second + burst.")] = (
+        Rate.parse("20+40")
+    )
+    limit_messages_user: Annotated[
+        Rate, Meta(description="Messages of one user, over all gateways; a second + burst.")
+    ] = Rate.parse("20+40")
+    limit_messages_session: Annotated[
+        Rate,
+        Meta(description="Messages of one session, over all gateways; a second + burst."),
+    ] = Rate.parse("500+1000")
+    limit_typing: Annotated[Rate, Meta(description="`typing` commands of one socket; a second + burst.")] = Rate.parse(
+        "0.5+2"
+    )
+    limit_joins: Annotated[Rate, Meta(description="Joins of one address; a second + burst.")] = Rate.parse("20+200")
+    limit_resumes: Annotated[Rate, Meta(description="Resumes of one user; a second + burst.")] = Rate.parse("1+10")
+    limit_creates: Annotated[Rate, Meta(description="Sessions created by one address or token; a second + burst.")] = (
+        Rate.parse("5+50")
+    )
+    limit_password_creates: Annotated[
+        Rate,
+        Meta(description="Sessions with a password created by one address or token; a second + burst."),
+    ] = Rate.parse("1+10")
+    limit_attempts: Annotated[
+        Rate,
+        Meta(description="Password attempts of one address on one session; a second + burst."),
+    ] = Rate.parse("0.1+5")
+    limit_attempts_session: Annotated[Rate, Meta(description="Password attempts on one session; a second + burst.")] = (
+        Rate.parse("2+100")
+    )
+    limit_reads: Annotated[Rate, Meta(description="REST reads of one address or token; a second + burst.")] = (
+        Rate.parse("50+200")
+    )
+    limit_writes: Annotated[Rate, Meta(description="REST writes of one address or token; a second + burst.")] = (
+        Rate.parse("20+100")
+    )
+    limit_appends: Annotated[Rate, Meta(description="Pieces of one streamed message; a second + burst.")] = Rate.parse(
+        "100+200"
+    )
+
     max_loop_lag_milliseconds: Annotated[
         NotNegative, Meta(description="A gateway whose event loop was this late is unready for 5 s; 0: no limit.")
     ] = 1000
@@ -179,7 +280,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 25
 
     def __repr__(self) -> str:
-        return concealed(self, "jwt_secret", "database_url", "redis_url")
+        return concealed(self, "jwt_secret", "jwt_secrets_old", "database_url", "redis_url")
 
     @property
     def keys(self) -> Keys:
@@ -205,84 +306,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
+    def needs_tokens(self) -> bool:
+        """Whether creating, joining, reading and publishing need a token (`AUTH_MODE` in force is `token`)."""
+        return self.auth_mode == "token" or (self.auth_mode == "auto" and self.environment == "production")
+
+    @property
     def logs_json(self) -> bool:
         """Whether log lines are JSON."""
         return self.log_format == "json" or (self.log_format == "auto" and self.environment == "production")
 
 
-SECRETS = frozenset({"jwt_secret"})
-_UNSHOWN = SECRETS | {"database_url", "redis_url"}  # a URL may hold a password, an invalid URL too
-
-
-class Source(msgspec.Struct, frozen=True):
-    """The value of one setting, and where the value came from."""
-
-    variable: str
-    value: Any
-    origin: Literal["environment", ".env", "default"]
-
-    def __repr__(self) -> str:
-        return concealed(self, "value") if self.variable.lower() in _UNSHOWN else super().__repr__()
-
-
-class SettingsError(ValueError):
-    """One or more settings are wrong; the message has a line for each. Correct the environment or `.env`."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("wrong configuration:\n" + "\n".join(f"  {problem}" for problem in problems))
-        self.problems = problems
-
-
-def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Settings, list[Source]]:
-    """Load settings from `environ`, then `env_file`, then the defaults; returns them and the source of each.
-
-    An empty variable counts as not set. Raises SettingsError with every problem found.
-    """
-    file = env_files.read(env_file)
-    from_file = file.variables
-    values: dict[str, Any] = {}
-    sources: list[Source] = []
-    problems = list(file.problems)
-    for field in msgspec.structs.fields(Settings):
-        variable = field.name.upper()
-        origin: Literal["environment", ".env", "default"] = "default"
-        value = field.default
-        for candidate, text in (("environment", environ.get(variable)), (".env", from_file.get(variable))):
-            if text:
-                origin = "environment" if candidate == "environment" else ".env"
-                try:
-                    value = msgspec.convert(text, field.type, strict=False)
-                    if field.name == "database_url":
-                        parse(text)
-                except msgspec.ValidationError as error:
-                    shown = "the value" if field.name in _UNSHOWN else repr(text)
-                    words = in_words(str(error), choices_of(field.type), example=_example(field), names_given=False)
-                    problems.append(f"{variable}: {shown} ({origin}) {words}")
-                except AddressError as error:
-                    problems.append(f"{variable}: the value ({origin}) {error}")
-                break
-        values[field.name] = value
-        sources.append(Source(variable, value, origin))
-    if not _PREFIX.fullmatch(values["redis_prefix"]):
-        problems.append(
-            f"REDIS_PREFIX: {values['redis_prefix']!r} is wrong: write 1 to 64 letters, digits, dots, colons, hyphens "
-            "and underscores, with a letter or a digit first and last"
-        )
-    if values["environment"] == "production" and values["jwt_secret"] == DEFAULT_SECRET:
-        problems.append(
-            "JWT_SECRET: the default is public; production needs its own (for example `openssl rand -hex 32`)"
-        )
-    if problems:
-        raise SettingsError(problems)
-    return Settings(**values), sources
-
-
-def misspelt(environ: Mapping[str, str], env_file: Path | None = None) -> list[str]:
-    """A hint for each variable in `environ` or `env_file` whose name is almost that of a setting."""
-    return env_files.misspelt([field.name.upper() for field in msgspec.structs.fields(Settings)], environ, env_file)
-
-
-def _example(field: msgspec.structs.FieldInfo) -> str:
-    """A right value: the first example of the setting, else its default."""
-    given = (example for meta in getattr(field.type, "__metadata__", ()) for example in meta.examples or ())
-    return str(next(given, field.default))
+SECRETS = frozenset({"jwt_secret", "jwt_secrets_old"})

@@ -79,6 +79,29 @@ REFUSAL = Label(
     ),
 )
 UPGRADE_REFUSAL = Label("code", ("forbidden", "session_not_found", "too_many_connections", "unavailable"))
+# What a client did too often or too much of, by the name of the setting.
+LIMITED = Label(
+    "what",
+    (
+        "frames",
+        "messages_connection",
+        "messages_user",
+        "messages_session",
+        "typing",
+        "joins",
+        "resumes",
+        "creates",
+        "password_creates",
+        "attempts",
+        "attempts_session",
+        "reads",
+        "writes",
+        "appends",
+        "connections_per_address",
+        "log_bytes",
+        "session_backlog_bytes",
+    ),
+)
 PUBLISH_FAILURE = Label("reason", ("backlog", "closed", "unknown", "unavailable"))
 SERVER = Label("server", ("redis", "postgres"))
 
@@ -101,6 +124,13 @@ DEFINITIONS: tuple[Definition, ...] = (
         RESUMED,
     ),
     Definition("seance_joins_refused_total", "counter", _GATEWAY, "Joins that the gateway refused.", REFUSAL),
+    Definition(
+        "seance_limited_total",
+        "counter",
+        _GATEWAY,
+        "What the gateway refused, held back or dropped because of a limit.",
+        LIMITED,
+    ),
     Definition(
         "seance_upgrades_refused_total",
         "counter",

@@ -184,6 +184,8 @@ def environment_of(services: Services, settings: Mapping[str, object]) -> dict[s
         "DATABASE_URL": services.database_url,
         "JWT_SECRET": SECRET,
         "DRAIN_WAIT_SECONDS": "0",  # there is no balancer that should notice first
+        "LIMITS": "off",  # all clients of the tests have one address
+        "MAX_CONNECTIONS_PER_ADDRESS": "0",
         **{name.upper(): str(value) for name, value in settings.items()},
     }
 

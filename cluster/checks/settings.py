@@ -52,8 +52,8 @@ def origins(settings: Settings) -> Finding:
 
 def proxies(settings: Settings) -> Finding:
     """Whether the trusted proxies are given as addresses."""
-    subject = "FORWARDED_ALLOW_IPS"
-    given = [one.strip() for one in settings.forwarded_allow_ips.split(",") if one.strip()]
+    subject = "TRUSTED_PROXIES"
+    given = [one.strip() for one in settings.trusted_proxies.split(",") if one.strip()]
     if "*" in given:
         return Finding(subject, "everybody's X-Forwarded-For is believed; only the balancer may reach a gateway then")
     wrong = [one for one in given if not _is_network(one)]

@@ -10,7 +10,8 @@ import click
 
 from cluster.state.home import command as started_with
 from cluster.state.home import default_root, is_checkout, settings_folder
-from gateway.settings import Settings, SettingsError, Source, load, misspelt
+from gateway.configuration import SettingsError, Source, load, misspelt
+from gateway.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -13,7 +13,8 @@ from cluster.control.protocol import ControlError, Scale
 from cluster.state import records
 from cluster.state.home import Home, command, is_running
 from cluster.state.status import Status
-from gateway.settings import Settings, Source
+from gateway.configuration import Source
+from gateway.settings import Settings
 
 _POLL_SECONDS = 0.05
 

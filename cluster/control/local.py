@@ -10,7 +10,8 @@ from cluster.control.protocol import ControlError, Done, GetStatus, ask
 from cluster.state import records
 from cluster.state.home import Home, is_running
 from cluster.state.status import Status
-from gateway.settings import Settings, Source
+from gateway.configuration import Source
+from gateway.settings import Settings
 
 ORIGIN = "running cluster"
 _OF_A_CLUSTER = ("redis_url", "database_url", "port", "gateways", "workers")

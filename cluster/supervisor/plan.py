@@ -8,7 +8,8 @@ import msgspec
 from broker.secrecy import concealed
 from cluster.process.addresses import bracketed, reachable
 from cluster.state.home import Home
-from gateway.settings import Settings, Source
+from gateway.configuration import Source
+from gateway.settings import Settings
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

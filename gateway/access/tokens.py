@@ -1,5 +1,6 @@
 """Access tokens: JWTs (RFC 7519), signed with the installation's secret, that grant a scope in a session."""
 
+import secrets
 import time
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
@@ -43,8 +44,13 @@ class TokenSessionError(TokenError):
     """The token is genuine, but bound to another session."""
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True, rename={"session_id": "sid", "user_id": "sub"}):
-    """The claims of a token.
+class Claims(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"session_id": "sid", "user_id": "sub", "token_id": "jti", "expires_at": "exp"},
+):
+    """The claims of a token. Minting adds `token_id` and `expires_at` (seconds since the epoch).
 
     Scope `user`: this user (`user_id`, `name`) of the session `session_id`. Scope `host`: the host of `session_id`.
     Scope `publish`: a server that publishes into `session_id`, or into every session when it is None.
@@ -54,6 +60,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, rename={"session_id": "s
     session_id: Text | None = None
     user_id: Text | None = None
     name: Text | None = None
+    token_id: Text | None = None
+    expires_at: int | None = None
 
     def __post_init__(self) -> None:
         if self.session_id is None and self.scope != "publish":
@@ -88,8 +96,9 @@ class Tokens:
         """Mint a token with these claims, issued now; it expires after `expires_seconds` (default: the setting)."""
         issued_at = int(time.time())
         lifetime = self._expires_seconds if expires_seconds is None else expires_seconds
+        token_id = secrets.token_urlsafe(16)
         stated = {name: value for name, value in msgspec.to_builtins(claims).items() if value is not None}
-        payload = {"iss": ISSUER, "iat": issued_at, "exp": issued_at + lifetime, **stated}
+        payload = {"iss": ISSUER, "iat": issued_at, **stated, "exp": issued_at + lifetime, "jti": token_id}
         return jwt.encode(payload, self._secret, algorithm=ALGORITHM)
 
     def verify_token(

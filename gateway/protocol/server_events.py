@@ -19,6 +19,7 @@ ERRORS: dict[str, str] = {
     "validation_error": "A field is missing or not as it must be; `field` names it.",
     "not_joined": "Wait for `welcome` first.",
     "session_closed": "The session is closed; nothing was stored.",
+    "rate_limited": "You do this too often: repeat it after `retry_after_ms`. Who goes on for 10 s is disconnected.",
     "unavailable": "Redis can't be reached, or too much waits for Postgres: repeat it, with the same `key`, after "
     "`retry_after_ms`. When it is not retryable, Postgres refuses the message for good.",
 }

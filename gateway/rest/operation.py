@@ -28,6 +28,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "payload_too_large": (413, "The body is larger than MAX_BODY_BYTES."),
     "unsupported_media_type": (415, "The body is not `application/json` in UTF-8."),
     "validation_error": (422, "Fields are invalid; `details` names each of them."),
+    "rate_limited": (429, "Too many requests of this kind; `Retry-After` says when to try again."),
     "internal_error": (500, "A fault of the server; its log has the request id."),
     "unavailable": (
         503,

@@ -63,6 +63,7 @@ class Collector:
             "seance_drained_connections_total": self.drain.drained_total,
             "seance_joins_total": self.counters.joins,
             "seance_joins_refused_total": self.counters.joins_refused,
+            "seance_limited_total": self.counters.limited,
             "seance_upgrades_refused_total": self.counters.upgrades_refused,
             "seance_connections_closed_total": self.counters.closed,
         }

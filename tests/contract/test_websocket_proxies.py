@@ -24,9 +24,9 @@ def behind_proxy(services: Services, tmp_path_factory: pytest.TempPathFactory) -
 def in_the_open(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The same on every address of both families, but the loopback is not among the trusted proxies."""
     folder = tmp_path_factory.mktemp("in-the-open")
-    with running_gateways(
-        services, folder, host="::", max_connections_per_address=1, forwarded_allow_ips="192.0.2.1"
-    ) as [gateway]:
+    with running_gateways(services, folder, host="::", max_connections_per_address=1, trusted_proxies="192.0.2.1") as [
+        gateway
+    ]:
         yield gateway
 
 

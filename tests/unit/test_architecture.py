@@ -83,8 +83,9 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"recovery"}),
         frozenset({"rooms"}),
         frozenset({"protocol"}),
+        frozenset({"configuration"}),
         frozenset({"settings", "errors", "tasks", "counters"}),
-        frozenset({"env_file", "violations"}),
+        frozenset({"limits", "env_file", "violations"}),
     ),
     # The supervisor prints to console/ and starts the servers of embedded/ as processes. control/ lies below the
     # supervisor: a command that asks a running supervisor must not import the code that runs one.

@@ -14,7 +14,8 @@ import pytest
 
 from cluster.cli import main
 from cluster.embedded.haproxy import SLOTS, configuration
-from gateway.settings import Settings, load
+from gateway.configuration import load
+from gateway.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -13,7 +13,7 @@ import cluster
 import gateway
 import metrics
 import persistence
-from gateway.settings import load
+from gateway.configuration import load
 
 PACKAGES = (broker, cluster, gateway, metrics, persistence, seance_client)
 _is_secret = re.compile(r"^(?!has_)(.*_)?(token|password|password_hash|secret)$|^(redis|database)_url$").match

@@ -21,7 +21,8 @@ from cluster.supervisor.errors import StartError
 from cluster.supervisor.launch_factory import LaunchFactory
 from cluster.supervisor.plan import Plan
 from cluster.supervisor.startup import check_bond
-from gateway.settings import Settings, load
+from gateway.configuration import load
+from gateway.settings import Settings
 from tests.gateways import running_gateways, running_workers
 from tests.seance_command import Seance
 from tests.services import Services, run_apart

@@ -13,8 +13,8 @@ from cluster.embedded.haproxy import Balancer, BalancerError, Slot, apply, find_
 from cluster.process.ports import free_port
 from cluster.state.home import Home
 from cluster.supervisor.plan import Plan
+from gateway.configuration import load
 from gateway.connection.upgrade import MAX_HEAD_BYTES
-from gateway.settings import load
 from tests.haproxy import started
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from cluster import example
 from cluster.state.home import checkout
-from gateway.settings import Settings, load
+from gateway.configuration import load
+from gateway.settings import Settings
 
 
 def test_the_example_file_is_in_step_with_the_settings() -> None:

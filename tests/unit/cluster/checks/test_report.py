@@ -5,7 +5,8 @@ import pytest
 
 from cluster.checks import report
 from cluster.commands.context import settings_in_force
-from gateway.settings import Settings, load
+from gateway.configuration import load
+from gateway.settings import Settings
 
 
 @pytest.mark.parametrize(

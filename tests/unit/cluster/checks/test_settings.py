@@ -19,7 +19,7 @@ from gateway.settings import Settings
         (checks.origins(Settings(cors_origins="chat.example, https://ok.example")), "https://chat.example"),
         (checks.origins(Settings(cors_origins="https://chat.example/room")), "scheme and host"),
         (checks.origins(Settings(cors_origins="https://ana:secret@chat.example")), "scheme and host"),
-        (checks.proxies(Settings(forwarded_allow_ips="balancer, 10.0.0.1")), "not names"),
+        (checks.proxies(Settings(trusted_proxies="balancer, 10.0.0.1")), "not names"),
         (checks.sockets(Settings(max_connections=1000), 1024), "1128 open files"),
         (checks.sockets(Settings(max_connections=1000), 1024), "MAX_CONNECTIONS=896"),
         (checks.drain(Settings(drain_window_seconds=60)), "raise it to 66"),
@@ -43,8 +43,8 @@ def test_each_problem_with_a_setting_has_a_remedy(finding: Finding, word: str) -
         checks.origins(Settings(cors_origins="https://chat.example/, http://[::1]:3000")),
         checks.origins(Settings(cors_origins="capacitor://localhost,null,tauri://localhost")),
         checks.proxies(Settings()),
-        checks.proxies(Settings(forwarded_allow_ips="*")),
-        checks.proxies(Settings(forwarded_allow_ips="10.0.0.0/8,::1")),
+        checks.proxies(Settings(trusted_proxies="*")),
+        checks.proxies(Settings(trusted_proxies="10.0.0.0/8,::1")),
         checks.sockets(Settings(), 1024),
         checks.sockets(Settings(max_connections=896), 1024),
         checks.drain(Settings()),
@@ -118,7 +118,7 @@ def test_a_program_on_one_family_only_is_in_the_way_of_every_address() -> None:
 
 def test_numbers_have_their_nouns() -> None:
     """One site, one proxy and one socket are told in the singular."""
-    one = Settings(cors_origins="https://chat.example", forwarded_allow_ips="10.0.0.1", max_connections=1)
+    one = Settings(cors_origins="https://chat.example", trusted_proxies="10.0.0.1", max_connections=1)
     assert checks.origins(one).text == "pages of 1 site may come"
     assert checks.proxies(one).text == "the X-Forwarded-For of 1 proxy is believed"
     assert checks.sockets(one, 1024).text == "1 socket on each gateway (1024 open files)"

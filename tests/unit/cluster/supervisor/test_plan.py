@@ -7,7 +7,7 @@ import pytest
 from cluster.state.home import Home
 from cluster.supervisor.launch_factory import LaunchFactory
 from cluster.supervisor.plan import Plan
-from gateway.settings import load
+from gateway.configuration import load
 
 
 def plan(**environ: str) -> Plan:

@@ -1,0 +1,1 @@
+"""Limits: the rates that a client must keep to, and the counting."""
