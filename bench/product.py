@@ -40,7 +40,8 @@ class Backend(msgspec.Struct, frozen=True):
             "REDIS_URL": self.redis_url,
             "DATABASE_URL": self.database_url,
             "JWT_SECRET": secrets.token_hex(32),
-            # All clients of a measurement have one address and send as fast as they can.
+            # Clients of a measurement have no tokens, have one address, and send as fast as they can.
+            "AUTH_MODE": "open",
             "LIMITS": "off",
             "MAX_CONNECTIONS_PER_ADDRESS": "0",
             "HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
