@@ -75,6 +75,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Joins refused", "ops", _rate_by("seance_joins_refused_total", "reason")),
             Panel("Connections closed", "ops", _rate_by("seance_connections_closed_total", "reason")),
             Panel("WebSocket requests refused", "ops", _rate_by("seance_upgrades_refused_total", "code")),
+            Panel("Limited", "ops", _rate_by("seance_limited_total", "what")),
             Panel(
                 "Connections drained",
                 "ops",
