@@ -6,8 +6,9 @@ from cluster.commands.chat import chat
 from cluster.commands.context import FailedError
 from cluster.commands.dead import dead
 from cluster.commands.lifecycle import clean_data, down, restart, scale, status, up
-from cluster.commands.operation import adopt, check, token
+from cluster.commands.operation import adopt, check
 from cluster.commands.processes import gateway, migrate, worker
+from cluster.commands.token import token
 
 # What only the extra `cluster` brings; the image of a gateway has none of these packages.
 _EXTRA_PACKAGES = frozenset({"rich", "psutil", "httpx", "prompt_toolkit"})

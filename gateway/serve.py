@@ -22,8 +22,10 @@ from broker.sessions.fence import Fence
 from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions
 from gateway.access.admission import Admission
+from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.door import Door
+from gateway.access.identity_provider import IdentityProvider
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
 from gateway.app import create_app
@@ -96,6 +98,8 @@ class Gateway:
         self._passwords = Passwords()
         self._tasks = Tasks()
         services, context = self._compose()
+        if self._provider is not None:
+            self._provider.start()
         self._server = Server(
             uvicorn.Config(
                 create_app(services, context),
@@ -165,7 +169,13 @@ class Gateway:
         reader = RecoveryReader(event_log, sessions, messages)
         # Access
         directory = Directory(sessions, stored)
-        tokens = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
+        self._provider = IdentityProvider.of(settings)
+        tokens = Tokens(
+            settings.jwt_secret,
+            settings.jwt_expires_seconds,
+            old_secrets=settings.old_secrets,
+            provider=self._provider,
+        )
         self._door = Door(settings)
         leases = GatewayLeases(self._link, scripts, keys=keys, name=name)
         admission = Admission(
@@ -177,6 +187,7 @@ class Gateway:
             passwords=self._passwords,
             leave_queue=leave_queue,
             leases=leases,
+            needs_tokens=settings.needs_tokens,
         )
         # Lifecycle
         self._installation = InstallationCheck(self._link, keys, Bond(self._link, keys, self._engine))
@@ -209,6 +220,7 @@ class Gateway:
         services = Services(
             settings=settings,
             tokens=tokens,
+            authority=Authority(tokens, directory, needs_tokens=settings.needs_tokens),
             passwords=self._passwords,
             directory=directory,
             stored_sessions=stored,
@@ -329,6 +341,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*supervised, return_exceptions=True)
         self._passwords.close()
+        if self._provider is not None:
+            await self._provider.close()
         with contextlib.suppress(TimeoutError):  # a hanging Postgres would delay the exit for each connection
             async with asyncio.timeout(self._drain.left(SETTLE_SECONDS)):
                 await self._engine.dispose()

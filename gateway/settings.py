@@ -306,6 +306,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
+    def old_secrets(self) -> tuple[str, ...]:
+        """The former secrets, split."""
+        return tuple(secret.strip() for secret in self.jwt_secrets_old.split(",") if secret.strip())
+
+    @property
     def needs_tokens(self) -> bool:
         """Whether creating, joining, reading and publishing need a token (`AUTH_MODE` in force is `token`)."""
         return self.auth_mode == "token" or (self.auth_mode == "auto" and self.environment == "production")

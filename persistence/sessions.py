@@ -126,6 +126,14 @@ class StoredSessions:
             async with self._engine.connect() as connection:
                 return (await connection.execute(found)).scalar_one_or_none()
 
+    async def is_removed(self, id: str, user_id: str) -> bool:  # noqa: A002 - the field's name
+        """Whether the host removed this user, as far as is stored."""
+        key, user_key = _uuid_or_none(id), _uuid_or_none(user_id)
+        found = select(UserRow.id).where(UserRow.session_id == key, UserRow.id == user_key, UserRow.is_removed)
+        with mapped():
+            async with self._engine.connect() as connection:
+                return (await connection.execute(found)).one_or_none() is not None
+
     async def recorded(self, ids: Collection[str]) -> list[Recorded]:
         """What Redis must not undo of each of these sessions; unknown sessions are left out."""
         keys = [key for id in ids if (key := _uuid_or_none(id)) is not None]  # noqa: A001 - the field's name

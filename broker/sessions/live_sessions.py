@@ -306,6 +306,14 @@ class LiveSessions:
             raise SessionUnknownError
         return SessionState(is_active == b"1", user_count)
 
+    async def is_removed(self, session_id: str, user_id: str) -> bool | None:
+        """Whether the host removed the user; None when Redis does not hold the session."""
+        key = self.key(session_id)
+        is_held = self._link.call("HEXISTS", key, "epoch")
+        is_removed = self._link.call("SISMEMBER", key + ":removed", user_id)
+        held, removed = await asyncio.gather(is_held, is_removed)
+        return removed == 1 if held == 1 else None
+
     async def users(self, session_id: str) -> list[User]:
         """Everyone who holds a seat now, on any gateway."""
         seats = await self._link.call("HVALS", self.key(session_id) + ":users")
@@ -328,6 +336,10 @@ class LiveSessions:
             return fingerprint, session_id
         kept_fingerprint, kept_id = first.decode().split(" ")
         return kept_fingerprint, kept_id
+
+    async def forget(self, digest: str) -> None:
+        """Forget what an Idempotency-Key stands for."""
+        await self._link.call("DEL", self._keys.idempotency(digest))
 
 
 def _position(reply: Reply) -> Position | None:

@@ -1,12 +1,11 @@
 """`seance check`, `adopt` and `token`, for people who run an installation."""
 
 import asyncio
-import uuid
 from pathlib import Path
 
 import click
 
-from cluster.commands.context import FailedError, home_option, servers_in_force, settings_in_force
+from cluster.commands.context import FailedError, home_option, servers_in_force
 
 
 @click.command()
@@ -67,37 +66,3 @@ def adopt(home: Path) -> None:
     except (BrokerError, PersistenceError) as error:
         raise FailedError(str(error)) from error
     click.echo(f"Redis (prefix {settings.keys.prefix}) and the database belong to installation {bound} now")
-
-
-@click.command()
-@click.option("--scope", type=click.Choice(["user", "host", "publish"]), required=True, help="What it allows.")
-@click.option("--session", "session_id", type=click.UUID, help="The session it is good for; `publish`: else for all.")
-@click.option("--name", help="The user's name (scope `user`).")
-@click.option("--user-id", type=click.UUID, help="The user's id (scope `user`).  [default: a new one]")
-@click.option(
-    "--expires",
-    "expires_seconds",
-    type=click.IntRange(min=1),
-    help="Seconds it is good for.  [default: JWT_EXPIRES_SECONDS]",
-)
-def token(
-    scope: str, session_id: uuid.UUID | None, name: str | None, user_id: uuid.UUID | None, expires_seconds: int | None
-) -> None:
-    """Mint an access token, signed with JWT_SECRET, and print it."""
-    from gateway.access.tokens import Claims, Tokens
-
-    settings, _ = settings_in_force()
-    if session_id is None and scope != "publish":
-        raise click.UsageError(f"a token with scope `{scope}` needs --session")
-    session = None if session_id is None else str(session_id)
-    match scope, session, name:
-        case "user", str(), str():
-            claims = Claims.user(session, str(user_id or uuid.uuid4()), name)
-        case "user", _, _:
-            raise click.UsageError("a token with scope `user` needs --name")
-        case "host", str(), _:
-            claims = Claims.host(session)
-        case _:
-            claims = Claims.publish(session)
-    minted = Tokens(settings.jwt_secret, settings.jwt_expires_seconds)
-    click.echo(minted.create_access_token(claims, expires_seconds=expires_seconds))

@@ -20,12 +20,15 @@ from broker.errors import (
 from broker.events import User
 from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
+from gateway.access.authority import JOIN
+from gateway.access.claims import Claims
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords, PasswordsBusyError
-from gateway.access.tokens import Claims, TokenError, Tokens, TokenScopeError, TokenSessionError
+from gateway.access.token_errors import KeysUnavailableError, TokenError, TokenScopeError, TokenSessionError
+from gateway.access.tokens import Tokens
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
-from gateway.protocol.commands import Join
+from gateway.protocol.commands import Join, valid_name
 from gateway.recovery.reader import NotCommittedError, Plan, RecoveryReader
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
@@ -38,6 +41,14 @@ class RefusedError(Exception):
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.message)
         self.ending = ending
+
+
+class Identified(msgspec.Struct, frozen=True):
+    """Who joins which session, and the claims of the token that says so, if there is one."""
+
+    info: SessionInfo
+    user: User
+    claims: Claims | None
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -62,6 +73,7 @@ _ENDINGS: dict[type[Exception], Ending] = {
     PersistenceError: close_codes.UNAVAILABLE,
     NotCommittedError: close_codes.UNAVAILABLE.saying("what you missed is not stored yet; reconnect in a moment"),
     PasswordsBusyError: close_codes.UNAVAILABLE,
+    KeysUnavailableError: close_codes.UNAVAILABLE.saying("the token can't be checked right now; reconnect in a moment"),
 }
 
 
@@ -90,6 +102,7 @@ class Admission:
         passwords: Passwords,
         leave_queue: LeaveQueue,
         leases: GatewayLeases,
+        needs_tokens: bool = False,
     ) -> None:
         self._hub = hub
         self._sessions = sessions
@@ -99,6 +112,7 @@ class Admission:
         self._passwords = passwords
         self._leave_queue = leave_queue
         self._leases = leases
+        self._needs_tokens = needs_tokens
 
     async def find(self, session_id: str) -> SessionInfo | None:
         """The session, or None when there is no such session."""
@@ -109,7 +123,7 @@ class Admission:
         assert user.id is not None
         return self._tokens.create_access_token(Claims.user(session_id, user.id, user.name))
 
-    async def identify(self, session_id: str, join: Join) -> tuple[SessionInfo, User]:
+    async def identify(self, session_id: str, join: Join) -> Identified:
         """Check the token or the password; returns the session, and the token's user or a new user with the given name.
 
         Raises RefusedError and what `refusals` maps.
@@ -117,14 +131,13 @@ class Admission:
         info = await self.find(session_id)
         if info is None:
             raise RefusedError(close_codes.SESSION_NOT_FOUND)
-        claims = self._claims(info, join)
-        if claims is not None and claims.scope == "user":
-            return info, User(claims.user_id, claims.name or "")
-        if claims is None and info.password_hash is not None:
-            await self._check_password(join.password, info.password_hash)
-        if join.name is None:
-            raise RefusedError(close_codes.BAD_JOIN.saying("join needs a name"))
-        return info, User(str(uuid.uuid4()), join.name)
+        claims = await self._claims(info, join)
+        if claims is None:
+            if self._needs_tokens:
+                raise RefusedError(close_codes.UNAUTHORIZED.saying("this server admits only with a token"))
+            if info.password_hash is not None:
+                await self._check_password(join.password, info.password_hash)
+        return Identified(info, _user(info.id, join, claims), claims)
 
     async def admit(self, info: SessionInfo, user: User, join: Join, connection_id: str) -> Admitted:
         """Take a seat for the user. The gateway must have subscribed to the session's channel before.
@@ -174,11 +187,11 @@ class Admission:
         if lease != self._leases.of(session_id):
             raise RefusedError(close_codes.RESYNC)
 
-    def _claims(self, info: SessionInfo, join: Join) -> Claims | None:
+    async def _claims(self, info: SessionInfo, join: Join) -> Claims | None:
         if join.token is None:
             return None
         try:
-            return self._tokens.verify_token(join.token, scopes=("user", "host"), session_id=info.id)
+            return await self._tokens.verify_token(join.token, scopes=JOIN.scopes, session_id=info.id)
         except (TokenScopeError, TokenSessionError) as error:
             raise RefusedError(close_codes.FORBIDDEN.saying(str(error))) from error
         except TokenError as error:
@@ -189,3 +202,17 @@ class Admission:
             raise RefusedError(close_codes.UNAUTHORIZED.saying("this session needs a password"))
         if not await self._passwords.verify(password, password_hash):
             raise RefusedError(close_codes.UNAUTHORIZED.saying("the password is wrong"))
+
+
+def _user(session_id: str, join: Join, claims: Claims | None) -> User:
+    """The token's user, or a new user under the name in the token or else in the command. Raises RefusedError."""
+    name = join.name
+    if claims is not None and claims.name is not None:
+        try:
+            name = valid_name(claims.name)
+        except ValueError as error:
+            raise RefusedError(close_codes.UNAUTHORIZED.saying(f"the token's {error}")) from error
+    if name is None:
+        raise RefusedError(close_codes.BAD_JOIN.saying("join needs a name"))
+    user_id = None if claims is None else claims.user_id_in(session_id)
+    return User(user_id or str(uuid.uuid4()), name)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from broker.errors import BrokerUnavailableError
 from broker.events import instant
 from broker.sessions.live_sessions import LiveSessions, SessionInfo
 from persistence.sessions import SessionRecord, StoredSessions
@@ -18,6 +19,25 @@ class Directory:
     async def get(self, session_id: str) -> SessionInfo | None:
         """The session, whose hot state is then in Redis, or None when there is no such session."""
         return await self._live.info(session_id) or await self.open(session_id)
+
+    async def has_password(self, session_id: str) -> bool | None:
+        """Whether the session has a password; None when there is no such session. Postgres does while Redis is away."""
+        try:
+            info = await self._live.info(session_id)
+        except BrokerUnavailableError:
+            info = None
+        if info is not None:
+            return info.password_hash is not None
+        record = await self._stored.get(session_id)
+        return None if record is None else record.password_hash is not None
+
+    async def is_removed(self, session_id: str, user_id: str) -> bool:
+        """Whether the host removed the user from the session; as far as Postgres knows while Redis is away."""
+        try:
+            is_removed = await self._live.is_removed(session_id, user_id)
+        except BrokerUnavailableError:
+            is_removed = None
+        return await self._stored.is_removed(session_id, user_id) if is_removed is None else is_removed
 
     async def created(self, record: SessionRecord) -> None:
         """Make the hot state of a new session; its last seq is 0."""

@@ -1,115 +1,76 @@
-"""Access tokens: JWTs (RFC 7519), signed with the installation's secret, that grant a scope in a session."""
+"""Access tokens: JWTs (RFC 7519), signed by us, by an application that has our secret, or by an identity provider."""
 
+import base64
+import hashlib
+import hmac
 import secrets
 import time
-from collections.abc import Collection
-from typing import Annotated, Literal, Self
+from collections.abc import Collection, Sequence
 
 import jwt
 import msgspec
-from msgspec import Meta
+
+from gateway.access.claims import Claims, Scope
+from gateway.access.identity_provider import IdentityProvider
+from gateway.access.signatures import Expected, Header, Key, unverified_header, verified_payload
+from gateway.access.token_errors import (
+    TokenMalformedError,
+    TokenScopeError,
+    TokenSessionError,
+    TokenSignatureError,
+)
 
 ALGORITHM = "HS256"
 ISSUER = "seance"
-# Clocks of hosts differ: a token is valid from so many seconds before `iat` to so many seconds after `exp`.
-LEEWAY_SECONDS = 5
-# Séance's tokens have about 300 characters; a token over this limit is refused unparsed.
-MAX_TOKEN_CHARACTERS = 4096
 
-Scope = Literal["user", "host", "publish"]
-Text = Annotated[str, Meta(min_length=1, max_length=255)]
-
-
-class TokenError(Exception):
-    """The token proves nothing or does not allow the request; each subclass names one cause."""
-
-
-class TokenMalformedError(TokenError):
-    """The token is no JWT, or its claims are not those of an access token. Use the token as it was issued."""
-
-
-class TokenSignatureError(TokenError):
-    """The token was signed with another secret or algorithm. Sign with this installation's JWT_SECRET (HS256)."""
-
-
-class TokenExpiredError(TokenError):
-    """The token has expired. Get a new token."""
-
-
-class TokenScopeError(TokenError):
-    """The token is genuine, but its scope does not allow the request."""
-
-
-class TokenSessionError(TokenError):
-    """The token is genuine, but bound to another session."""
-
-
-class Claims(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    rename={"session_id": "sid", "user_id": "sub", "token_id": "jti", "expires_at": "exp"},
-):
-    """The claims of a token. Minting adds `token_id` and `expires_at` (seconds since the epoch).
-
-    Scope `user`: this user (`user_id`, `name`) of the session `session_id`. Scope `host`: the host of `session_id`.
-    Scope `publish`: a server that publishes into `session_id`, or into every session when it is None.
-    """
-
-    scope: Scope
-    session_id: Text | None = None
-    user_id: Text | None = None
-    name: Text | None = None
-    token_id: Text | None = None
-    expires_at: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.session_id is None and self.scope != "publish":
-            raise ValueError(f"a token with scope `{self.scope}` needs `sid`")
-        if (self.user_id is None or self.name is None) and self.scope == "user":
-            raise ValueError("a token with scope `user` needs `sub` and `name`")
-
-    @classmethod
-    def user(cls, session_id: str, user_id: str, name: str) -> Self:
-        """The claims of a user of the session."""
-        return cls(scope="user", session_id=session_id, user_id=user_id, name=name)
-
-    @classmethod
-    def host(cls, session_id: str) -> Self:
-        """The claims of the host of the session."""
-        return cls(scope="host", session_id=session_id)
-
-    @classmethod
-    def publish(cls, session_id: str | None = None) -> Self:
-        """The claims of a server that publishes into the session, or into every session."""
-        return cls(scope="publish", session_id=session_id)
+_EXPECTED = Expected(ISSUER, None, ("exp", "iat", "iss"))
+_encode = msgspec.json.Encoder().encode
 
 
 class Tokens:
-    """Mints and verifies access tokens with the secret (at least 32 bytes); tokens expire after `expires_seconds`."""
+    """Mints and verifies access tokens; tokens expire after `expires_seconds`.
 
-    def __init__(self, secret: str, expires_seconds: int) -> None:
+    `secret` (at least 32 bytes) signs. `old_secrets` and the keys of `provider` only verify.
+    """
+
+    def __init__(
+        self,
+        secret: str,
+        expires_seconds: int,
+        *,
+        old_secrets: Sequence[str] = (),
+        provider: IdentityProvider | None = None,
+    ) -> None:
         self._secret = secret
         self._expires_seconds = expires_seconds
+        self._key_id = key_id_of(secret)
+        self._keys = {key_id_of(one): Key(ALGORITHM, one.encode()) for one in (secret, *old_secrets)}
+        self._provider = provider
 
     def create_access_token(self, claims: Claims, *, expires_seconds: int | None = None) -> str:
         """Mint a token with these claims, issued now; it expires after `expires_seconds` (default: the setting)."""
         issued_at = int(time.time())
         lifetime = self._expires_seconds if expires_seconds is None else expires_seconds
-        token_id = secrets.token_urlsafe(16)
         stated = {name: value for name, value in msgspec.to_builtins(claims).items() if value is not None}
-        payload = {"iss": ISSUER, "iat": issued_at, **stated, "exp": issued_at + lifetime, "jti": token_id}
-        return jwt.encode(payload, self._secret, algorithm=ALGORITHM)
+        payload = {
+            **stated,
+            "iss": ISSUER,
+            "iat": issued_at,
+            "exp": issued_at + lifetime,
+            "jti": secrets.token_urlsafe(16),
+        }
+        return jwt.encode(payload, self._secret, algorithm=ALGORITHM, headers={"kid": self._key_id})
 
-    def verify_token(
+    async def verify_token(
         self, token: str, *, scopes: Collection[Scope] | None = None, session_id: str | None = None
     ) -> Claims:
         """Verify a token, and the scopes and the session when they are given; returns the claims.
 
         Raises TokenMalformedError or TokenSignatureError for a token that is not genuine, TokenExpiredError after its
-        time, TokenScopeError or TokenSessionError for a genuine token with another scope or session.
+        time, TokenScopeError or TokenSessionError for a genuine token with another scope or session, and
+        KeysUnavailableError when the identity provider's keys can't be had.
         """
-        claims = _claims(self._payload(token))
+        claims = _claims(await self._payload(token, scopes))
         if scopes is not None and claims.scope not in scopes:
             wanted = " or ".join(f"`{scope}`" for scope in sorted(scopes))
             raise TokenScopeError(f"this needs a token with scope {wanted}; this one has `{claims.scope}`")
@@ -117,38 +78,48 @@ class Tokens:
             raise TokenSessionError("the token is bound to another session")
         return claims
 
-    def _payload(self, token: str) -> dict[str, object]:
+    async def _payload(self, token: str, scopes: Collection[Scope] | None) -> dict[str, object]:
         """The payload of a genuine token that has not expired."""
-        if len(token) > MAX_TOKEN_CHARACTERS:
-            raise TokenMalformedError("the token is malformed: too long")
-        try:
-            return jwt.decode(
-                token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iat", "iss"]},
+        header = unverified_header(token)
+        if (key := self._own_key(header, token)) is not None:
+            return verified_payload(token, key, _EXPECTED)
+        if self._provider is None:
+            unsigned = "the token's `kid` names no key of this installation"
+            raise TokenSignatureError(
+                unsigned if header.algorithm == ALGORITHM else f"the token is not signed with {ALGORITHM}"
             )
-        except jwt.ExpiredSignatureError as exc:
-            raise TokenExpiredError("the token has expired") from exc
-        except jwt.InvalidSignatureError as exc:
-            raise TokenSignatureError("the token's signature is wrong") from exc
-        except jwt.InvalidAlgorithmError as exc:
-            raise TokenSignatureError(f"the token is not signed with {ALGORITHM}") from exc
-        except jwt.MissingRequiredClaimError as exc:
-            raise TokenMalformedError(f"the token is malformed: no claim `{exc.claim}`") from exc
-        except jwt.InvalidIssuerError as exc:
-            raise TokenMalformedError(f"the token is malformed: `iss` is not `{ISSUER}`") from exc
-        except jwt.ImmatureSignatureError as exc:
-            raise TokenMalformedError("the token is not valid yet; is the issuer's clock right?") from exc
-        except (jwt.InvalidTokenError, ValueError) as exc:
-            raise TokenMalformedError("the token is malformed: not a JWT that was issued here") from exc
+        provided = await self._provider.key(header.key_id)
+        if provided is None:
+            raise TokenSignatureError("the token's `kid` names no key of this installation or its identity provider")
+        return self._provider.payload(token, provided, scopes)
+
+    def _own_key(self, header: Header, token: str) -> Key | None:
+        """Our key that the header names. A token without a `kid`, as applications make them, may have any of ours."""
+        if header.key_id is not None:
+            return self._keys.get(header.key_id)
+        if header.algorithm != ALGORITHM:
+            return None
+        signed = (key for key in self._keys.values() if _is_signed_with(key, token))
+        return next(signed, self._keys[self._key_id])
+
+
+def key_id_of(secret: str) -> str:
+    """The `kid` of a secret: a keyed hash, which says nothing about the secret."""
+    digest = hmac.digest(secret.encode(), b"seance key id", hashlib.sha256)
+    return base64.urlsafe_b64encode(digest[:9]).decode()
+
+
+def _is_signed_with(key: Key, token: str) -> bool:
+    signed, _, signature = token.rpartition(".")
+    digest = hmac.digest(key.material, signed.encode(), hashlib.sha256)
+    return hmac.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"="), signature.encode())
 
 
 def _claims(payload: dict[str, object]) -> Claims:
     """The claims of Séance; other claims are ignored."""
     try:
-        return msgspec.convert(payload, Claims)
-    except msgspec.ValidationError as exc:
+        claims = msgspec.convert(payload, Claims)
+        _encode(claims)  # half of a surrogate pair could not be stored or sent
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:
         raise TokenMalformedError(f"the token is malformed: {exc}") from exc
+    return claims

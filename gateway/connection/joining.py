@@ -24,9 +24,9 @@ async def admitted(
 ) -> AsyncIterator[tuple[Room, Admitted]]:
     """Take a seat, and hold the room, whose join buffer keeps the events until the end. Raises RefusedError."""
     with refusals():
-        info, user = await context.admission.identify(session_id, command)
-        async with context.hub.joining(info) as room:
-            yield room, await context.admission.admit(info, user, command, connection_id)
+        who = await context.admission.identify(session_id, command)
+        async with context.hub.joining(who.info) as room:
+            yield room, await context.admission.admit(who.info, who.user, command, connection_id)
 
 
 def welcome(context: Context, member: Membership, command: Join, admitted: Admitted) -> None:

@@ -147,6 +147,14 @@ def _checked_message(command: Message) -> Message:
 
 
 def _checked_name(name: str, command_id: CommandId) -> str:
+    try:
+        return valid_name(name)
+    except ValueError as error:
+        raise CommandError("validation_error", str(error), field="name", command_id=command_id) from error
+
+
+def valid_name(name: str) -> str:
+    """The name of a user, trimmed. Raises ValueError with the reason, whose first word is `name`."""
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME:
         problem = f"name must have 1 to {MAX_NAME} characters after trimming; this one has {len(name)}"
@@ -156,7 +164,7 @@ def _checked_name(name: str, command_id: CommandId) -> str:
         problem = "name must contain a visible character"
     else:
         return name
-    raise CommandError("validation_error", problem, field="name", command_id=command_id)
+    raise ValueError(problem)
 
 
 def _readable_id(payload: bytes) -> CommandId:

@@ -9,11 +9,12 @@ from starlette.responses import Response
 
 from broker.errors import SessionClosedError
 from broker.events import User
+from gateway.access.authority import PUBLISH
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
 from gateway.rest.fields import TRIMMED, TRIMMED_SCHEMA
 from gateway.rest.operation import Operation
-from gateway.rest.request import NoQuery, authorize, path_id, read_query, when_hot
+from gateway.rest.request import NoQuery, path_id, read_query, when_hot
 from gateway.rest.services import Services
 
 PATH = "/api/sessions/{id}/events"
@@ -41,7 +42,6 @@ async def send(request: Request, services: Services) -> Response:
     """POST /api/sessions/{id}/events."""
     session_id = path_id(request)
     read_query(request, NoQuery)
-    authorize(request, services.tokens, scopes={"host", "publish"}, session_id=session_id)
     body = await read_body(request, SendEvent)
     state = await when_hot(services, session_id, lambda: services.live_sessions.state(session_id))
     if not state.is_active:
@@ -64,7 +64,7 @@ OPERATIONS = (
         status=202,
         answer=SentEvent,
         body=SendEvent,
-        scopes=("host", "publish"),
+        permission=PUBLISH,
         errors=("session_closed", "unavailable"),
     ),
 )

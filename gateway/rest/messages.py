@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from broker.events import Message, instant
 from broker.pubsub.publisher import Published
+from gateway.access.authority import PUBLISH, READ
 from gateway.errors import ApiError, Detail
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
 from gateway.rest.failures import unavailable
 from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA, invalid
 from gateway.rest.operation import Operation
-from gateway.rest.request import authorize, path_id, read_query, session_not_found, when_hot
+from gateway.rest.request import path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
 from gateway.rooms.effects import CommitOutcome
 from gateway.rooms.room import Room
@@ -113,7 +114,6 @@ async def publish(request: Request, services: Services) -> Response:
     """POST /api/sessions/{id}/messages."""
     session_id = path_id(request)
     query = read_query(request, PublishQuery)
-    authorize(request, services.tokens, scopes={"host", "publish"}, session_id=session_id)
     body = await read_body(request, PublishMessage)
     is_awaited = query.ack == "persisted"
 
@@ -183,6 +183,7 @@ OPERATIONS = (
             "`next_before` and `next_after` lead to the neighbouring pages, and are null at the ends."
         ),
         answer=History,
+        permission=READ,
         query=HistoryQuery,
         errors=("unavailable",),
     ),
@@ -199,7 +200,7 @@ OPERATIONS = (
         answer=PublishedMessage,
         query=PublishQuery,
         body=PublishMessage,
-        scopes=("host", "publish"),
+        permission=PUBLISH,
         errors=("session_closed", "unavailable"),
         other_statuses={201: "With `ack=persisted`: the message is committed in Postgres."},
     ),

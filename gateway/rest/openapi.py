@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.access.authority import Anonymous, Permission
 from gateway.rest.envelope import AnswerMeta, Failure
 from gateway.rest.operation import ERRORS, Operation
 
@@ -67,7 +68,7 @@ def error_codes(operation: Operation) -> tuple[str, ...]:
         codes.add("validation_error")
     if "{id}" in operation.path:
         codes.add("session_not_found")
-    if operation.scopes:
+    if operation.permission is not None:
         codes |= {"unauthorized", "forbidden"}
     if operation.body is not None:
         codes |= {"malformed_json", "request_timeout", "unsupported_media_type"}
@@ -94,11 +95,20 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         content = {"application/json": {"schema": _ref(operation.body)}}
         described["requestBody"] = {"required": True, "content": content}
-    if operation.scopes:
-        described["security"] = [{"token": []}]
-        scopes = " or ".join(f"`{scope}`" for scope in operation.scopes)
-        described["description"] += f" Needs a token with scope {scopes}."
+    if operation.permission is not None:
+        # An empty requirement says that a token is optional.
+        is_optional = operation.permission.anonymous is not Anonymous.NOBODY
+        described["security"] = [*([{}] if is_optional else []), {"token": []}]
+        described["description"] += _permission_in_words(operation.permission)
     return described
+
+
+def _permission_in_words(permission: Permission) -> str:
+    *others, last = (f"`{scope}`" for scope in permission.scopes)
+    needs = f" Needs a token with scope {', '.join(others)} or {last}"
+    if permission.anonymous is Anonymous.NOBODY:
+        return f"{needs}."
+    return f"{needs}; with `AUTH_MODE=open` serves {permission.anonymous.value}, without a token."
 
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.access.authority import Permission
 from gateway.rest.services import Services
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
@@ -17,7 +18,10 @@ Method = Literal["GET", "POST", "DELETE"]
 ERRORS: dict[str, tuple[int, str]] = {
     "malformed_json": (400, "The body is not valid JSON."),
     "unauthorized": (401, "The token is missing, malformed, expired or signed by someone else."),
-    "forbidden": (403, "The token is genuine but does not allow this: another scope or another session."),
+    "forbidden": (
+        403,
+        "The token is genuine but does not allow this: another scope or session, or a removed user.",
+    ),
     "not_found": (404, "There is nothing under this path."),
     "session_not_found": (404, "There is no such session."),
     "user_not_found": (404, "There is no such user in the session, and there was none."),
@@ -56,7 +60,8 @@ class Operation:
     media_type: str = "application/json"
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
-    scopes: tuple[str, ...] = ()
+    permission: Permission | None = None
+    """Who may do this; None: everybody."""
     errors: tuple[str, ...] = ()
     headers: dict[str, str] | None = None
     request_headers: dict[str, dict[str, Any]] | None = None

@@ -1,14 +1,22 @@
-"""Reads a request's path ids, query and token for the handlers."""
+"""Reads a request's path ids and query, and checks its caller, for the handlers."""
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, cast
 
 import msgspec
 from starlette.requests import HTTPConnection, Request
 
 from broker.errors import SessionUnknownError
-from gateway.access.tokens import Claims, Scope, TokenError, Tokens, TokenScopeError, TokenSessionError
+from gateway.access.authority import (
+    Authority,
+    Caller,
+    Permission,
+    SessionMissingError,
+    TokenMissingError,
+    UserRemovedError,
+)
+from gateway.access.token_errors import TokenError, TokenScopeError, TokenSessionError
 from gateway.errors import ApiError, Detail
 from gateway.rest.fields import from_texts
 from gateway.rest.services import Services
@@ -18,6 +26,7 @@ Query = TypeVar("Query", bound=msgspec.Struct)
 
 _is_uuid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _CHALLENGE = 'Bearer realm="seance"'
+_CALLER = "seance.caller"
 
 
 class NoQuery(msgspec.Struct, frozen=True):
@@ -40,15 +49,31 @@ def read_query(request: Request, kind: type[Query]) -> Query:
     return from_texts(request.query_params.multi_items(), kind)
 
 
-def authorize(request: Request, tokens: Tokens, *, scopes: Collection[Scope], session_id: str) -> Claims:
-    """The claims of the request's bearer token. Raises ApiError: 401, or 403 for another scope or session."""
+async def authorize(request: Request, authority: Authority, permission: Permission) -> None:
+    """Check that the caller may do this, before the handler runs; `caller_of` then tells who asks.
+
+    Raises ApiError: 401 without a valid token, 403 for a token of another scope or session or of a removed user, 404.
+    """
+    ids = {name: path_id(request, name) for name in request.path_params}
     try:
-        return tokens.verify_token(_bearer(request), scopes=scopes, session_id=session_id)
+        caller = await authority.caller(_bearer(request), permission, ids.get("id"))
     except (TokenScopeError, TokenSessionError) as exc:
         raise ApiError(403, "forbidden", str(exc)) from exc
     except TokenError as exc:
         challenge = f'{_CHALLENGE}, error="invalid_token"'
         raise ApiError(401, "unauthorized", str(exc), headers={"WWW-Authenticate": challenge}) from exc
+    except TokenMissingError as exc:
+        raise _unauthorized("this needs a token: `Authorization: Bearer <token>`") from exc
+    except UserRemovedError as exc:
+        raise ApiError(403, "forbidden", "the host removed this user from the session") from exc
+    except SessionMissingError as exc:
+        raise session_not_found() from exc
+    request.scope[_CALLER] = caller
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks, as `authorize` found."""
+    return cast(Caller, request.scope[_CALLER])
 
 
 async def when_hot(services: Services, session_id: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -77,10 +102,10 @@ def user_not_found(details: Sequence[Detail] = ()) -> ApiError:
 _NOT_FOUND = {"user_id": user_not_found}
 
 
-def _bearer(request: Request) -> str:
+def _bearer(request: Request) -> str | None:
     given = request.headers.getlist("Authorization")
     if not given:
-        raise _unauthorized("this needs a token: `Authorization: Bearer <token>`")
+        return None
     scheme, _, token = given[0].partition(" ")
     if len(given) > 1 or scheme.lower() != "bearer":
         raise _unauthorized("expected one header `Authorization: Bearer <token>`")

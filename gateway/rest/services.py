@@ -7,6 +7,7 @@ import msgspec
 
 from broker.pubsub.publisher import Publisher
 from broker.sessions.live_sessions import LiveSessions
+from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
@@ -52,6 +53,7 @@ class Services:
 
     settings: Settings
     tokens: Tokens
+    authority: Authority
     passwords: Passwords
     directory: Directory
     stored_sessions: StoredSessions

@@ -12,13 +12,14 @@ from broker.errors import BrokerUnavailableError
 from broker.events import instant
 from broker.secrecy import concealed
 from broker.sessions.live_sessions import SessionInfo, SessionState
-from gateway.access.tokens import Claims
+from gateway.access.authority import CREATE, LOOK, MODERATE, Caller
+from gateway.access.claims import Claims
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
 from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA
-from gateway.rest.idempotency import claim, read_key
+from gateway.rest.idempotency import claim, read_key, release
 from gateway.rest.operation import Operation
-from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, when_hot
+from gateway.rest.request import NoQuery, caller_of, path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
 from persistence.errors import PersistenceError
 from persistence.sessions import SessionRecord
@@ -73,7 +74,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as it is now; `created_at` is RFC 3339 in UTC."""
 
     id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-    name: str
+    name: Annotated[str | None, Meta(description="Null for a caller without a token when the session has a password.")]
     created_at: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
     max_users: int
     is_active: bool
@@ -88,7 +89,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 class CreatedSession(Session, frozen=True, kw_only=True):
     """A session and the token that makes its holder the host."""
 
-    host_token: str
+    host_token: Annotated[str | None, Meta(description="Null when the answer to a caller without a token is replayed.")]
 
     def __repr__(self) -> str:
         return concealed(self, "host_token")
@@ -105,16 +106,23 @@ class ClosedSession(msgspec.Struct, frozen=True):
 async def create(request: Request, services: Services) -> Response:
     """POST /api/sessions."""
     read_query(request, NoQuery)
-    key = read_key(request)
+    caller = caller_of(request)
+    key = read_key(request, caller)
     body = await read_body(request, CreateSession)
     if key is None:
-        return _created(request, services, await _store(services, body, None))
-    session_id, is_replayed = await claim(services, key, body)
-    record = await services.stored_sessions.get(session_id) if is_replayed else None
+        return _created(request, services, await _store(services, body, None), caller)
+    claimed = await claim(services, key, body)
+    record = await services.stored_sessions.get(claimed.session_id) if claimed.is_replayed else None
     if record is None:
         # The first request may have failed after it claimed the key, before it stored the session.
-        record = await _store(services, body, session_id)
-    return _created(request, services, record, is_replayed=is_replayed)
+        try:
+            record = await _store(services, body, claimed.session_id)
+        except Exception:
+            if caller.claims is None and not claimed.is_replayed:
+                # A repetition would count as replayed, and get no host token.
+                await release(services, claimed)
+            raise
+    return _created(request, services, record, caller, is_replayed=claimed.is_replayed)
 
 
 async def get(request: Request, services: Services) -> Response:
@@ -125,14 +133,16 @@ async def get(request: Request, services: Services) -> Response:
     if info is None:
         raise session_not_found()
     state = await when_hot(services, session_id, lambda: services.live_sessions.state(session_id))
-    return success(request, _session(info, state))
+    session = _session(info, state)
+    if session.has_password and caller_of(request).claims is None:
+        session = msgspec.structs.replace(session, name=None)
+    return success(request, session)
 
 
 async def close(request: Request, services: Services) -> Response:
     """DELETE /api/sessions/{id}."""
     session_id = path_id(request)
     read_query(request, NoQuery)
-    authorize(request, services.tokens, scopes={"host"}, session_id=session_id)
     seq = await when_hot(services, session_id, lambda: services.live_sessions.close(session_id))
     try:
         await services.stored_sessions.close(session_id)
@@ -178,7 +188,11 @@ def _session(info: SessionInfo, state: SessionState) -> Session:
     )
 
 
-def _created(request: Request, services: Services, record: SessionRecord, *, is_replayed: bool = False) -> Response:
+def _created(
+    request: Request, services: Services, record: SessionRecord, caller: Caller, *, is_replayed: bool = False
+) -> Response:
+    # Whoever guessed or saw a key must not become the host of somebody else's session.
+    is_hidden = is_replayed and caller.claims is None
     created = CreatedSession(
         id=record.id,
         name=record.name,
@@ -191,7 +205,7 @@ def _created(request: Request, services: Services, record: SessionRecord, *, is_
         slow_consumers=record.slow_consumers,
         multiple_connections=record.multiple_connections,
         user_count=0,
-        host_token=services.tokens.create_access_token(Claims.host(record.id)),
+        host_token=None if is_hidden else services.tokens.create_access_token(Claims.host(record.id)),
     )
     headers = {"Location": f"{services.settings.path_prefix}{PATH}/{record.id}"}
     if is_replayed:
@@ -206,11 +220,12 @@ OPERATIONS = (
         handler=create,
         summary="Create a session",
         description=(
-            "Needs no token. The answer holds the session's id, which people need to join, and `host_token`, "
-            "which closes the session, removes users and publishes: keep it."
+            "The answer holds the session's id, which people need to join, and `host_token`, which closes the session, "
+            "removes users and publishes: keep it."
         ),
         status=201,
         answer=CreatedSession,
+        permission=CREATE,
         body=CreateSession,
         errors=("idempotency_conflict", "unavailable"),
         headers={
@@ -219,7 +234,8 @@ OPERATIONS = (
         },
         request_headers={
             "Idempotency-Key": {
-                "description": "For 24 h the same key and body give the same session again.",
+                "description": "For 24 h the same key and body of one caller give the same session again. A caller "
+                "without a token needs a random key: a UUID, or at least 22 characters of base64url.",
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
             }
         },
@@ -230,10 +246,11 @@ OPERATIONS = (
         handler=get,
         summary="Look at a session",
         description=(
-            "Everyone who knows the id may ask: name, limits, whether the session is active, how many are present and "
-            "the last `seq`."
+            "Name, limits, whether the session is active, and how many are present. Without a token `name` is null "
+            "when the session has a password."
         ),
         answer=Session,
+        permission=LOOK,
         errors=("unavailable",),
     ),
     Operation(
@@ -246,7 +263,7 @@ OPERATIONS = (
             "succeeds."
         ),
         answer=ClosedSession,
-        scopes=("host",),
+        permission=MODERATE,
         errors=("unavailable",),
     ),
 )

@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from broker.errors import NotSeatedError
 from broker.events import User
+from gateway.access.authority import MODERATE, READ
 from gateway.rest.envelope import success
 from gateway.rest.failures import unavailable
 from gateway.rest.operation import Operation
-from gateway.rest.request import NoQuery, authorize, path_id, read_query, session_not_found, user_not_found, when_hot
+from gateway.rest.request import NoQuery, path_id, read_query, session_not_found, user_not_found, when_hot
 from gateway.rest.services import Services
 
 PATH = "/api/sessions/{id}/users"
@@ -48,7 +49,6 @@ async def remove(request: Request, services: Services) -> Response:
     """DELETE /api/sessions/{id}/users/{user_id}."""
     session_id, user_id = path_id(request), path_id(request, "user_id")
     read_query(request, NoQuery)
-    authorize(request, services.tokens, scopes={"host"}, session_id=session_id)
     try:
         user = await when_hot(services, session_id, lambda: services.live_sessions.remove(session_id, user_id))
     except NotSeatedError:
@@ -98,6 +98,7 @@ OPERATIONS = (
             "still return."
         ),
         answer=Users,
+        permission=READ,
         errors=("unavailable",),
     ),
     Operation(
@@ -110,7 +111,7 @@ OPERATIONS = (
             "no password prevents that."
         ),
         answer=RemovedUser,
-        scopes=("host",),
+        permission=MODERATE,
         errors=("user_not_found", "session_closed", "unavailable"),
     ),
 )

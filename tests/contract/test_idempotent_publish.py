@@ -7,7 +7,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from gateway.access.tokens import Claims, Tokens
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 from tests.gateways import SECRET, Gateway
 from tests.raw_client import RawClient, connected
 from tests.rest import call, create_session

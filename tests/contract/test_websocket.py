@@ -10,7 +10,8 @@ import pytest
 from redis import Redis
 
 from broker.keys import Keys
-from gateway.access.tokens import Claims, Tokens
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 from tests.gateways import SECRET, Gateway
 from tests.raw_client import ClosedByServerError, RawClient, connected
 from tests.rest import call, create_session, users

@@ -110,11 +110,11 @@ def test_scale_takes_the_number_of_gateways_from_the_environment(home: str) -> N
         (("--scope", "publish", "--expires", "60"), "publish"),
     ],
 )
-def test_a_gateway_accepts_the_token_that_the_command_prints(arguments: tuple[str, ...], scope: str) -> None:
+async def test_a_gateway_accepts_the_token_that_the_command_prints(arguments: tuple[str, ...], scope: str) -> None:
     """A gateway with the same secret verifies the token that `seance token` prints."""
     result = invoke("token", *arguments)
     assert result.exit_code == 0
-    claims = Tokens(DEFAULT_SECRET, 60).verify_token(result.output.strip())
+    claims = await Tokens(DEFAULT_SECRET, 60).verify_token(result.output.strip())
     assert scope == claims.scope
     expected = None if "--session" not in arguments else "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11"
     assert expected == claims.session_id

@@ -15,10 +15,12 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.event_log import EventLog
 from broker.sessions.live_sessions import LiveSessions
+from gateway.access.authority import Authority
+from gateway.access.claims import Claims
 from gateway.access.directory import Directory
 from gateway.access.door import Door
 from gateway.access.passwords import Passwords
-from gateway.access.tokens import Claims, Tokens
+from gateway.access.tokens import Tokens
 from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
 from gateway.lifecycle.relay_probe import RelayProbe
@@ -79,11 +81,13 @@ async def offline() -> AsyncIterator[Services]:
         is_ready=lambda: False,
         max_backlog=1000,
     )
+    tokens, directory = Tokens(SECRET, 3600), Directory(live, stored)
     yield Services(
         settings=settings,
-        tokens=Tokens(SECRET, 3600),
+        tokens=tokens,
+        authority=Authority(tokens, directory, needs_tokens=settings.needs_tokens),
         passwords=passwords,
-        directory=Directory(live, stored),
+        directory=directory,
         stored_sessions=stored,
         messages=Messages(engine),
         live_sessions=live,
@@ -135,3 +139,9 @@ async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 def host(offline: Services) -> dict[str, str]:
     """The headers of the host of SESSION."""
     return {"Authorization": f"Bearer {offline.tokens.create_access_token(Claims.host(SESSION))}"}
+
+
+@pytest.fixture
+def admin(offline: Services) -> dict[str, str]:
+    """The headers of an admin."""
+    return {"Authorization": f"Bearer {offline.tokens.create_access_token(Claims(scope='admin'))}"}

@@ -60,12 +60,12 @@ async def test_every_error_is_described(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [
-        ("POST", "/api/sessions", {201, 400, 405, 408, 409, 413, 415, 422, 500, 503}),
-        ("GET", "/api/sessions/{id}", {200, 404, 405, 422, 500, 503}),
+        ("POST", "/api/sessions", {201, 400, 401, 403, 405, 408, 409, 413, 415, 422, 500, 503}),
+        ("GET", "/api/sessions/{id}", {200, 401, 403, 404, 405, 422, 500, 503}),
         ("DELETE", "/api/sessions/{id}", {200, 401, 403, 404, 405, 413, 422, 500, 503}),
-        ("GET", "/api/sessions/{id}/messages", {200, 404, 405, 422, 500, 503}),
+        ("GET", "/api/sessions/{id}/messages", {200, 401, 403, 404, 405, 422, 500, 503}),
         ("POST", "/api/sessions/{id}/messages", {201, 202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503}),
-        ("GET", "/api/sessions/{id}/users", {200, 404, 405, 422, 500, 503}),
+        ("GET", "/api/sessions/{id}/users", {200, 401, 403, 404, 405, 422, 500, 503}),
         ("DELETE", "/api/sessions/{id}/users/{user_id}", {200, 401, 403, 404, 405, 409, 413, 422, 500, 503}),
         ("POST", "/api/sessions/{id}/events", {202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503}),
         ("GET", "/health", {200, 405, 500, 503}),
