@@ -11,7 +11,7 @@ from cluster.commands.processes import gateway, migrate, worker
 from cluster.commands.token import token
 
 # What only the extra `cluster` brings; the image of a gateway has none of these packages.
-_EXTRA_PACKAGES = frozenset({"rich", "psutil", "httpx", "prompt_toolkit"})
+_EXTRA_PACKAGES = frozenset({"rich", "psutil", "prompt_toolkit"})
 
 
 class Seance(click.Group):

@@ -10,7 +10,7 @@ import msgspec
 from broker.secrecy import concealed
 from gateway import env_file as env_files
 from gateway.limits.rate import UNLIMITED, Rate
-from gateway.settings import DEFAULT_SECRET, SECRETS, Settings
+from gateway.settings import DEFAULT_SECRET, MIN_SECRET, SECRETS, Settings
 from gateway.violations import choices_of, in_words
 from persistence.address import AddressError, parse
 
@@ -66,11 +66,31 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
         problems.append(
             "JWT_SECRET: the default is public; production needs its own (for example `openssl rand -hex 32`)"
         )
+    problems += _problems_with_keys(values)
     if problems:
         raise SettingsError(problems)
     if values["limits"] == "off":
         values |= {name: UNLIMITED for name, value in values.items() if isinstance(value, Rate)}
     return Settings(**values), sources
+
+
+def _problems_with_keys(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the keys that verify tokens."""
+    problems = []
+    if any(len(secret.strip()) < MIN_SECRET for secret in values["jwt_secrets_old"].split(",") if secret.strip()):
+        problems.append(
+            f"JWT_SECRETS_OLD: every secret has at least {MIN_SECRET} characters; separate several by commas"
+        )
+    if values["jwks_url"] and values["jwks_file"]:
+        problems.append("JWKS_FILE: the keys can't come from JWKS_URL too; set one of them")
+    if values["jwks_url"] and not values["jwt_audience"]:
+        problems.append(
+            "JWT_AUDIENCE: JWKS_URL needs it, or tokens for the provider's other services would be taken; "
+            "set it to the `aud` of this service"
+        )
+    if values["jwks_file"] and not Path(values["jwks_file"]).is_file():
+        problems.append(f"JWKS_FILE: there is no file {values['jwks_file']!r}")
+    return problems
 
 
 def _given(field: msgspec.structs.FieldInfo, environ: Mapping[str, str], from_file: Mapping[str, str]) -> Source | None:

