@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import jwt
 import msgspec
 
-from gateway.access.claims import Claims, Scope
+from gateway.access.claims import SCOPES, Claims, Scope
 from gateway.access.identity_provider import IdentityProvider
 from gateway.access.signatures import Expected, Header, Key, unverified_header, verified_payload
 from gateway.access.token_errors import (
@@ -70,10 +70,12 @@ class Tokens:
         time, TokenScopeError or TokenSessionError for a genuine token with another scope or session, and
         KeysUnavailableError when the identity provider's keys can't be had.
         """
-        claims = _claims(await self._payload(token, scopes))
-        if scopes is not None and claims.scope not in scopes:
+        payload = await self._payload(token, scopes)
+        stated = payload.get("scope")
+        if scopes is not None and isinstance(stated, str) and stated in SCOPES and stated not in scopes:
             wanted = " or ".join(f"`{scope}`" for scope in sorted(scopes))
-            raise TokenScopeError(f"this needs a token with scope {wanted}; this one has `{claims.scope}`")
+            raise TokenScopeError(f"this needs a token with scope {wanted}; this one has `{stated}`")
+        claims = _claims(payload)
         if session_id is not None and claims.session_id not in (None, session_id):
             raise TokenSessionError("the token is bound to another session")
         return claims

@@ -1,5 +1,6 @@
 """Idempotency-Key: the same key and body of one caller give the same session again, for 24 hours, on every gateway."""
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -9,6 +10,7 @@ from uuid import uuid4
 import msgspec
 from starlette.requests import Request
 
+from broker.errors import BrokerError
 from gateway.access.authority import Caller
 from gateway.errors import ApiError, Detail
 from gateway.rest.fields import invalid
@@ -69,8 +71,9 @@ async def claim(services: Services, key: Key, body: msgspec.Struct) -> Claimed:
 
 
 async def release(services: Services, claimed: Claimed) -> None:
-    """Give the key back, since its session was not stored."""
-    await services.live_sessions.forget(claimed.digest)
+    """Give the key back, since its session was not stored; without Redis the key stays claimed."""
+    with contextlib.suppress(BrokerError):
+        await services.live_sessions.forget(claimed.digest)
 
 
 def _keyed(secret: str, purpose: str, content: bytes) -> str:

@@ -213,7 +213,7 @@ TABLE = {
     "expired": unauthorized(lambda session_id: token(session_id, exp=int(time.time()) - 60)),
     "without expiry": unauthorized(lambda session_id: token(session_id, exp=None)),
     "another issuer": unauthorized(lambda session_id: token(session_id, iss="elsewhere")),
-    "unknown scope": unauthorized(lambda session_id: token(session_id, "admin")),
+    "unknown scope": unauthorized(lambda session_id: token(session_id, "root")),
     "a user publishes": forbidden(
         "POST", "/api/sessions/{id}/messages", lambda session_id: token(session_id, "user", sub="1", name="Ana")
     ),

@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from cluster.embedded.haproxy import find_haproxy
-from tests.gateways import Gateway
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
+from tests.gateways import SECRET, Gateway
 from tests.raw_client import connected
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,8 +26,10 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def code(gateway_url: str) -> Iterator[dict[str, Any]]:
+def code(gateway_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What the page's Python defines, with a gateway of the tests in place of the usual address."""
+    shop = Claims(scope="sessions:create", subject="shop")
+    monkeypatch.setenv("SEANCE_TOKEN", Tokens(SECRET, 3600).create_access_token(shop))
     defined: dict[str, Any] = {}
     for block in blocks("python"):
         exec(block.replace("http://localhost:8000", gateway_url), defined)  # noqa: S102 - it is our own page

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 from gateway.rest.routes import OPERATIONS
-from tests.gateways import Gateway, inherited, running_gateways, running_workers
+from tests.gateways import SECRET, Gateway, inherited, running_gateways, running_workers
 from tests.rest import create_session
 from tests.services import Services
 
@@ -44,6 +46,10 @@ parameters = {{ "path.id" = "{closed[id]}" }}
 headers = {{ Authorization = "Bearer {closed[host_token]}" }}
 
 [[operations]]
+include-name = "POST /api/sessions"
+headers = {{ Authorization = "Bearer {creator}" }}
+
+[[operations]]
 include-name = "GET /api/sessions/{{id}}/messages"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 422, "5xx"]
 """
@@ -60,8 +66,11 @@ def gateway(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def test_the_gateway_does_what_its_openapi_document_says(gateway: Gateway, tmp_path: Path) -> None:
     """No server error, statuses, headers and bodies as described, what is forbidden is refused and the rest taken."""
     opened, closed = asyncio.run(_sessions(gateway.url))
+    creator = Tokens(SECRET, 3600).create_access_token(Claims(scope="sessions:create"))
     configuration = tmp_path / "schemathesis.toml"
-    configuration.write_text(CONFIGURATION.format(examples=EXAMPLES, open=opened, closed=closed), encoding="utf-8")
+    configuration.write_text(
+        CONFIGURATION.format(examples=EXAMPLES, open=opened, closed=closed, creator=creator), encoding="utf-8"
+    )
     command = Path(sys.executable).with_name("schemathesis")
     document = f"{gateway.url}/openapi.json"
     run = subprocess.run(

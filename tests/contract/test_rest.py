@@ -12,8 +12,10 @@ import pytest
 from redis import Redis
 
 from broker.keys import Keys
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 from tests.contract.rest_client import Json, Rest
-from tests.gateways import Gateway
+from tests.gateways import SECRET, Gateway
 from tests.raw_client import connected
 from tests.services import Services
 from tests.waiting import eventually
@@ -39,6 +41,10 @@ async def elsewhere(gateways: list[Gateway]) -> AsyncIterator[Rest]:
     """The API of another gateway."""
     async with httpx.AsyncClient(base_url=gateways[1].url) as client:
         yield Rest(client)
+
+
+def bearer(claims: Claims) -> dict[str, str]:
+    return {"Authorization": f"Bearer {Tokens(SECRET, 60).create_access_token(claims)}"}
 
 
 def forget(services: Services, session_id: str) -> None:
@@ -102,7 +108,10 @@ async def test_a_session_needs_only_a_name(client: httpx.AsyncClient) -> None:
 
 
 async def test_every_option_of_a_new_session_is_kept(rest: Rest, elsewhere: Rest) -> None:
-    """Everything that was asked for is kept, and any gateway shows it; neither password nor hash nor token is shown."""
+    """Everything that was asked for is kept, and any gateway shows it; neither password nor hash nor token is shown.
+
+    A caller without a token does not get the name of a session with a password.
+    """
     created = await rest.create(
         name="🔮" * 100,
         max_users=10_000,
@@ -115,8 +124,9 @@ async def test_every_option_of_a_new_session_is_kept(rest: Rest, elsewhere: Rest
     assert (created["name"], created["max_users"], created["has_password"]) == ("🔮" * 100, 10_000, True)
     assert (created["presence"], created["spirit"]) == ("full", False)
     assert (created["slow_consumers"], created["multiple_connections"]) == ("disconnect", True)
-    created.pop("host_token")
-    assert await elsewhere.ask("GET", f"/api/sessions/{created['id']}", 200) == created
+    token, path = created.pop("host_token"), f"/api/sessions/{created['id']}"
+    assert await elsewhere.ask("GET", path, 200, token=token) == created
+    assert await elsewhere.ask("GET", path, 200) == {**created, "name": None}
 
 
 @pytest.mark.parametrize(("max_users", "presence"), [(1, "full"), (100, "full"), (101, "summary"), (10_000, "summary")])
@@ -137,9 +147,9 @@ async def test_a_session_that_redis_forgot_is_served(rest: Rest, services: Servi
     token = created.pop("host_token")
     path = f"/api/sessions/{created['id']}"
     forget(services, created["id"])
-    assert await rest.ask("GET", path, 200) == created
+    assert await rest.ask("GET", path, 200, token=token) == created
     forget(services, created["id"])
-    assert await rest.ask("GET", f"{path}/users", 200) == {"users": [], "user_count": 0}
+    assert await rest.ask("GET", f"{path}/users", 200, token=token) == {"users": [], "user_count": 0}
     forget(services, created["id"])
     assert (await rest.ask("POST", f"{path}/messages", 202, {"text": "hi"}, token=token))["seq"] > 0
     forget(services, created["id"])
@@ -156,9 +166,17 @@ async def test_a_session_that_redis_forgot_is_served(rest: Rest, services: Servi
 # Idempotency
 
 
-async def test_same_key_same_session(client: httpx.AsyncClient, gateways: list[Gateway]) -> None:
-    """The same key and body give the same session, on another gateway too, marked as replayed and with a host token."""
-    headers = {"Idempotency-Key": f"key {uuid4()}"}
+@pytest.mark.parametrize("subject", [None, "shop"])
+async def test_same_key_same_session(
+    client: httpx.AsyncClient, gateways: list[Gateway], *, subject: str | None
+) -> None:
+    """The same key and body give the same session, on another gateway too, marked as replayed.
+
+    Only a caller with a token gets the host token again: anybody may have seen the key.
+    """
+    headers = {"Idempotency-Key": str(uuid4())}
+    if subject is not None:
+        headers = {"Idempotency-Key": f"key {uuid4()}", **bearer(Claims(scope="sessions:create", subject=subject))}
     defaults = {"multiple_connections": False, "slow_consumers": "resync", "max_users": 6, "name": " Table "}
     first = await client.post("/api/sessions", json={"name": "Table"}, headers=headers)
     async with httpx.AsyncClient(base_url=gateways[2].url) as other:
@@ -168,10 +186,35 @@ async def test_same_key_same_session(client: httpx.AsyncClient, gateways: list[G
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Location"] == first.headers["Location"]
     created, repeated = first.json()["data"], again.json()["data"]
-    token = repeated.pop("host_token")
-    created.pop("host_token")
+    tokens = created.pop("host_token"), repeated.pop("host_token")
     assert repeated == created
-    await Rest(client).ask("DELETE", f"/api/sessions/{created['id']}", 200, token=token)
+    assert (tokens[1] is None) == (subject is None)
+    await Rest(client).ask("DELETE", f"/api/sessions/{created['id']}", 200, token=tokens[1] or tokens[0])
+
+
+async def test_a_key_belongs_to_its_caller(client: httpx.AsyncClient) -> None:
+    """The same key of another tenant, of another token without a subject, or of nobody makes another session."""
+    key = {"Idempotency-Key": str(uuid4())}
+    callers: list[dict[str, str]] = [
+        {},
+        bearer(Claims(scope="sessions:create", subject="shop")),
+        bearer(Claims(scope="sessions:create", subject="bank")),
+        bearer(Claims(scope="sessions:create")),
+        bearer(Claims(scope="sessions:create")),
+    ]
+    answers = [await client.post("/api/sessions", json={"name": "T"}, headers={**key, **one}) for one in callers]
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["data"]["id"] for answer in answers}) == len(callers)
+
+
+@pytest.mark.parametrize("key", ["order-17", "a" * 21, "0123456789 0123456789 0123456789"])
+async def test_a_key_without_a_token_must_be_random(client: httpx.AsyncClient, key: str) -> None:
+    """Who has no token gives a UUID or 22 characters of base64url; the answer names the header and what to do."""
+    response = await client.post("/api/sessions", json={"name": "T"}, headers={"Idempotency-Key": key})
+    assert response.status_code == 422
+    [detail] = response.json()["error"]["details"]
+    assert detail["field"] == "Idempotency-Key"
+    assert "uuidgen" in detail["message"]
 
 
 async def test_same_key_other_body(client: httpx.AsyncClient) -> None:

@@ -95,7 +95,7 @@ async def test_without_redis(without_redis: Gateway, session: Json) -> None:
         rest = Rest(client)
         assert (await rest.ask("GET", f"{path}/messages", 200))["items"] == []
         created = await rest.create()
-        keyed = await client.post("/api/sessions", json={"name": "T"}, headers={"Idempotency-Key": "k"})
+        keyed = await client.post("/api/sessions", json={"name": "T"}, headers={"Idempotency-Key": str(uuid4())})
         assert keyed.status_code == 503
 
         health = await client.get("/health")
