@@ -45,6 +45,8 @@ class Claims(
     def __post_init__(self) -> None:
         if self.session_id is None and self.scope in {"user", "host"}:
             raise ValueError(f"a token with scope `{self.scope}` needs `sid`")
+        if self.session_id is not None and not _is_uuid(self.session_id):
+            raise ValueError("`sid` must be a UUID, the id of the session")
         if self.scope == "user":
             if self.subject is None or self.name is None:
                 raise ValueError("a token with scope `user` needs `sub` and `name`")

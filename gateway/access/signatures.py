@@ -88,13 +88,27 @@ def verified_payload(token: str, key: Key, expected: Expected) -> dict[str, obje
     except (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError) as exc:
         raise TokenMalformedError("the token is malformed: not a JWT that was issued here") from exc
     _object(token.split(".")[1])
-    return payload
+    return {**payload, **_times(payload)}
+
+
+def _times(payload: dict[str, object]) -> dict[str, int]:
+    """The instants of the payload (NumericDate, RFC 7519, section 2) in whole seconds. Raises TokenMalformedError."""
+    times: dict[str, int] = {}
+    for claim in ("exp", "iat", "nbf"):
+        value = payload.get(claim)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TokenMalformedError(f"the token is malformed: `{claim}` must be a number")
+        times[claim] = int(value)
+    return times
 
 
 def _object(segment: str) -> dict[str, Any]:
     """A part of a token as an object without repeated names (RFC 7519, section 4). Raises TokenMalformedError."""
     try:
-        decoded = json.loads(base64url_decode(segment), object_pairs_hook=_unique)
+        # Decoded first: given bytes, the parser would take UTF-16 too.
+        decoded = json.loads(base64url_decode(segment).decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as exc:
         raise TokenMalformedError("the token is malformed: a part is not JSON, or has a name twice") from exc
     if not isinstance(decoded, dict):
