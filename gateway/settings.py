@@ -110,6 +110,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_name_claim: Annotated[
         str, Meta(min_length=1, description="Claim of the identity provider's tokens that has the user's name.")
     ] = "name"
+    jwt_session_claim: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Claim of the identity provider's tokens that has the session; many providers use `sid` for "
+            "a session of their own.",
+        ),
+    ] = "sid"
     jwt_scope_claim: Annotated[
         str, Meta(min_length=1, description="Claim of the identity provider's tokens that has the scope.")
     ] = "scope"

@@ -63,7 +63,7 @@ class KeyServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 self.fetches += 1
@@ -74,7 +74,6 @@ class KeyServer:
                 )
                 writer.write(head.encode() + self.document)
                 await writer.drain()
-        writer.close()
 
 
 @contextlib.asynccontextmanager

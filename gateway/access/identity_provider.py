@@ -31,11 +31,12 @@ class IdentityProvider:
         issuer: str | None = None,
         audience: str | None = None,
         name_claim: str = "name",
+        session_claim: str = "sid",
         scope_claim: str = "scope",
     ) -> None:
         self._source = source
         self._expected = Expected(issuer, audience, ("exp", *(("iss",) if issuer else ())))
-        self._name_claim = name_claim
+        self._claims = {"name": name_claim, "sid": session_claim}
         self._scope_claim = scope_claim
         self._keys = KeySet()
         self._fetch: asyncio.Task[None] | None = None
@@ -56,6 +57,7 @@ class IdentityProvider:
             issuer=settings.jwt_issuer or None,
             audience=settings.jwt_audience or None,
             name_claim=settings.jwt_name_claim,
+            session_claim=settings.jwt_session_claim,
             scope_claim=settings.jwt_scope_claim,
         )
 
@@ -94,7 +96,7 @@ class IdentityProvider:
         """
         stated = verified_payload(token, key, self._expected)
         scope = _scope_among(stated.get(self._scope_claim), scopes)
-        return {**stated, "scope": scope, "name": stated.get(self._name_claim)}
+        return {**stated, "scope": scope, **{ours: stated.get(theirs) for ours, theirs in self._claims.items()}}
 
     async def _wait(self, fetch: "asyncio.Task[None]") -> None:
         if self._waiting >= MAX_WAITING:

@@ -108,17 +108,14 @@ def _key(described: dict[str, Any]) -> Key | None:
     """The key, or None when the key does not verify signatures of our algorithms."""
     operations = described.get("key_ops", ["verify"])
     is_for_signatures = described.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
-    if not is_for_signatures or described.get("kty") not in {"RSA", "EC", "OKP"}:
+    # Asked first, since PyJWT reads no key of the algorithm `none`.
+    is_ours = described.get("alg") is None or str(described["alg"]) in _ALGORITHMS
+    if not is_for_signatures or not is_ours or str(described.get("kty")) not in {"RSA", "EC", "OKP"}:
         return None
     public = {name: value for name, value in described.items() if name != "d"}  # a private key published by mistake
     try:
         key = jwt.PyJWK(public)
     except (PyJWTError, TypeError, ValueError, KeyError):
         return None
-    if key.algorithm_name not in _ALGORITHMS or getattr(key.key, "key_size", MIN_RSA_BITS) < _least_bits(described):
-        return None
-    return Key(key.algorithm_name, key.key)
-
-
-def _least_bits(described: dict[str, Any]) -> int:
-    return MIN_RSA_BITS if described["kty"] == "RSA" else 0
+    is_weak = key.key_type == "RSA" and key.key.key_size < MIN_RSA_BITS
+    return None if is_weak or key.algorithm_name not in _ALGORITHMS else Key(key.algorithm_name, key.key)
