@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cluster.checks import installation, postgres, redis, round_trip
+from cluster.checks import identity_provider, installation, postgres, redis, round_trip
 from cluster.checks import settings as own
 from cluster.checks.finding import Finding
 from gateway.settings import SECRETS, Settings
@@ -16,6 +16,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """All findings, good and bad; the checks leave nothing behind."""
     found = await asyncio.gather(
         own.examine(settings),
+        identity_provider.examine(settings),
         redis.examine(settings),
         round_trip.examine(settings),
         postgres.examine(settings),

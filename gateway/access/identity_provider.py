@@ -45,12 +45,8 @@ class IdentityProvider:
     @classmethod
     def of(cls, settings: Settings) -> "IdentityProvider | None":
         """The identity provider that the settings name, or None."""
-        source: KeySource
-        if settings.jwks_url:
-            source = UrlSource(settings.jwks_url)
-        elif settings.jwks_file:
-            source = FileSource(Path(settings.jwks_file))
-        else:
+        source = source_of(settings)
+        if source is None:
             return None
         return cls(
             source,
@@ -125,6 +121,13 @@ class IdentityProvider:
             log.info("identity_provider.keys_fetched", keys=len(keys), fresh_seconds=fetched.fresh_seconds)
         finally:
             self._fetch = None
+
+
+def source_of(settings: Settings) -> KeySource | None:
+    """Where the settings say that the keys are; None when there is no identity provider."""
+    if settings.jwks_url:
+        return UrlSource(settings.jwks_url)
+    return FileSource(Path(settings.jwks_file)) if settings.jwks_file else None
 
 
 def _scope_among(stated: object, wanted: Collection[str] | None) -> str:

@@ -108,6 +108,23 @@ def test_scale_takes_the_number_of_gateways_from_the_environment(home: str) -> N
         (("--scope", "host", "--session", "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11"), "host"),
         (("--scope", "publish", "--session", "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11"), "publish"),
         (("--scope", "publish", "--expires", "60"), "publish"),
+        (("--scope", "sessions:create", "--sub", "shop"), "sessions:create"),
+        (("--scope", "sessions:join", "--name", "Ana"), "sessions:join"),
+        (
+            (
+                "--scope",
+                "sessions:join",
+                "--session",
+                "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11",
+                "--name",
+                "Ana",
+                "--sub",
+                "7",
+            ),
+            "sessions:join",
+        ),
+        (("--scope", "spirit"), "spirit"),
+        (("--scope", "admin", "--expires", "60"), "admin"),
     ],
 )
 async def test_a_gateway_accepts_the_token_that_the_command_prints(arguments: tuple[str, ...], scope: str) -> None:
@@ -118,6 +135,34 @@ async def test_a_gateway_accepts_the_token_that_the_command_prints(arguments: tu
     assert scope == claims.scope
     expected = None if "--session" not in arguments else "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11"
     assert expected == claims.session_id
+    assert claims.token_id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--scope", "user", "--name", "Ana"), "scope `user` needs --session"),
+        (("--scope", "user"), "scope `user` needs --session and --name"),
+        (("--scope", "host"), "scope `host` needs --session"),
+        (("--scope", "sessions:join"), "scope `sessions:join` needs --name"),
+        (("--scope", "sessions:create", "--name", "Ana"), "scope `sessions:create` takes no --name"),
+        (
+            ("--scope", "admin", "--session", "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11", "--name", "Ana"),
+            "scope `admin` takes no --session and no --name",
+        ),
+        (
+            ("--scope", "user", "--session", "9d1f4e0e-8f0c-4a43-9c5b-0d8e3b8a6d11", "--name", "Ana", "--sub", "7"),
+            "must be a UUID",
+        ),
+        (("--scope", "root"), "'root' is not one of 'sessions:create'"),
+        ((), "Missing option '--scope'"),
+    ],
+)
+def test_a_token_without_what_its_scope_needs_is_not_minted(arguments: tuple[str, ...], problem: str) -> None:
+    """The error names the scope and the option."""
+    result = invoke("token", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert problem in result.stderr
 
 
 def test_clean_data_removes_the_home_and_can_be_repeated(home: str) -> None:
