@@ -37,11 +37,13 @@ class Join(msgspec.Struct, frozen=True, tag="join"):
     id: CommandId = None
     name: Annotated[
         Annotated[str, Meta(extra_json_schema=_NAME)] | None,
-        Meta(description="Unique in the session without regard to case; ignored with the token of a `welcome`."),
+        Meta(description="Unique in the session without regard to case; ignored with a token that gives a name."),
     ] = None
     token: Annotated[
         Annotated[str, Meta(max_length=4096)] | None,
-        Meta(description="The token of an earlier `welcome`, or a host token."),
+        Meta(
+            description="The token of an earlier `welcome`, one of the application (`sessions:join`), or a host token."
+        ),
     ] = None
     password: Annotated[
         Annotated[str, Meta(max_length=128)] | None, Meta(description="The session's password, if it has one.")
