@@ -89,7 +89,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 class CreatedSession(Session, frozen=True, kw_only=True):
     """A session and the token that makes its holder the host."""
 
-    host_token: Annotated[str | None, Meta(description="Null when the answer to a caller without a token is replayed.")]
+    host_token: Annotated[
+        str | msgspec.UnsetType, Meta(description="Absent when the answer to a caller without a token is replayed.")
+    ] = msgspec.UNSET
 
     def __repr__(self) -> str:
         return concealed(self, "host_token")
@@ -205,7 +207,7 @@ def _created(
         slow_consumers=record.slow_consumers,
         multiple_connections=record.multiple_connections,
         user_count=0,
-        host_token=None if is_hidden else services.tokens.create_access_token(Claims.host(record.id)),
+        host_token=msgspec.UNSET if is_hidden else services.tokens.create_access_token(Claims.host(record.id)),
     )
     headers = {"Location": f"{services.settings.path_prefix}{PATH}/{record.id}"}
     if is_replayed:

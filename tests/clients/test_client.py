@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
@@ -278,8 +279,9 @@ async def test_a_rest_error_names_the_fields_or_the_missing_server(gateway_url: 
             await rest.create_session("x" * 101)
         assert (refused.value.status, refused.value.code) == (422, "validation_error")
         assert [problem.field for problem in refused.value.details] == ["name"]
-        first = await rest.create_session("twice", key="the-key-of-this-test")
-        assert (await rest.create_session("twice", key="the-key-of-this-test")).id == first.id
+        key = str(uuid.uuid4())
+        first = await rest.create_session("twice", key=key)
+        assert (await rest.create_session("twice", key=key)).id == first.id
         with pytest.raises(RestError, match="nothing under this path"):
             await rest.session("../../health")
     async with await asyncio.start_server(_says_hi, "127.0.0.1") as server:
