@@ -348,7 +348,7 @@ async def test_every_user_on_every_gateway_is_listed(rest: Rest, gateways: list[
 
 
 async def test_a_user_who_has_left_can_be_removed(rest: Rest, gateways: list[Gateway], services: Services) -> None:
-    """The host removes who has just left; the token admits no more, also when the hot state was rebuilt meanwhile."""
+    """The host removes who has just left; the token admits and reads no more, also when Redis forgets the session."""
     session = await rest.create(spirit=False)
     async with connected(gateways[0].url, session["id"]) as ana:
         welcome = await ana.join("Ana")
@@ -357,6 +357,7 @@ async def test_a_user_who_has_left_can_be_removed(rest: Rest, gateways: list[Gat
     path = f"/api/sessions/{session['id']}/users/{welcome['data']['you']['id']}"
     assert await rest.ask("DELETE", path, 200, token=session["host_token"]) == {"user": welcome["data"]["you"]}
     for _ in range(2):
+        await rest.ask("GET", f"/api/sessions/{session['id']}/users", 403, token=welcome["data"]["token"])
         async with connected(gateways[1].url, session["id"]) as again:
             await again.say({"type": "join", "name": "Ana", "token": welcome["data"]["token"]})
             assert (await again.event_of("error"))["data"]["code"] == "unauthorized"

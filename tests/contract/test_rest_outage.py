@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from cluster.process.ports import free_port
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 from tests.contract.rest_client import Json, Rest
-from tests.gateways import Gateway, running_gateways
+from tests.gateways import SECRET, Gateway, running_gateways
 from tests.services import Services
 from tests.waiting import until
 
@@ -93,7 +95,11 @@ async def test_without_redis(without_redis: Gateway, session: Json) -> None:
         await assert_unavailable(client, "DELETE", path, None, token)
 
         rest = Rest(client)
-        assert (await rest.ask("GET", f"{path}/messages", 200))["items"] == []
+        tokens = Tokens(SECRET, 60)
+        user = tokens.create_access_token(Claims.user(session["id"], str(uuid4()), "Ana"))
+        for reader in (None, user):
+            assert (await rest.ask("GET", f"{path}/messages", 200, token=reader))["items"] == []
+        await rest.ask("GET", f"/api/sessions/{uuid4()}/messages", 404)
         created = await rest.create()
         keyed = await client.post("/api/sessions", json={"name": "T"}, headers={"Idempotency-Key": str(uuid4())})
         assert keyed.status_code == 503

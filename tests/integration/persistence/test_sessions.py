@@ -183,6 +183,8 @@ async def test_highest_seq_closing_and_removals_are_recorded(engine: AsyncEngine
         second: Recorded(second, 99, is_active=False, removed_user_ids=(ana,)),
         new: Recorded(new, 0, is_active=True),
     }
+    removed = [await sessions.is_removed(one, who) for one in (first, second) for who in (ana, bob, "no UUID")]
+    assert removed == [False, True, False, True, False, False]
 
 
 async def test_who_was_in_a_session_is_known_by_name(engine: AsyncEngine, sessions: StoredSessions) -> None:
@@ -269,6 +271,7 @@ async def test_a_server_that_is_away_is_an_error_of_ours(nowhere: AsyncEngine) -
         sessions.get(some),
         sessions.close(some),
         sessions.recorded([some]),
+        sessions.is_removed(some, some),
         Messages(nowhere).page(some),
         Writer(nowhere).write([Record(some, message(some, 1))]),
     ):

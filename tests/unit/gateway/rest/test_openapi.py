@@ -89,6 +89,11 @@ async def test_headers_are_described(document: dict[str, Any]) -> None:
     close = operations(document)["DELETE", "/api/sessions/{id}"]
     assert "WWW-Authenticate" in close["responses"]["401"]["headers"]
     assert close["security"] == [{"token": []}]
+    # A token is optional with AUTH_MODE=open.
+    read = operations(document)["GET", "/api/sessions/{id}/messages"]
+    assert read["security"] == [{}, {"token": []}]
+    assert "serves everybody, when the session has no password, without a token" in read["description"]
+    assert "security" not in operations(document)["GET", "/live"]
 
 
 async def test_query_parameters_have_the_validated_bounds(document: dict[str, Any]) -> None:
