@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 
 from cluster.process.ports import free_port
 from tests.forked import Forked
@@ -98,12 +99,20 @@ class Gateway(Process):
             if self.popen.poll() is not None:
                 self._move()
             # Before it listens, an answer at this address would come from another test's gateway.
-            if "gateway.listening" in self.said():
+            if self._listens():
                 with contextlib.suppress(httpx.TransportError):
                     if httpx.get(f"{self.url}{path}", timeout=2).status_code == 200:
                         return
             time.sleep(0.02)  # between two looks
         raise AssertionError(f"{self.name} did not answer 200 to {path}:\n{self.log.read_text()}")
+
+    def _listens(self) -> bool:
+        """Whether this very process has the port."""
+        assert self.popen is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sockets = psutil.Process(self.popen.pid).net_connections("tcp")
+            return any(one.status == psutil.CONN_LISTEN and one.laddr.port == self.port for one in sockets)
+        return False
 
     def _move(self) -> None:
         """Start on another port: somebody took ours between its choice and its use. Any other end is a failure."""

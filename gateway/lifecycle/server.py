@@ -5,14 +5,11 @@ import socket
 from types import FrameType
 from typing import Any
 
-import structlog
 import uvicorn
 from uvicorn.config import Config
 
 from gateway.connection.connection import Connection
 from gateway.lifecycle.drain import Drain
-
-log = structlog.get_logger(__name__)
 
 # Time reserved for sending leaves to Redis, after the last HTTP answer.
 SETTLE_SECONDS = 3.0
@@ -25,11 +22,6 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._is_asked = False
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so: a process whose port another server has never comes here."""
-        await super().startup(sockets)
-        log.info("gateway.listening", port=self.config.port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT: drain. A second one: hurry the drain. A SIGINT after the drain: stop at once.
