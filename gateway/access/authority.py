@@ -39,7 +39,7 @@ class TokenMissingError(Exception):
     """This needs a token."""
 
 
-class UserRemovedError(Exception):
+class CallerRemovedError(Exception):
     """The token's user was removed from the session."""
 
 
@@ -69,8 +69,8 @@ class Authority:
         A token that is not genuine or has expired is refused, also where none is needed. A genuine token that does not
         allow the operation gives the rights of a caller without a token.
 
-        Raises TokenError, TokenMissingError, UserRemovedError, SessionMissingError, and what `Tokens.verify_token` and
-        the methods of `Directory` raise.
+        Raises TokenError, TokenMissingError, CallerRemovedError, SessionMissingError, and what the methods of `Tokens`
+        and `Directory` raise.
         """
         refusal: TokenError | None = None
         if token is not None:
@@ -89,7 +89,7 @@ class Authority:
     async def _check_removed(self, claims: Claims, session_id: str) -> None:
         user_id = claims.user_id_in(session_id)
         if user_id is not None and await self._directory.is_removed(session_id, user_id):
-            raise UserRemovedError
+            raise CallerRemovedError
 
     async def _serves_without_token(self, permission: Permission, session_id: str | None) -> bool:
         if self._needs_tokens or permission.anonymous is Anonymous.NOBODY:

@@ -18,6 +18,10 @@ from gateway.settings import Settings
 # Tokens that may wait for one fetch: as many tasks then run in one turn of the event loop.
 MAX_WAITING = 32
 
+# Of several scopes that allow a request, the first one here counts: `user` and `host` need claims that only we make,
+# and are words of other services too.
+_PREFERRED = ("sessions:join", "sessions:create", "publish", "spirit", "admin", "host", "user")
+
 log = structlog.get_logger()
 
 
@@ -139,4 +143,4 @@ def _scope_among(stated: object, wanted: Collection[str] | None) -> str:
     known = [word for word in words if isinstance(word, str) and word in SCOPES]
     if not known:
         raise TokenScopeError("the token has no scope of this service")
-    return next((word for word in known if wanted is None or word in wanted), known[0])
+    return next((scope for scope in _PREFERRED if scope in known and (wanted is None or scope in wanted)), known[0])

@@ -86,9 +86,10 @@ class Tokens:
         if (key := self._own_key(header, token)) is not None:
             return verified_payload(token, key, _EXPECTED)
         if self._provider is None:
-            unsigned = "the token's `kid` names no key of this installation"
+            if header.algorithm != ALGORITHM:
+                raise TokenSignatureError(f"the token is not signed with {ALGORITHM}")
             raise TokenSignatureError(
-                unsigned if header.algorithm == ALGORITHM else f"the token is not signed with {ALGORITHM}"
+                "the token's `kid` names no key of this installation; leave `kid` out, or set ours"
             )
         provided = await self._provider.key(header.key_id)
         if provided is None:

@@ -11,10 +11,10 @@ from broker.errors import SessionUnknownError
 from gateway.access.authority import (
     Authority,
     Caller,
+    CallerRemovedError,
     Permission,
     SessionMissingError,
     TokenMissingError,
-    UserRemovedError,
 )
 from gateway.access.token_errors import TokenError, TokenScopeError, TokenSessionError
 from gateway.errors import ApiError, Detail
@@ -64,7 +64,7 @@ async def authorize(request: Request, authority: Authority, permission: Permissi
         raise ApiError(401, "unauthorized", str(exc), headers={"WWW-Authenticate": challenge}) from exc
     except TokenMissingError as exc:
         raise _unauthorized("this needs a token: `Authorization: Bearer <token>`") from exc
-    except UserRemovedError as exc:
+    except CallerRemovedError as exc:
         raise ApiError(403, "forbidden", "the host removed this user from the session") from exc
     except SessionMissingError as exc:
         raise session_not_found() from exc

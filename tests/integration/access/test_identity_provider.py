@@ -69,7 +69,13 @@ async def test_every_algorithm_is_verified_after_one_fetch(server: KeyServer, ke
 
 @pytest.mark.parametrize(
     "stated",
-    ["openid sessions:join email", ["openid", "sessions:join"], "sessions:create sessions:join", ["sessions:join", 7]],
+    [
+        "openid sessions:join email",
+        ["openid", "sessions:join"],
+        "sessions:create sessions:join",
+        ["sessions:join", 7],
+        "user sessions:join",
+    ],
 )
 async def test_the_scope_is_found_among_others(server: KeyServer, keys: list[SigningKey], stated: object) -> None:
     """Providers state several scopes, as a text or as a list; the one that allows the request counts."""
