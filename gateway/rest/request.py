@@ -50,7 +50,7 @@ def read_query(request: Request, kind: type[Query]) -> Query:
 
 
 async def authorize(request: Request, authority: Authority, permission: Permission) -> None:
-    """Check that the caller may do this, before the handler runs; `caller_of` then tells who asks.
+    """Check that the caller may do this, before the handler runs; `authorized_caller` then tells who asks.
 
     Raises ApiError: 401 without a valid token, 403 for a token of another scope or session or of a removed user, 404.
     """
@@ -71,7 +71,7 @@ async def authorize(request: Request, authority: Authority, permission: Permissi
     request.scope[_CALLER] = caller
 
 
-def caller_of(request: Request) -> Caller:
+def authorized_caller(request: Request) -> Caller:
     """Who asks, as `authorize` found."""
     return cast(Caller, request.scope[_CALLER])
 

@@ -19,7 +19,7 @@ from gateway.rest.envelope import success
 from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA
 from gateway.rest.idempotency import claim, read_key, release
 from gateway.rest.operation import Operation
-from gateway.rest.request import NoQuery, caller_of, path_id, read_query, session_not_found, when_hot
+from gateway.rest.request import NoQuery, authorized_caller, path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
 from persistence.errors import PersistenceError
 from persistence.sessions import SessionRecord
@@ -108,7 +108,7 @@ class ClosedSession(msgspec.Struct, frozen=True):
 async def create(request: Request, services: Services) -> Response:
     """POST /api/sessions."""
     read_query(request, NoQuery)
-    caller = caller_of(request)
+    caller = authorized_caller(request)
     key = read_key(request, caller)
     body = await read_body(request, CreateSession)
     if key is None:
@@ -136,7 +136,7 @@ async def get(request: Request, services: Services) -> Response:
         raise session_not_found()
     state = await when_hot(services, session_id, lambda: services.live_sessions.state(session_id))
     session = _session(info, state)
-    if session.has_password and caller_of(request).claims is None:
+    if session.has_password and authorized_caller(request).claims is None:
         session = msgspec.structs.replace(session, name=None)
     return success(request, session)
 
