@@ -66,6 +66,8 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
         problems.append(
             "JWT_SECRET: the default is public; production needs its own (for example `openssl rand -hex 32`)"
         )
+    if values["admin_port"] and values["admin_port"] == values["port"]:
+        problems.append(f"ADMIN_PORT: {values['admin_port']} is PORT too; choose another port for one of them")
     problems += _problems_with_keys(values)
     if problems:
         raise SettingsError(problems)

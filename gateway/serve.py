@@ -42,6 +42,7 @@ from gateway.lifecycle.server import SETTLE_SECONDS, Server
 from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
 from gateway.rest.services import Readiness, Services
+from gateway.rest.shared_check import SharedCheck
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
@@ -113,10 +114,11 @@ class Gateway:
                 access_log=settings.log_level == "debug",
                 server_header=False,
                 proxy_headers=True,
-                forwarded_allow_ips=settings.trusted_proxies,
+                forwarded_allow_ips="*" if "*" in settings.proxies else list(settings.proxies),
                 timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
             ),
             self._drain,
+            admin_port=settings.admin_port,
         )
         parts = {
             "link": self._link.keeper.run(),
@@ -232,8 +234,8 @@ class Gateway:
             readiness=self._readiness,
             health=collector.health,
             metrics=Exposition("gateway", self._id, collector),
-            ping_database=self._ping_database,
-            ping_redis=self._ping_redis,
+            database_check=SharedCheck(self._ping_database),
+            redis_check=SharedCheck(self._ping_redis),
         )
         replays = Replays(
             reader=reader,

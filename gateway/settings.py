@@ -1,5 +1,6 @@
 """Every setting, with its default; gateway/configuration.py reads them from the environment and `.env`."""
 
+import ipaddress
 from typing import Annotated, Literal
 
 import msgspec
@@ -72,10 +73,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "127.0.0.1"
     allowed_hosts: Annotated[
         str,
-        Meta(description="Names under which clients may ask, comma-separated, such as `*.example.com`; empty: any."),
+        Meta(
+            description="Names under which clients may ask, comma-separated, such as `*.example.com`; `*`: any. Empty: "
+            "any, but in development on loopback only `localhost` and addresses."
+        ),
     ] = ""
     admin_port: Annotated[
-        Port, Meta(description="Port for `/metrics`, `/docs` and the details of `/health`; 0: none.")
+        Port,
+        Meta(
+            description="Port on HOST for `/metrics`, `/docs` and the details of `/health`; in production they answer "
+            "only there, or to a token of scope `admin`. 0: none."
+        ),
     ] = 0
 
     auth_mode: Annotated[
@@ -128,8 +136,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=31_536_000, description="How long a removed person stays out of a session.")
     ] = 3600
     cors_origins: Annotated[
-        str, Meta(description="Origins from which browsers may connect, comma-separated; `*` for all.")
-    ] = "*"
+        str,
+        Meta(
+            description="Origins of pages that may connect, comma-separated; `*` for all. Pages of the gateway's own "
+            "host and port always may.",
+            examples=["https://chat.example"],
+        ),
+    ] = ""
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least severe level that is logged.")
@@ -312,8 +325,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The allowed origins, split."""
-        return tuple(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
+        """The listed origins, split."""
+        return tuple(origin.rstrip("/") for origin in _split(self.cors_origins))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of ALLOWED_HOSTS, split."""
+        return _split(self.allowed_hosts)
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The networks of TRUSTED_PROXIES, split; `10.0.0.1/8` becomes `10.0.0.0/8`."""
+        return tuple(_network(written) for written in _split(self.trusted_proxies))
+
+    @property
+    def is_production(self) -> bool:
+        """Whether ENVIRONMENT is `production`."""
+        return self.environment == "production"
+
+    @property
+    def serves_only_this_machine(self) -> bool:
+        """Whether a developer runs it for this machine alone: then a browser here is what an attacker can reach."""
+        return self.environment == "development" and is_loopback(self.host)
 
     @property
     def old_secrets(self) -> tuple[str, ...]:
@@ -329,6 +362,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def logs_json(self) -> bool:
         """Whether log lines are JSON."""
         return self.log_format == "json" or (self.log_format == "auto" and self.environment == "production")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on reaches only this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _network(written: str) -> str:
+    try:
+        return str(ipaddress.ip_network(written, strict=False))
+    except ValueError:
+        return written  # `*`; anything else matches nothing, and `seance check` names it
 
 
 SECRETS = frozenset({"jwt_secret", "jwt_secrets_old"})

@@ -78,7 +78,17 @@ REFUSAL = Label(
         "name_taken",
     ),
 )
-UPGRADE_REFUSAL = Label("code", ("forbidden", "session_not_found", "too_many_connections", "unavailable"))
+UPGRADE_REFUSAL = Label(
+    "code",
+    (
+        "malformed_request",
+        "forbidden",
+        "session_not_found",
+        "misdirected_request",
+        "too_many_connections",
+        "unavailable",
+    ),
+)
 # What a client did too often or too much of, by the name of the setting.
 LIMITED = Label(
     "what",

@@ -1,11 +1,11 @@
-"""Checks before the upgrade: the drain, the Origin, the number of sockets."""
+"""Checks before the upgrade: the drain, Host and Origin, the number of sockets."""
 
 import resource
 from collections import Counter
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from gateway.access.origin_policy import OriginPolicy
 from gateway.errors import ApiError
 from gateway.settings import Settings
 
@@ -17,7 +17,7 @@ class Door:
     """Counts the sockets of this gateway, and refuses requests before the upgrade."""
 
     def __init__(self, settings: Settings) -> None:
-        self._origins = settings.origins
+        self._policy = OriginPolicy(settings)
         self._per_address = settings.max_connections_per_address
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._limit = settings.max_connections or max(soft - FILES_RESERVED, 1)
@@ -35,12 +35,10 @@ class Door:
         self._is_draining = True
 
     def check(self, request: HTTPConnection) -> None:
-        """Check a request before the upgrade. Raises ApiError: 403, 429 or 503."""
+        """Check a request before the upgrade. Raises ApiError: 400, 403, 421, 429 or 503."""
         if self._is_draining:
             raise ApiError(503, "unavailable", "this gateway is draining", headers={"Retry-After": "1"})
-        origin = request.headers.get("origin")
-        if origin is not None and not self._is_allowed(origin, request.headers.get("host", "")):
-            raise ApiError(403, "forbidden", "this Origin is not among CORS_ORIGINS")
+        self._policy.check_upgrade(request)
         if self.sockets >= self._limit:
             raise ApiError(503, "unavailable", "this gateway is full", headers={"Retry-After": "5"})
         if self._per_address and self._addresses[address_of(request)] >= self._per_address:
@@ -58,9 +56,6 @@ class Door:
         self._addresses[address] -= 1
         if not self._addresses[address]:
             del self._addresses[address]
-
-    def _is_allowed(self, origin: str, host: str) -> bool:
-        return "*" in self._origins or origin.rstrip("/") in self._origins or urlsplit(origin).netloc == host
 
 
 def address_of(request: HTTPConnection) -> str:

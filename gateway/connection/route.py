@@ -11,7 +11,7 @@ from gateway.connection.connection import Connection
 from gateway.connection.context import Context
 from gateway.errors import ApiError
 from gateway.protocol.handshake import BATCH_SUBPROTOCOL
-from gateway.rest.envelope import REQUEST_ID_HEADER, failure, request_id
+from gateway.rest.envelope import failure
 from gateway.rest.failures import unavailable
 from gateway.rest.request import path_id, session_not_found
 from persistence.errors import PersistenceError
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 async def join_session(websocket: WebSocket) -> None:
-    """`GET /ws/{session_id}`: 403, 404, 429 or 503 with the envelope, or a socket that waits for `join`."""
+    """`GET /ws/{session_id}`: 400, 403, 404, 421, 429 or 503 with the envelope, or a socket that waits for `join`."""
     context: Context = websocket.app.state.context
     try:
         context.door.check(websocket)
@@ -29,9 +29,7 @@ async def join_session(websocket: WebSocket) -> None:
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
         context.counters.upgrades_refused[error.code] += 1
-        answer = failure(websocket, error)
-        answer.headers[REQUEST_ID_HEADER] = request_id(websocket.scope)
-        await websocket.send_denial_response(answer)
+        await websocket.send_denial_response(failure(websocket, error))
         return
     wants_batches = BATCH_SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(subprotocol=BATCH_SUBPROTOCOL if wants_batches else None)

@@ -27,6 +27,9 @@ MALFORMED_REQUEST = ApiError(400, "malformed_request", "This is no valid HTTP re
 HEAD_TOO_LARGE = ApiError(
     431, "request_header_fields_too_large", f"The head of a request must have at most {MAX_HEAD_BYTES} bytes."
 )
+REFUSED_UNHEARD = ApiError(503, "unavailable", "This gateway is full or stops.", headers={"Retry-After": "1"})
+FAILED = ApiError(500, "internal_error", "The server failed; its log has more.")
+_CODES = {400: "malformed_request", 405: "method_not_allowed", 426: "upgrade_required"}
 _WITH_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 log = structlog.get_logger()
@@ -70,9 +73,16 @@ class UpgradeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head of a request is complete: start the timer of its body, if there is one."""
         super().on_headers_complete()
-        if not (self.parser.should_upgrade() and self._should_upgrade()):
+        has_body = any(name in _WITH_BODY for name, _ in self.headers)
+        if self.parser.should_upgrade() and self._should_upgrade():
+            # The parser would wait for the body before it calls `handle_websocket_upgrade`.
+            refusal = self._handshake_refusal() if has_body else None
+            if refusal is not None:
+                self._head_is_here()
+                self.refuse(refusal)
+        else:
             self._head_is_here()
-            if any(name in _WITH_BODY for name, _ in self.headers):
+            if has_body:
                 self._body_timer = self.loop.call_later(BODY_SECONDS, self.transport.close)
 
     def on_message_complete(self) -> None:
@@ -98,21 +108,23 @@ class UpgradeProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """The request's head is complete, and asks for a WebSocket."""
         self._head_is_here()
+        if self.transport.is_closing():  # refused when its head had come
+            return
         ahead: Any = self.cycle  # None before the first request, despite uvicorn's annotation
         if ahead is not None and not ahead.response_complete:
             # A pipelined upgrade: the answer to the request before must not come after the 101.
             self.transport.close()
             return
-        refusal = handshake.check_request(self.scope["method"], self.scope["http_version"], self.headers)
+        refusal = self._handshake_refusal()
         if refusal is None and self._is_full():
-            refusal = handshake.Refusal(503, "Service Unavailable")
+            refusal = REFUSED_UNHEARD
         if refusal is not None:
-            self.answer(refusal.status, refusal.headers, refusal.reason.encode())
+            self.refuse(refusal)
             return
         try:
             scope = self._websocket_scope()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
-            self.answer(400, (), b"Bad Request")
+            self.refuse(MALFORMED_REQUEST)
             return
         # Bytes between the upgrade and the detach belong to the factory's protocol: leave them in the socket.
         self.transport.pause_reading()
@@ -131,7 +143,7 @@ class UpgradeProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server is stopping: refuse an upgrade that is under way, with 503."""
         if self.opening is not None:
-            self.opening.refuse(503, b"Service Unavailable")
+            self.opening.refuse(REFUSED_UNHEARD)
         super().shutdown()
 
     def answer(self, status: int, headers: handshake.Headers, body: bytes) -> None:
@@ -139,8 +151,22 @@ class UpgradeProtocol(HttpToolsProtocol):
         self._end_with(status, headers, body)
         self.answered(status)
 
+    def refuse(self, error: ApiError) -> None:
+        """Answer an upgrade with an error in the envelope, and close."""
+        self._refuse(error)
+        self.answered(error.status)
+
     def _refuse(self, error: ApiError) -> None:
-        self._end_with(error.status, ((b"content-type", b"application/json"),), without_request(error))
+        headers, body = without_request(error)
+        pairs = ((name.lower().encode(), value.encode()) for name, value in headers.items())
+        self._end_with(error.status, ((b"content-type", b"application/json"), *pairs), body)
+
+    def _handshake_refusal(self) -> ApiError | None:
+        refusal = handshake.check_request(self.scope["method"], self.scope["http_version"], self.headers)
+        if refusal is None:
+            return None
+        headers = {name.decode(): value.decode() for name, value in refusal.headers}
+        return ApiError(refusal.status, _CODES[refusal.status], refusal.reason, headers=headers)
 
     def _end_with(self, status: int, headers: handshake.Headers, body: bytes) -> None:
         given = [*self.server_state.default_headers, *headers]
@@ -203,19 +229,19 @@ class _Opening:
                 log.info("upgrade.abandoned", path=self.scope["path"])
             else:
                 log.exception("upgrade.failed", path=self.scope["path"])
-                self.refuse(500, b"Internal Server Error")
+                self.refuse(FAILED)
         else:
-            self.refuse(500, b"Internal Server Error")
+            self.refuse(FAILED)
         finally:
             self._http.opening = None
             if not self._is_detached:
                 self._http.transport.close()
 
-    def refuse(self, status: int, body: bytes) -> None:
+    def refuse(self, error: ApiError) -> None:
         """Answer in place of an application that has not answered; the application then gets a disconnect."""
         if not self._is_answered:
             self._is_answered = True
-            self._http.answer(status, (), body)
+            self._http.refuse(error)
             self.gone.set()
 
     async def _receive(self) -> Message:

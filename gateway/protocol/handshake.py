@@ -38,10 +38,11 @@ def check_request(method: str, http_version: str, headers: Headers) -> Refusal |
         return Refusal(426, "this address speaks WebSocket", ((b"upgrade", b"websocket"), (b"connection", b"Upgrade")))
     if values.get(b"sec-websocket-version") != [VERSION]:
         return Refusal(426, "WebSocket version 13 is required", ((b"sec-websocket-version", VERSION),))
+    if _has_body(values):
+        return Refusal(400, "a WebSocket opens without a body: send neither Content-Length nor Transfer-Encoding")
     keys = values.get(b"sec-websocket-key", [])
-    if len(keys) != 1 or not _is_key(keys[0]):
-        return Refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64, once")
-    return None
+    is_good = len(keys) == 1 and _is_key(keys[0])
+    return None if is_good else Refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64, once")
 
 
 def accept_key(key: bytes) -> bytes:
@@ -67,6 +68,11 @@ def response(key: bytes, subprotocol: bytes | None = None, extra_headers: Header
 
 def _tokens(values: dict[bytes, list[bytes]], name: bytes) -> set[bytes]:
     return {token.strip().lower() for value in values.get(name, ()) for token in value.split(b",")}
+
+
+def _has_body(values: dict[bytes, list[bytes]]) -> bool:
+    """Whether the request announces a body, whose bytes could be taken for frames."""
+    return b"transfer-encoding" in values or any(length != b"0" for length in values.get(b"content-length", ()))
 
 
 def _is_key(key: bytes) -> bool:

@@ -45,8 +45,10 @@ A client that asks for the subprotocol `{BATCH_SUBPROTOCOL}` may get a JSON arra
 several came together (see the message `batch`)."""
 _REPLY_TO = {"join": "welcome", "message": "ack", "ping": "pong"}
 _REFUSALS = {
-    403: "forbidden: the `Origin` is not among CORS_ORIGINS.",
+    400: "malformed_request: no Host or two, a body, or a wrong `Sec-WebSocket-Key`.",
+    403: "forbidden: the `Origin` is neither the gateway's own nor among CORS_ORIGINS, or is none.",
     404: "session_not_found.",
+    421: "misdirected_request: the `Host` is not among ALLOWED_HOSTS.",
     426: "upgrade_required: the request does not ask for a WebSocket.",
     429: "too_many_connections from this address.",
     503: "unavailable: draining, full, or Redis or Postgres can't be reached; `Retry-After` says when to try again.",

@@ -56,7 +56,7 @@ def _files(folder: Traversable) -> dict[str, Handler]:
 
 
 def pages() -> dict[str, Handler]:
-    """The page, its files, and the browser client's modules, which other pages may import too."""
+    """The page, its files, and the browser client's modules, which pages of allowed origins may import too."""
     folder = resources.files("gateway") / "pages"
     files = _files(folder / "chat")
     client = _files(folder / "client")

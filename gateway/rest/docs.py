@@ -9,6 +9,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from swagger_ui_bundle import swagger_ui_path
 
 from gateway.rest.operation import Handler
+from gateway.rest.operators import is_operator
 from gateway.rest.services import Services
 
 _POLICY = (
@@ -27,10 +28,14 @@ _SWAGGER_FILES = {
 _OWN_FILES = {"rest.js": "text/javascript", "websocket.js": "text/javascript", "docs.css": "text/css"}
 
 
-async def root(_: Request, services: Services) -> Response:
-    """GET /. Without ROOT_PATH the address is relative, which also leads below the path of a proxy that ends with /."""
+async def root(request: Request, services: Services) -> Response:
+    """GET /: to the references, or to the chat page where those are not shown.
+
+    Without ROOT_PATH the address is relative, which also leads below the path of a proxy that ends with /.
+    """
     prefix = services.settings.path_prefix
-    return RedirectResponse(f"{prefix}/docs" if prefix else "docs", 307)
+    page = "docs" if await is_operator(request, services) else "chat"
+    return RedirectResponse(f"{prefix}/{page}" if prefix else page, 307)
 
 
 def page(name: str, policy: str = _POLICY) -> Handler:
@@ -70,8 +75,7 @@ def _fixed(content: bytes, media_type: str, headers: dict[str, str] | None = Non
     return serve_content
 
 
-PAGES: dict[str, Handler] = {
-    "/": root,
+REFERENCES: dict[str, Handler] = {
     "/docs": page("index.html"),
     "/docs/rest": page("rest.html", _SWAGGER_POLICY),
     "/docs/websocket": page("websocket.html"),

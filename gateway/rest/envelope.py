@@ -55,6 +55,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     meta: AnswerMeta
 
 
+# For answers that are no pages: a browser that shows one as a document loads and runs nothing, and no page of another
+# origin gets one without CORS.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -74,15 +83,19 @@ def success(
 
 
 def failure(connection: HTTPConnection, error: ApiError) -> Response:
-    """Make the answer of a request that failed."""
+    """Make the answer of a request that failed, with the headers that Surroundings adds, which it may not pass."""
+    meta = _meta(connection)
     body = ErrorBody(code=error.code, message=error.message, details=error.details)
-    return bare(Failure(error=body, meta=_meta(connection)), status=error.status, headers=error.headers)
+    headers = {**SECURITY_HEADERS, REQUEST_ID_HEADER: meta.request_id, "Cache-Control": "no-store", **error.headers}
+    return bare(Failure(error=body, meta=meta), status=error.status, headers=headers)
 
 
-def without_request(error: ApiError) -> bytes:
-    """The body of the answer to bytes that never became a request, under a new request id."""
+def without_request(error: ApiError) -> tuple[dict[str, str], bytes]:
+    """Headers and body of the answer to bytes that never became a request, under a new request id."""
+    meta = AnswerMeta(timestamp=instant(), request_id=str(uuid4()))
     body = ErrorBody(code=error.code, message=error.message, details=error.details)
-    return _encode(Failure(error=body, meta=AnswerMeta(timestamp=instant(), request_id=str(uuid4()))))
+    headers = {**SECURITY_HEADERS, REQUEST_ID_HEADER: meta.request_id, **error.headers}
+    return headers, _encode(Failure(error=body, meta=meta))
 
 
 def bare(content: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

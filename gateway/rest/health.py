@@ -1,18 +1,16 @@
 """Health endpoints: for balancers, supervisors and monitoring; bare JSON without the envelope, and Prometheus text."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.errors import BrokerError
 from gateway.rest.envelope import bare
 from gateway.rest.operation import Operation
+from gateway.rest.operators import is_operator, only_operators
 from gateway.rest.services import Services
-from persistence.errors import PersistenceError
 
 UpOrDown = Literal["up", "down"]
 
@@ -35,6 +33,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int
 
 
+class HealthStatus(msgspec.Struct, frozen=True):
+    """All that production says to a request that proves no operator: not which server is down, and no counts."""
+
+    status: Literal["ok", "degraded"]
+
+
 class Live(msgspec.Struct, frozen=True):
     """The process answers."""
 
@@ -48,15 +52,19 @@ class Ready(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-async def health(_: Request, services: Services) -> Response:
+async def health(request: Request, services: Services) -> Response:
     """GET /health: 503 when Redis or Postgres does not answer within a second."""
-    seconds = services.check_seconds
-    database, redis = await asyncio.gather(
-        _check(services.ping_database, seconds), _check(services.ping_redis, seconds)
-    )
-    is_ok = database == redis == "up"
-    counters = msgspec.structs.asdict(services.health())
-    content = Health(status="ok" if is_ok else "degraded", database=database, redis=redis, **counters)
+    is_database_up, is_redis_up = await asyncio.gather(services.database_check.is_up(), services.redis_check.is_up())
+    is_ok = is_database_up and is_redis_up
+    status: Literal["ok", "degraded"] = "ok" if is_ok else "degraded"
+    content: msgspec.Struct = HealthStatus(status)
+    if await is_operator(request, services):
+        content = Health(
+            status=status,
+            database="up" if is_database_up else "down",
+            redis="up" if is_redis_up else "down",
+            **msgspec.structs.asdict(services.health()),
+        )
     return bare(content, status=200 if is_ok else 503)
 
 
@@ -73,19 +81,11 @@ async def ready(_: Request, services: Services) -> Response:
     return bare(Ready("unready", readiness.reason), status=503)
 
 
+@only_operators
 async def metrics(request: Request, services: Services) -> Response:
     """GET /metrics: Prometheus text, or OpenMetrics when asked for."""
     content, content_type = services.metrics.render(request.headers.get("Accept", ""))
     return Response(content, headers={"Content-Type": content_type})
-
-
-async def _check(ping: Callable[[], Awaitable[None]], seconds: float) -> UpOrDown:
-    try:
-        async with asyncio.timeout(seconds):
-            await ping()
-    except (BrokerError, PersistenceError, TimeoutError):
-        return "down"
-    return "up"
 
 
 OPERATIONS = (
@@ -96,9 +96,10 @@ OPERATIONS = (
         summary="Whether Redis and Postgres answer, with counters",
         description=(
             "For people and monitoring. A balancer asks `/ready`, and a supervisor `/live`: neither should act "
-            "when Redis is away."
+            "when Redis is away. In production only ADMIN_PORT, or a token of scope `admin`, shows more than `status`."
         ),
         answer=Health,
+        brief_answer=HealthStatus,
         is_enveloped=False,
         other_statuses={503: "Degraded: one of them does not answer within a second."},
     ),
@@ -131,6 +132,7 @@ OPERATIONS = (
         summary="Prometheus metrics",
         description=(
             "In the text format of Prometheus, or OpenMetrics when `Accept` asks for it; docs/metrics.md explains each."
+            " In production only on ADMIN_PORT, or with a token of scope `admin`."
         ),
         is_enveloped=False,
         media_type="text/plain",

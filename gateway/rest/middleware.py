@@ -1,4 +1,4 @@
-"""The middleware of HTTP requests: CORS, request id, headers of all answers, body limit, 500 for unexpected errors."""
+"""The middleware of HTTP requests: Host and Origin, CORS, request id, headers, limits of bodies, unexpected errors."""
 
 from http import HTTPStatus
 
@@ -11,8 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access.origin_policy import OriginPolicy
+from gateway.access.origins import AllowedOrigins, parse_origin
 from gateway.errors import ApiError
-from gateway.rest.envelope import REQUEST_ID_HEADER, failure, request_id
+from gateway.rest.envelope import REQUEST_ID_HEADER, SECURITY_HEADERS, failure, request_id
 from gateway.rest.failures import refuse
 from gateway.settings import Settings
 
@@ -23,14 +25,10 @@ _MAX_DIGITS = 18
 
 def middleware(settings: Settings) -> list[Middleware]:
     """The middleware of the application, outermost first."""
+    policy = OriginPolicy(settings)
     return [
-        Middleware(
-            Cors,
-            allow_origins=settings.origins,
-            allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
-            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID_HEADER),
-            expose_headers=("Location", "Idempotency-Replayed", "Retry-After", "WWW-Authenticate", REQUEST_ID_HEADER),
-        ),
+        Middleware(HostAndOrigin, policy=policy),
+        Middleware(Cors, origins=policy.origins),
         Middleware(Surroundings),
         Middleware(DeclaredLengthLimit, max_body_bytes=settings.max_body_bytes),
         # Bounds chunked bodies, which have no Content-Length.
@@ -38,8 +36,42 @@ def middleware(settings: Settings) -> list[Middleware]:
     ]
 
 
+class HostAndOrigin:
+    """Refuses requests whose Host or Origin is wrong; upgrades are checked by the door, which counts refusals."""
+
+    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
+        self._app = app
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        app = self._app
+        if scope["type"] == "http":
+            request = Request(scope)
+            try:
+                self._policy.check(request)
+            except ApiError as error:
+                with structlog.contextvars.bound_contextvars(request_id=request_id(scope)):
+                    app = refuse(request, error)
+        await app(scope, receive, send)
+
+
 class Cors(CORSMiddleware):
-    """Starlette's CORS middleware, but a refused preflight gets the envelope."""
+    """Starlette's CORS middleware; compares origins by their parts, and a refused preflight gets the envelope."""
+
+    def __init__(self, app: ASGIApp, origins: AllowedOrigins) -> None:
+        super().__init__(
+            app,
+            allow_origins=("*",) if origins.allows_all else (),
+            allow_methods=("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID_HEADER),
+            expose_headers=("Location", "Idempotency-Replayed", "Retry-After", "WWW-Authenticate", REQUEST_ID_HEADER),
+        )
+        self._origins = origins
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Whether answers may be read by pages of this origin; those of the gateway's own origin need no permission."""
+        return self._origins.lists(parse_origin(origin))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -59,7 +91,6 @@ class Cors(CORSMiddleware):
         for name, value in answer.headers.items():
             if name.startswith("access-control-") or name == "vary":
                 refusal.headers[name] = value
-        refusal.headers[REQUEST_ID_HEADER] = request_id(scope)
         return refusal
 
 
@@ -83,8 +114,8 @@ class Surroundings:
                 has_started = True
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID_HEADER] = given_id
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")
+                for name, value in {**SECURITY_HEADERS, "Cache-Control": "no-store"}.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=given_id):

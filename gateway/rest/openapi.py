@@ -34,6 +34,8 @@ _REQUEST_ID = {
     "printable ASCII characters is passed over.",
     "schema": {"type": "string"},
 }
+# Of the middleware, and of the router.
+_EVERYWHERE = ("malformed_request", "forbidden", "method_not_allowed", "misdirected_request", "internal_error")
 _placeholders = re.compile(r"\{(\w+)\}").findall
 
 
@@ -63,7 +65,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 def error_codes(operation: Operation) -> tuple[str, ...]:
     """Every error code that the operation may answer, by status; codes that follow from its fields included."""
-    codes = {*operation.errors, "internal_error", "method_not_allowed"}
+    codes = {*operation.errors, *_EVERYWHERE}
     if operation.path.startswith("/api/"):
         codes.add("validation_error")
     if "{id}" in operation.path:
@@ -78,8 +80,11 @@ def error_codes(operation: Operation) -> tuple[str, ...]:
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    used = [struct for operation in operations for struct in (operation.answer, operation.body) if struct is not None]
-    _, schemas = msgspec.json.schema_components([AnswerMeta, Failure, *dict.fromkeys(used)], ref_template=REF)
+    structs = [
+        struct for operation in operations for struct in (operation.answer, operation.brief_answer, operation.body)
+    ]
+    used = [struct for struct in dict.fromkeys(structs) if struct is not None]
+    _, schemas = msgspec.json.schema_components([AnswerMeta, Failure, *used], ref_template=REF)
     return schemas
 
 
@@ -155,6 +160,8 @@ def _success(operation: Operation) -> dict[str, Any]:
         headers[name] = {"description": description, "schema": {"type": "string"}}
     response: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase + ".", "headers": headers}
     schema: dict[str, Any] = {"type": "string"} if operation.answer is None else _ref(operation.answer)
+    if operation.brief_answer is not None:
+        schema = {"anyOf": [schema, _ref(operation.brief_answer)]}
     content = _enveloped(schema) if operation.is_enveloped else schema
     response["content"] = {operation.media_type: {"schema": content}}
     return response

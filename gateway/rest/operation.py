@@ -16,11 +16,12 @@ Method = Literal["GET", "POST", "DELETE"]
 
 # Every error code with its status and its meaning.
 ERRORS: dict[str, tuple[int, str]] = {
+    "malformed_request": (400, "The request has no Host, two of them, or one that can't be parsed."),
     "malformed_json": (400, "The body is not valid JSON."),
     "unauthorized": (401, "The token is missing, malformed, expired or signed by someone else."),
     "forbidden": (
         403,
-        "The token is genuine but does not allow this: another scope or session, or a removed user.",
+        "The token is genuine but does not allow this: another scope or session, a removed user, or no valid Origin.",
     ),
     "not_found": (404, "There is nothing under this path."),
     "session_not_found": (404, "There is no such session."),
@@ -31,6 +32,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "session_closed": (409, "The session is closed."),
     "payload_too_large": (413, "The body is larger than MAX_BODY_BYTES."),
     "unsupported_media_type": (415, "The body is not `application/json` in UTF-8."),
+    "misdirected_request": (421, "The Host is not among ALLOWED_HOSTS."),
     "validation_error": (422, "Fields are invalid; `details` names each of them."),
     "rate_limited": (429, "Too many requests of this kind; `Retry-After` says when to try again."),
     "internal_error": (500, "A fault of the server; its log has the request id."),
@@ -45,8 +47,9 @@ ERRORS: dict[str, tuple[int, str]] = {
 class Operation:
     """`answer` is the struct of `data` under the successful `status`; `query` and `body` are those of the request.
 
-    `errors` are codes of ERRORS; those that follow from the other fields need not be named. `headers` are those that a
-    successful answer carries, and `request_headers` those that the operation reads, with their descriptions.
+    `brief_answer` is what a request gets instead that may not see all of it. `errors` are codes of ERRORS; those that
+    follow from the other fields need not be named. `headers` are those that a successful answer carries, and
+    `request_headers` those that the operation reads, with their descriptions.
     """
 
     method: Method
@@ -56,6 +59,7 @@ class Operation:
     description: str
     status: int = 200
     answer: type[msgspec.Struct] | None = None
+    brief_answer: type[msgspec.Struct] | None = None
     is_enveloped: bool = True
     media_type: str = "application/json"
     query: type[msgspec.Struct] | None = None

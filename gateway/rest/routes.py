@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from gateway.rest import asyncapi, chat, docs, events, health, messages, openapi, sessions, users
 from gateway.rest.operation import Handler, Operation
+from gateway.rest.operators import only_operators
 from gateway.rest.request import authorize
 from gateway.rest.services import Services
 
@@ -27,8 +28,9 @@ def routes(prefix: str = "") -> list[Route]:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = _guarded(operation)
     documents = {"/openapi.json": openapi.document(OPERATIONS), "/asyncapi.json": asyncapi.document(prefix)}
-    pages = {**docs.PAGES, **{path: docs.serve(one) for path, one in documents.items()}, **chat.pages()}
-    for path, handler in pages.items():
+    references = {**docs.REFERENCES, **{path: docs.serve(one) for path, one in documents.items()}}
+    shown = {path: only_operators(handler) for path, handler in references.items()}
+    for path, handler in {"/": docs.root, **shown, **chat.pages()}.items():
         by_path[path] = {"GET": handler}
     return [_Path(path, handlers) for path, handlers in by_path.items()]
 

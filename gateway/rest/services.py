@@ -1,6 +1,6 @@
 """The parts that request handlers use; gateway/serve.py makes one object."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +11,7 @@ from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
+from gateway.rest.shared_check import SharedCheck
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.hub import Hub
 from gateway.settings import Settings
@@ -45,11 +46,7 @@ class HealthCounters(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One gateway's parts.
-
-    `ping_database` and `ping_redis` return when the server answered, and raise PersistenceError or BrokerError when the
-    server can't be reached; the caller sets the time limit.
-    """
+    """One gateway's parts."""
 
     settings: Settings
     tokens: Tokens
@@ -65,7 +62,5 @@ class Services:
     readiness: Callable[[], Readiness]
     health: Callable[[], HealthCounters]
     metrics: Exposition
-    ping_database: Callable[[], Awaitable[None]]
-    ping_redis: Callable[[], Awaitable[None]]
-    check_seconds: float = 1.0
-    """How long `/health` waits for Redis and Postgres."""
+    database_check: SharedCheck
+    redis_check: SharedCheck

@@ -67,6 +67,21 @@ def test_a_wrong_header_is_refused_with_its_status(change: dict[bytes, bytes], e
     assert (refusal.status, refusal.reason) == expected
 
 
+@pytest.mark.parametrize(
+    ("change", "is_refused"),
+    [
+        ({b"content-length": b"0"}, False),
+        ({b"content-length": b"1"}, True),
+        ({b"content-length": b"00"}, True),
+        ({b"transfer-encoding": b"chunked"}, True),
+    ],
+)
+def test_a_request_with_a_body_is_refused(change: dict[bytes, bytes], *, is_refused: bool) -> None:
+    """The bytes of a body would be taken for frames."""
+    refusal = check({**GOOD, **change})
+    assert (refusal is not None and refusal.status == 400) is is_refused
+
+
 def test_a_missing_header_is_refused() -> None:
     """A missing header is refused like a wrong one."""
     reasons = {name: check({other: GOOD[other] for other in GOOD if other != name}) for name in GOOD}

@@ -28,6 +28,7 @@ from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
 from gateway.rest.services import HealthCounters, Readiness, Services
+from gateway.rest.shared_check import SharedCheck
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
@@ -108,8 +109,8 @@ async def offline() -> AsyncIterator[Services]:
             dead_letters=1,
         ),
         metrics=Exposition("gateway", "gw-test", readings),
-        ping_database=reachable,
-        ping_redis=unreachable,
+        database_check=SharedCheck(reachable),
+        redis_check=SharedCheck(unreachable),
     )
     passwords.close()
     await engine.dispose()

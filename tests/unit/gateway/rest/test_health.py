@@ -7,6 +7,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.rest.services import Readiness, Services
+from gateway.rest.shared_check import SharedCheck
 from metrics.definitions import of
 from persistence.errors import DatabaseUnavailableError
 from tests.metrics import label_names, sample_names
@@ -42,7 +43,7 @@ async def hang() -> None:
 
 async def test_health_is_ok_when_both_servers_answer(offline: Services) -> None:
     """When both servers answer, the status is `ok`, and the counters are present."""
-    response = await get(replace(offline, ping_redis=reachable), "/health")
+    response = await get(replace(offline, redis_check=SharedCheck(reachable)), "/health")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "database": "up", "redis": "up", **COUNTERS}
 
@@ -56,14 +57,18 @@ async def test_health_is_degraded_without_redis(offline: Services) -> None:
 
 async def test_health_is_degraded_without_postgres(offline: Services) -> None:
     """When Postgres is down, the status is `degraded`."""
-    response = await get(replace(offline, ping_database=fail_database, ping_redis=reachable), "/health")
+    response = await get(
+        replace(offline, database_check=SharedCheck(fail_database), redis_check=SharedCheck(reachable)), "/health"
+    )
     assert response.status_code == 503
     assert response.json() == {"status": "degraded", "database": "down", "redis": "up", **COUNTERS}
 
 
 async def test_servers_that_hang_are_down_after_the_time_limit(offline: Services) -> None:
     """Servers that never answer are down after the time limit, which both checks share."""
-    hanging = replace(offline, ping_database=hang, ping_redis=hang, check_seconds=0.01)
+    hanging = replace(
+        offline, database_check=SharedCheck(hang, seconds=0.01), redis_check=SharedCheck(hang, seconds=0.01)
+    )
     response = await get(hanging, "/health")
     assert (response.json()["database"], response.json()["redis"]) == ("down", "down")
 
