@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -59,8 +59,13 @@ def find_haproxy() -> Path | None:
     return Path(found) if found else None
 
 
-def configuration(bind: str, slots: Mapping[int, Slot], *, open_files: int, drain_seconds: int) -> str:
-    """The whole configuration of HAProxy; slots that `slots` does not name are unused."""
+def configuration(
+    bind: str, slots: Mapping[int, Slot], *, open_files: int, drain_seconds: int, proxies: Sequence[str] = ()
+) -> str:
+    """The whole configuration of HAProxy; slots that `slots` does not name are unused.
+
+    `proxies`: the networks of the proxies in front of this one, whose X-Forwarded-For and X-Forwarded-Proto are true.
+    """
     template = Template(resources.files("cluster.embedded").joinpath("haproxy.cfg").read_text())
     return template.substitute(
         # A connection takes two descriptors; some are needed for checks and the process itself.
@@ -68,6 +73,7 @@ def configuration(bind: str, slots: Mapping[int, Slot], *, open_files: int, drai
         socket=SOCKET,
         bind=bind,
         drain_seconds=drain_seconds,
+        proxies=_acl(proxies),
         errors="\n".join(f"    {_error(*error)}" for error in _ERRORS),
         servers="\n".join(f"    {_server(number, slots.get(number, Slot()))}" for number in range(1, SLOTS + 1)),
     )
@@ -102,6 +108,12 @@ def _server(number: int, slot: Slot) -> str:
     return f"server gw-{number} 127.0.0.1:{slot.port}" + ("" if slot.mode == "ready" else " disabled")
 
 
+def _acl(networks: Sequence[str]) -> str:
+    if "*" in networks:
+        return "always_true"
+    return f"src {' '.join(networks)}" if networks else "always_false"
+
+
 def _error(status: int, code: str, message: str) -> str:
     body = _ENVELOPE.replace("%CODE%", code).replace("%MESSAGE%", message)
     return (
@@ -122,6 +134,7 @@ class Balancer:
         *,
         open_files: int,
         drain_seconds: int,
+        proxies: Sequence[str] = (),
     ) -> None:
         self._binary = binary
         self._folder = folder
@@ -129,6 +142,7 @@ class Balancer:
         self._slots = slots
         self._open_files = open_files
         self._drain_seconds = drain_seconds
+        self._proxies = tuple(proxies)
         self.problem: str | None = None
         """Why HAProxy does not have the wanted slots, None while it has them."""
         # The slots that HAProxy has now; None when that is unknown, and every slot must be set.
@@ -140,7 +154,13 @@ class Balancer:
         slots = dict(self._slots())
         config = self._folder / "haproxy.cfg"
         config.write_text(
-            configuration(self._bind, slots, open_files=self._open_files, drain_seconds=self._drain_seconds)
+            configuration(
+                self._bind,
+                slots,
+                open_files=self._open_files,
+                drain_seconds=self._drain_seconds,
+                proxies=self._proxies,
+            )
         )
         (self._folder / SOCKET).unlink(missing_ok=True)
         self._applied = slots

@@ -46,6 +46,7 @@ class BalancerProcess:
             slots,
             open_files=self._open_files,
             drain_seconds=self._plan.settings.shutdown_timeout_seconds,
+            proxies=self._plan.outer_proxies,
         )
         child = self.child = self._children.add("balancer", balancer.launch)
         while not is_listening(self._plan.settings.host, self._plan.port):

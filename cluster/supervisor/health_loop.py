@@ -23,6 +23,7 @@ class HealthLoop:
     def __init__(
         self,
         changed: asyncio.Event,
+        gateways: GatewayMonitor,
         workers: WorkerMonitor,
         port: ClientPort,
         report: Callable[[str], None],
@@ -33,7 +34,7 @@ class HealthLoop:
         self._changed = changed
         self._workers = workers
         self._port = port
-        self._gateways = GatewayMonitor()
+        self._gateways = gateways
         self._report = report
         self._ready_seconds = ready_seconds
         self._looking = asyncio.Lock()

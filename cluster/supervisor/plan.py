@@ -25,6 +25,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     drain_wait_seconds: int = 0
     """0 unless somebody set it: the supervisor tells the balancer first, so a gateway need not wait for that."""
 
+    outer_proxies: tuple[str, ...] = ()
+    """The networks of TRUSTED_PROXIES when somebody set it: proxies in front of the cluster's balancer."""
+
     def __repr__(self) -> str:
         return concealed(self, "redis_url", "database_url", "environ")
 
@@ -50,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             database_url=settings.database_url if "DATABASE_URL" in given else None,
             environ=environ,
             drain_wait_seconds=settings.drain_wait_seconds if "DRAIN_WAIT_SECONDS" in given else 0,
+            outer_proxies=settings.proxies if "TRUSTED_PROXIES" in given else (),
         )
 
     @property

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 import msgspec
@@ -67,15 +67,17 @@ class Rates:
 
 
 class GatewayMonitor:
-    """Polls gateways; one HTTP client for all."""
+    """Polls gateways; one HTTP client for all. `make_token` makes a token of scope `admin`, which shows the counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_token: Callable[[], str]) -> None:
+        self._make_token = make_token
         # A proxy from the environment must never see loopback requests.
         self._client = httpx.AsyncClient(timeout=POLL_SECONDS, trust_env=False)
 
     async def poll(self, url: str) -> Pulse:
         """Whether the gateway is ready, and its counts."""
-        ready, health = await asyncio.gather(self._get(f"{url}/ready"), self._get(f"{url}/health"))
+        as_admin = {"Authorization": f"Bearer {self._make_token()}"}
+        ready, health = await asyncio.gather(self._get(f"{url}/ready"), self._get(f"{url}/health", as_admin))
         return Pulse(ready is not None and ready.status_code == httpx.codes.OK, _decode(health))
 
     async def missing(self, worker_url: str) -> int | None:
@@ -90,9 +92,9 @@ class GatewayMonitor:
         """Close its connections."""
         await self._client.aclose()
 
-    async def _get(self, url: str) -> httpx.Response | None:
+    async def _get(self, url: str, headers: Mapping[str, str] | None = None) -> httpx.Response | None:
         try:
-            return await self._client.get(url)
+            return await self._client.get(url, headers=headers)
         except httpx.HTTPError:
             return None
 

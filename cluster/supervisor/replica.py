@@ -85,7 +85,7 @@ class Gateway:
         if self._fixed_address is None and not is_free(self._port):
             self._port = free_port()
         host = self._fixed_address[0] if self._fixed_address else LOOPBACK
-        return self._launches.gateway(self.id, host, self._port)
+        return self._launches.gateway(self.number, host, self._port)
 
 
 class Worker:

@@ -24,12 +24,16 @@ from cluster.supervisor.health_loop import HealthLoop
 from cluster.supervisor.launch_factory import LaunchFactory
 from cluster.supervisor.operations import Operations
 from cluster.supervisor.plan import Plan
-from cluster.supervisor.probes import WorkerMonitor
+from cluster.supervisor.probes import GatewayMonitor, WorkerMonitor
 from cluster.supervisor.replicas import Replicas
 from cluster.supervisor.startup import check_bond, kill_leftovers, migrate, raise_open_files
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 
 # What a gateway and a worker get beyond the time that they take for themselves.
 _EXTRA_STOP_SECONDS = 5.0
+# Production shows a gateway's counts to operators only; each look has a token of its own.
+_PROBE_TOKEN_SECONDS = 60
 
 
 def supervise(plan: Plan, view: View) -> int:
@@ -153,7 +157,9 @@ class Supervisor:
         await check_bond(launches, settings)
         workers = WorkerMonitor(launches.redis_url, settings.keys)
         port = self._port = ClientPort(self._plan.url, self._report)
-        health_loop = self._health_loop = HealthLoop(self._children.changed, workers, port, self._report)
+        tokens = Tokens(settings.jwt_secret, _PROBE_TOKEN_SECONDS)
+        gateways = GatewayMonitor(lambda: tokens.create_access_token(Claims(scope="admin")))
+        health_loop = self._health_loop = HealthLoop(self._children.changed, gateways, workers, port, self._report)
         has_balancer = self._balancer.is_available
         replicas = self._replicas = health_loop.replicas = Replicas(
             launches,

@@ -10,7 +10,7 @@ from cluster.process.ports import free_port
 from cluster.supervisor.client_port import ClientPort
 from cluster.supervisor.errors import StartError
 from cluster.supervisor.health_loop import HealthLoop
-from cluster.supervisor.probes import WorkerMonitor
+from cluster.supervisor.probes import GatewayMonitor, WorkerMonitor
 from gateway.settings import Settings
 
 UNAVAILABLE = b'{"success":false,"error":{"code":"unavailable","message":"No gateway is ready."}}'
@@ -47,7 +47,7 @@ async def door() -> AsyncIterator[Door]:
 async def looking(port: ClientPort, ready_seconds: float) -> AsyncIterator[HealthLoop]:
     """A health loop without replicas."""
     workers = WorkerMonitor("redis://127.0.0.1:1/0", Settings().keys)
-    loop = HealthLoop(asyncio.Event(), workers, port, port_report, ready_seconds=ready_seconds)
+    loop = HealthLoop(asyncio.Event(), GatewayMonitor(str), workers, port, port_report, ready_seconds=ready_seconds)
     running = asyncio.create_task(loop.run())
     try:
         yield loop

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -50,14 +50,20 @@ class Upstream:
 class Balanced:
     """HAProxy before three such servers, and a client."""
 
-    def __init__(self, folder: Path, bind: str = "127.0.0.1:{port}") -> None:
+    def __init__(self, folder: Path, bind: str = "127.0.0.1:{port}", proxies: Sequence[str] = ()) -> None:
         self.upstreams = {number: Upstream(f"gw-{number}") for number in (1, 2, 3)}
         self.slots: dict[int, Slot] = {}
         self.port = free_port()
         haproxy = find_haproxy()
         assert haproxy is not None
         self.balancer = Balancer(
-            haproxy, folder, bind.format(port=self.port), lambda: self.slots, open_files=1024, drain_seconds=5
+            haproxy,
+            folder,
+            bind.format(port=self.port),
+            lambda: self.slots,
+            open_files=1024,
+            drain_seconds=5,
+            proxies=proxies,
         )
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
 
@@ -133,6 +139,30 @@ async def test_the_gateway_learns_the_address_of_the_client(balanced: Balanced) 
     response = await balanced.client.get("/health", headers={"X-Request-ID": "mine"})
     assert "x-forwarded-for: 127.0.0.1" in response.text
     assert "x-request-id: mine" in response.text
+
+
+CLAIMED = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+
+
+async def test_a_client_can_claim_neither_address_nor_scheme(balanced: Balanced) -> None:
+    """What a client says of its address is replaced, and what it says of its scheme removed."""
+    response = await balanced.client.get("/health", headers=CLAIMED)
+    assert "x-forwarded-for: 127.0.0.1" in response.text
+    assert "203.0.113.7" not in response.text
+    assert "x-forwarded-proto" not in response.text
+
+
+async def test_a_trusted_proxy_in_front_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The balancer adds the address of an outer proxy to the client's, which the gateway then finds."""
+    monkeypatch.chdir(tmp_path)
+    running = Balanced(tmp_path, proxies=("192.0.2.0/24", "127.0.0.0/8", "::1/128"))
+    await running.start(tmp_path / "log")
+    try:
+        response = await running.client.get("/health", headers=CLAIMED)
+        given = [line for line in response.text.splitlines() if line.startswith("x-forwarded-")]
+        assert given == ["x-forwarded-for: 203.0.113.7", "x-forwarded-proto: https", "x-forwarded-for: 127.0.0.1"]
+    finally:
+        await running.stop()
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 502), ("DELETE", 502)])

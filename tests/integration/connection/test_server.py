@@ -151,11 +151,25 @@ async def test_a_violation_gives_the_close_frame_and_then_the_end(
         ("127.0.0.1", {"X-Forwarded-For": "2001:db8::1", "X-Forwarded-Proto": "https"}, ("2001:db8::1", "wss")),
         ("192.0.2.1", {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}, ("127.0.0.1", "ws")),
         ("127.0.0.1", {}, ("127.0.0.1", "ws")),
+        (
+            ["127.0.0.0/8", "10.0.0.0/8"],
+            {"X-Forwarded-For": "198.51.100.1, 203.0.113.7, 10.1.2.3"},
+            ("203.0.113.7", "ws"),
+        ),
+        (
+            ["127.0.0.1/32", "2001:db8:1::/48"],
+            {"X-Forwarded-For": "2001:db8:2::7, 2001:0db8:1::1"},
+            ("2001:db8:2::7", "ws"),
+        ),
+        (["127.0.0.1"], {"X-Forwarded-For": "203.0.113.7, 10.1.2.3"}, ("10.1.2.3", "ws")),
     ],
-    ids=["one proxy", "two proxies", "IPv6 over TLS", "not trusted", "none"],
+    ids=[
+        *("one proxy", "a claim before a proxy", "IPv6 over TLS", "not trusted", "none"),
+        *("two proxies in a row", "two of IPv6", "a proxy that is not trusted"),
+    ],
 )
 async def test_only_a_trusted_proxy_sets_the_clients_address(
-    trusted: str, headers: dict[str, str], expected: tuple[str, str]
+    trusted: str | list[str], headers: dict[str, str], expected: tuple[str, str]
 ) -> None:
     """A trusted proxy's header sets the address of the detached connection; no other client's header does."""
     async with (
