@@ -335,8 +335,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def proxies(self) -> tuple[str, ...]:
-        """The networks of TRUSTED_PROXIES, split; `10.0.0.1/8` becomes `10.0.0.0/8`."""
-        return tuple(_network(written) for written in _split(self.trusted_proxies))
+        """The networks of TRUSTED_PROXIES, or `*`; `seance check` names entries that are none, and here are left out."""
+        networks = (_network(written) for written in _split(self.trusted_proxies))
+        return tuple(network for network in networks if network is not None)
 
     @property
     def is_production(self) -> bool:
@@ -376,11 +377,11 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _network(written: str) -> str:
+def _network(written: str) -> str | None:
     try:
-        return str(ipaddress.ip_network(written, strict=False))
+        return "*" if written == "*" else str(ipaddress.ip_network(written, strict=False))
     except ValueError:
-        return written  # `*`; anything else matches nothing, and `seance check` names it
+        return None
 
 
 SECRETS = frozenset({"jwt_secret", "jwt_secrets_old"})

@@ -4,15 +4,16 @@ import asyncio
 import http.client
 import ipaddress
 import resource
-from urllib.parse import urlsplit
 
 from cluster.checks.finding import Finding
 from cluster.console.counted import counted
 from cluster.process.addresses import reachable
 from cluster.process.ports import is_free, is_listening
 from gateway.access.door import FILES_RESERVED
+from gateway.access.hosts import is_entry
+from gateway.access.origins import parse_origin
 from gateway.lifecycle.drain import RESERVE_SECONDS
-from gateway.settings import DEFAULT_SECRET, Settings
+from gateway.settings import DEFAULT_SECRET, Settings, is_loopback
 
 _LIVE_SECONDS = 2.0
 
@@ -23,11 +24,13 @@ async def examine(settings: Settings) -> list[Finding]:
     return [
         secret(settings),
         origins(settings),
+        hosts(settings),
         proxies(settings),
         sockets(settings, open_files),
         drain(settings),
         commits(settings),
         metrics(settings),
+        admin(settings),
         await asyncio.to_thread(address, settings),
     ]
 
@@ -40,14 +43,32 @@ def secret(settings: Settings) -> Finding:
 
 
 def origins(settings: Settings) -> Finding:
-    """Whether each configured origin has the form that browsers send."""
+    """Whether each configured origin has the form that browsers and web views send."""
+    subject = "CORS_ORIGINS"
     if "*" in settings.origins:
-        return Finding("CORS_ORIGINS", "pages of any site may come")
-    wrong = [origin for origin in settings.origins if not _is_origin(origin)]
+        return Finding(subject, "pages of any site may come")
+    wrong = [origin for origin in settings.origins if parse_origin(origin) is None]
     if wrong:
         remedy = "write scheme and host, with a port if it is not the usual one, as in https://chat.example"
-        return Finding("CORS_ORIGINS", f"no origins: {' '.join(wrong)}", remedy)
-    return Finding("CORS_ORIGINS", f"pages of {counted(len(settings.origins), 'site')} may come")
+        return Finding(subject, f"no origins: {' '.join(wrong)}", remedy)
+    more = f", and of {counted(len(settings.origins), 'other site')}" if settings.origins else ""
+    if "null" in settings.origins:
+        more += "; `null` stands for every sandboxed page and local file, whoever made it"
+    return Finding(subject, f"pages of the gateway's own host and port may come{more}")
+
+
+def hosts(settings: Settings) -> Finding:
+    """Whether each allowed host can be a Host, and whether there are any where a page could choose one."""
+    subject = "ALLOWED_HOSTS"
+    wrong = [entry for entry in settings.hosts if not is_entry(entry)]
+    if wrong:
+        remedy = "write names without scheme and port, as in chat.example or *.chat.example"
+        return Finding(subject, f"no hosts: {' '.join(wrong)}", remedy)
+    if settings.hosts and "*" not in settings.hosts:
+        return Finding(subject, f"{counted(len(settings.hosts), 'name')}; others get 421")
+    if settings.serves_only_this_machine and not settings.hosts:
+        return Finding(subject, "none: this machine's names and addresses only, since HOST is loopback in development")
+    return Finding(subject, "any name: set the names of this installation, against DNS rebinding")
 
 
 def proxies(settings: Settings) -> Finding:
@@ -106,6 +127,20 @@ def metrics(settings: Settings) -> Finding:
     return Finding("WORKER_METRICS_PORT", f"{port}, on {settings.host}")
 
 
+def admin(settings: Settings) -> Finding:
+    """Whether operators have a port of their own, and who reaches that port."""
+    subject = "ADMIN_PORT"
+    port = settings.admin_port
+    if not port:
+        where = "only to tokens of scope `admin`" if settings.is_production else "on PORT too, outside production"
+        return Finding(subject, f"none: /metrics, /docs and the details of /health answer {where}")
+    if port == settings.worker_metrics_port:
+        remedy = "choose another port for one of them, unless workers have machines or containers of their own"
+        return Finding(subject, f"{port}, as WORKER_METRICS_PORT", remedy)
+    reach = "this machine" if is_loopback(settings.host) else "every machine that a firewall lets through"
+    return Finding(subject, f"{port}, on {settings.host}: {reach} reaches it without a token")
+
+
 def address(settings: Settings, *, timeout_seconds: float = _LIVE_SECONDS) -> Finding:
     """Whether a server can listen on HOST and PORT, or a gateway already does. Blocks up to `timeout_seconds`."""
     host, port = settings.host, settings.port
@@ -132,13 +167,6 @@ def _is_ours(host: str, port: int, timeout_seconds: float) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _is_origin(origin: str) -> bool:
-    """Whether browsers and web views send this: a page of an app has a scheme of its own, a sandboxed page `null`."""
-    parts = urlsplit(origin)
-    is_whole = origin == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
-    return origin == "null" or (is_whole and bool(parts.scheme and parts.hostname))
 
 
 def _is_network(written: str) -> bool:

@@ -261,6 +261,43 @@ def test_production_logs_json_by_default(environment: str, log_format: str, is_j
 
 
 @pytest.mark.parametrize(
+    ("text", "proxies"),
+    [
+        ("127.0.0.1", ("127.0.0.1/32",)),
+        ("10.0.0.9/8, 2001:db8::/32,", ("10.0.0.0/8", "2001:db8::/32")),
+        ("*", ("*",)),
+        ("balancer, 10.0.0.1", ("10.0.0.1/32",)),
+    ],
+)
+def test_proxies_are_networks(text: str, proxies: tuple[str, ...]) -> None:
+    """TRUSTED_PROXIES holds networks of both families; an address is a network of one, a name none."""
+    assert load({"TRUSTED_PROXIES": text})[0].proxies == proxies
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, True),
+        ({"HOST": "::1"}, True),
+        ({"HOST": "localhost"}, True),
+        ({"HOST": "0.0.0.0"}, False),  # noqa: S104 - only a value here
+        ({"HOST": "chat.example"}, False),
+        ({"ENVIRONMENT": "test"}, False),
+    ],
+)
+def test_only_a_developers_gateway_serves_this_machine_alone(environ: dict[str, str], *, expected: bool) -> None:
+    """Loopback behind a proxy of production serves the world."""
+    assert load(environ)[0].serves_only_this_machine is expected
+
+
+def test_the_operators_port_is_another_port() -> None:
+    """Two servers can't share a port."""
+    with pytest.raises(SettingsError, match="ADMIN_PORT: 8000 is PORT too"):
+        load({"ADMIN_PORT": "8000"})
+    assert load({"ADMIN_PORT": "8001"})[0].admin_port == 8001
+
+
+@pytest.mark.parametrize(
     ("environ", "problem"),
     [
         ({"JWKS_URL": "https://id.example/keys"}, "JWT_AUDIENCE: JWKS_URL needs it"),

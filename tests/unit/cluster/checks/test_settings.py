@@ -19,12 +19,16 @@ from gateway.settings import Settings
         (checks.origins(Settings(cors_origins="chat.example, https://ok.example")), "https://chat.example"),
         (checks.origins(Settings(cors_origins="https://chat.example/room")), "scheme and host"),
         (checks.origins(Settings(cors_origins="https://ana:secret@chat.example")), "scheme and host"),
+        (checks.origins(Settings(cors_origins="http://[")), "scheme and host"),
+        (checks.hosts(Settings(allowed_hosts="chat.example, https://chat.example")), "without scheme"),
+        (checks.hosts(Settings(allowed_hosts="chat.example:8000")), "without scheme and port"),
         (checks.proxies(Settings(trusted_proxies="balancer, 10.0.0.1")), "not names"),
         (checks.sockets(Settings(max_connections=1000), 1024), "1128 open files"),
         (checks.sockets(Settings(max_connections=1000), 1024), "MAX_CONNECTIONS=896"),
         (checks.drain(Settings(drain_window_seconds=60)), "raise it to 66"),
         (checks.commits(Settings(commit_timeout_seconds=1, worker_batch_milliseconds=1000)), "WORKER_BATCH"),
         (checks.metrics(Settings(port=8000, worker_metrics_port=8000)), "another port"),
+        (checks.admin(Settings(admin_port=9100, worker_metrics_port=9100)), "another port"),
     ],
     ids=str,
 )
@@ -42,6 +46,11 @@ def test_each_problem_with_a_setting_has_a_remedy(finding: Finding, word: str) -
         checks.origins(Settings()),
         checks.origins(Settings(cors_origins="https://chat.example/, http://[::1]:3000")),
         checks.origins(Settings(cors_origins="capacitor://localhost,null,tauri://localhost")),
+        checks.hosts(Settings()),
+        checks.hosts(Settings(environment="production")),
+        checks.hosts(Settings(allowed_hosts="chat.example, *.chat.example, [::1]")),
+        checks.admin(Settings()),
+        checks.admin(Settings(environment="production", admin_port=9100)),
         checks.proxies(Settings()),
         checks.proxies(Settings(trusted_proxies="*")),
         checks.proxies(Settings(trusted_proxies="10.0.0.0/8,::1")),
@@ -57,6 +66,17 @@ def test_each_problem_with_a_setting_has_a_remedy(finding: Finding, word: str) -
 def test_sensible_settings_have_no_remedy(finding: Finding) -> None:
     """The defaults and sensible values need no remedy."""
     assert finding.is_good
+
+
+def test_findings_say_who_gets_in() -> None:
+    """Somebody who reads the findings learns which names, pages and machines the settings let in."""
+    public = Settings(environment="production", host="0.0.0.0", admin_port=9100, cors_origins="null")  # noqa: S104
+    assert "DNS rebinding" in checks.hosts(public).text
+    assert "every machine" in checks.admin(public).text
+    assert "sandboxed" in checks.origins(public).text
+    assert "this machine" in checks.admin(Settings(admin_port=9100)).text
+    assert "scope `admin`" in checks.admin(Settings(environment="production")).text
+    assert checks.hosts(Settings(allowed_hosts="chat.example")).text == "1 name; others get 421"
 
 
 def test_a_finding_does_not_show_the_secret() -> None:
@@ -119,7 +139,7 @@ def test_a_program_on_one_family_only_is_in_the_way_of_every_address() -> None:
 def test_numbers_have_their_nouns() -> None:
     """One site, one proxy and one socket are told in the singular."""
     one = Settings(cors_origins="https://chat.example", trusted_proxies="10.0.0.1", max_connections=1)
-    assert checks.origins(one).text == "pages of 1 site may come"
+    assert checks.origins(one).text == "pages of the gateway's own host and port may come, and of 1 other site"
     assert checks.proxies(one).text == "the X-Forwarded-For of 1 proxy is believed"
     assert checks.sockets(one, 1024).text == "1 socket on each gateway (1024 open files)"
 
