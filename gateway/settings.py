@@ -335,7 +335,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def proxies(self) -> tuple[str, ...]:
-        """The networks of TRUSTED_PROXIES, or `*`; `seance check` names entries that are none, and here are left out."""
+        """The networks of TRUSTED_PROXIES, or `*`; entries that are none are left out (`seance check` names them)."""
         networks = (_network(written) for written in _split(self.trusted_proxies))
         return tuple(network for network in networks if network is not None)
 

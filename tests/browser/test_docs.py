@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Error, Page, expect
 
 Json = dict[str, Any]
 
@@ -58,6 +58,18 @@ async def test_every_rest_operation_is_shown_and_can_be_tried(browser: Browser, 
         await live.get_by_role("button", name="Try it out").click()
         await live.get_by_role("button", name="Execute").click()
         await expect(live.locator(".live-responses-table tbody .response-col_status")).to_contain_text("200")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/rest", "/docs/websocket"])
+async def test_no_page_makes_markup_from_strings(browser: Browser, gateway_url: str, path: str) -> None:
+    """Trusted Types: a script, or an attribute that runs one, can't be written into a page."""
+    async with await browser.new_context() as visit:
+        page = await visit.new_page()
+        await page.goto(gateway_url + path)
+        for markup in ("<img src=x onerror=alert(1)>", "<script>alert(1)</script>"):
+            written = "(markup) => { document.body.innerHTML = markup; }"
+            with pytest.raises(Error, match=r"TrustedHTML|formatted text only"):
+                await page.evaluate(written, markup)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -44,6 +44,8 @@ async def test_policy_blocks_other_origins(client: httpx.AsyncClient, path: str)
     """The policy forbids other origins, inline scripts, and frames."""
     header = (await client.get(path)).headers["Content-Security-Policy"]
     policy = dict(part.strip().split(" ", 1) for part in header.split(";"))
+    assert policy.pop("require-trusted-types-for") == "'script'"
+    assert policy.pop("trusted-types") == ("default dompurify" if path == "/docs/rest" else "'none'")
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == "'self'"
     assert policy["connect-src"] == "'self'"
