@@ -1,6 +1,9 @@
 # One image for every role: `gateway` (the default), `worker`, `migrate`, `check`, `token`.
 
-FROM python:3.11-slim AS build
+# A digest pins the image, as in --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS build
 
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -22,7 +25,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/seance/bin/pip install --no-deps /wheels/*.whl
 
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
 
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin seance
 COPY --from=build /opt/seance /opt/seance

