@@ -14,7 +14,7 @@ PYTEST_FLAGS ?= -n 5 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up down status scale restart migrate check test bench chaos conformance fuzz clean-data help
+.PHONY: up down status scale restart migrate check audit test bench chaos conformance fuzz clean-data help
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -39,12 +39,16 @@ restart: | $(SEANCE) ## replace the gateways one by one
 migrate: $(VENV)/.cluster ## apply the database migrations
 	@exec $(SEANCE) migrate
 
-check: $(VENV)/.dev ## lint, format, types, architecture, container files
+check: $(VENV)/.dev $(VENV)/.audit ## lint, format, types, architecture, container files, known faults
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -q tests/unit/test_architecture.py
 	deploy/check
+	@$(VENV)/bin/python deploy/audit.py
+
+audit: $(VENV)/.audit ## look for known faults of all pinned packages, where the database OSV can be reached
+	@$(VENV)/bin/python deploy/audit.py
 
 test: $(VENV)/.dev ## all tests with branch coverage; TESTS=tests/unit for a part
 	@rm -rf .coverage .coverage.*
@@ -73,6 +77,9 @@ $(VENV)/.cluster: requirements/cluster.txt pyproject.toml
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml
 	@$(PYTHON) cluster/environment.py dev
+
+$(VENV)/.audit: requirements/audit.txt $(VENV)/.dev
+	@$(PYTHON) cluster/environment.py audit
 
 $(VENV)/.bench: requirements/bench.txt pyproject.toml
 	@$(PYTHON) cluster/environment.py bench

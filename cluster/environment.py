@@ -1,4 +1,4 @@
-"""Makes the environment `.venv` from the locked requirements: `python3 cluster/environment.py cluster|dev|bench`.
+"""Makes the environment `.venv` from the locked requirements: `python3 cluster/environment.py cluster|dev|bench|audit`.
 
 Runs before anything is installed, so it imports only the standard library, and a message says what is missing.
 """
@@ -26,8 +26,8 @@ _HOW = ("PIP_REQUIRE_HASHES", "PIP_REQUIRE_VIRTUALENV", "PIP_DRY_RUN", "PIP_IGNO
 NOT_FOR_US = frozenset(_WHERE + _FOR_WHAT + _WHAT + _HOW)
 # The same in `pip.conf`, for switches: a variable goes before the file.
 OFF = {"PIP_USER": "0", "PIP_REQUIRE_HASHES": "0", "PIP_DRY_RUN": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
-# The stamp files of each kind; `dev` and `bench` contain everything of `cluster`.
-STAMPS = {"cluster": ("cluster",), "dev": ("cluster", "dev"), "bench": ("cluster", "bench")}
+# The stamp files of each kind; `dev` and `bench` contain everything of `cluster`, and `audit` comes on top of `dev`.
+STAMPS = {"cluster": ("cluster",), "dev": ("cluster", "dev"), "bench": ("cluster", "bench"), "audit": ("audit",)}
 
 
 class SetupError(Exception):
@@ -37,7 +37,7 @@ class SetupError(Exception):
 def main(arguments: List[str]) -> int:
     """Make or complete the environment; return the exit code."""
     if len(arguments) != 1 or arguments[0] not in STAMPS:
-        say("usage: environment.py cluster|dev|bench")
+        say("usage: environment.py cluster|dev|bench|audit")
         return 2
     if sys.version_info[:2] < OLDEST:
         return _run_newer(arguments)

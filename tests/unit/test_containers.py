@@ -208,6 +208,11 @@ def test_pins_agree() -> None:
     assert list(pins("build.txt")) == ["setuptools"]
 
 
+def test_the_audit_comes_on_top_of_the_tested_versions() -> None:
+    """What `make audit` adds to the environment of the tests changes none of their versions."""
+    assert pins("audit.txt").keys() & pins("dev.txt").keys() == set()
+
+
 def test_commands_are_known(services: dict[str, Any]) -> None:
     """Every role is a command of `seance`, and so is what the image runs by itself."""
     commands = [services[role]["command"] for role in ROLES]

@@ -114,6 +114,6 @@ def test_every_pin_has_hashes_and_no_address(kind: str) -> None:
     """Every pinned package has its hashes, and no lock names an address to download from."""
     lock = (checkout() / "requirements" / f"{kind}.txt").read_text()
     pins = re.findall(r"^[A-Za-z0-9_.\[\]-]+==\S+", lock, flags=re.MULTILINE)
-    assert len(pins) > 20
+    assert len(pins) > 10
     assert len(re.findall(r"^[A-Za-z0-9_.\[\]-]+==.*\\\n +--hash=sha256:", lock, flags=re.MULTILINE)) == len(pins)
     assert "://" not in lock
