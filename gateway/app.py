@@ -4,7 +4,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 from gateway.connection.context import Context
-from gateway.connection.route import join_session, upgrade_required
+from gateway.connection.route import join_session, no_websocket, upgrade_required
 from gateway.rest.failures import handlers
 from gateway.rest.middleware import middleware
 from gateway.rest.routes import routes
@@ -18,6 +18,7 @@ def create_app(services: Services, context: Context) -> Starlette:
             WebSocketRoute("/ws/{session_id}", join_session),
             Route("/ws/{session_id}", upgrade_required),
             *routes(services.settings.path_prefix),
+            WebSocketRoute("/{path:path}", no_websocket),
         ],
         middleware=middleware(services.settings),
         exception_handlers=handlers(),

@@ -12,7 +12,7 @@ from gateway.connection.context import Context
 from gateway.errors import ApiError
 from gateway.protocol.handshake import BATCH_SUBPROTOCOL
 from gateway.rest.envelope import failure
-from gateway.rest.failures import unavailable
+from gateway.rest.failures import nothing_here, unavailable
 from gateway.rest.request import path_id, session_not_found
 from persistence.errors import PersistenceError
 
@@ -39,6 +39,11 @@ async def join_session(websocket: WebSocket) -> None:
             context, session_id, address=address, wants_batches=wants_batches, registry=registry
         )
     )
+
+
+async def no_websocket(websocket: WebSocket) -> None:
+    """Answer 404 to an upgrade of any other path."""
+    await websocket.send_denial_response(failure(websocket, nothing_here()))
 
 
 async def upgrade_required(request: Request) -> Response:

@@ -84,6 +84,11 @@ def unavailable(message: str) -> ApiError:
     return ApiError(503, "unavailable", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+def nothing_here() -> ApiError:
+    """Make the 404 for a path that leads nowhere."""
+    return ApiError(404, *_HTTP_ERRORS[404])
+
+
 async def _api_error(request: Request, error: ApiError) -> Response:
     return refuse(request, error)
 

@@ -175,6 +175,8 @@ ODD_REQUESTS: list[tuple[str, tuple[str, ...], int, str]] = [
     ("GET /ws/x HTTP/1.1", ("Host: a", "Upgrade: websocket", "Connection: Upgrade"), 426, "upgrade_required"),
     ("POST /ws/x HTTP/1.1", ("Host: a", *UPGRADE), 405, "method_not_allowed"),
     ("GET /nothing HTTP/1.1", ("Host: a",), 404, "not_found"),
+    ("GET /nothing HTTP/1.1", ("Host: a", *UPGRADE), 404, "not_found"),
+    ("GET /live HTTP/1.1", ("Host: a", *UPGRADE), 404, "not_found"),
 ]
 
 
