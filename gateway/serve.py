@@ -31,6 +31,7 @@ from gateway.access.tokens import Tokens
 from gateway.app import create_app
 from gateway.connection.context import Context
 from gateway.connection.heartbeat import Heartbeat
+from gateway.connection.turns import Turns
 from gateway.connection.upgrade import UpgradeProtocol
 from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
@@ -39,6 +40,7 @@ from gateway.lifecycle.gateway_lease import GatewayLease
 from gateway.lifecycle.installation import InstallationCheck
 from gateway.lifecycle.relay_probe import RelayProbe
 from gateway.lifecycle.server import SETTLE_SECONDS, Server
+from gateway.protocol.socket_limits import SocketLimits
 from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
 from gateway.rest.services import Readiness, Services
@@ -247,22 +249,39 @@ class Gateway:
             max_buffer_bytes=settings.max_buffer_bytes,
             patience_seconds=settings.slow_consumer_seconds,
         )
+        now = asyncio.get_running_loop().time  # of uvloop: read once in a turn of the loop, which is fine for rates
         context = Context(
             hub=hub,
             driver=driver,
             scheduler=scheduler,
-            publishing=Publishing(publisher, driver, counters),
+            publishing=Publishing(
+                publisher,
+                driver,
+                counters,
+                max_in_flight=settings.max_in_flight_per_socket,
+                user_rate=settings.limit_messages_user,
+                now=now,
+            ),
             admission=admission,
             door=self._door,
             leave_queue=leave_queue,
             replays=replays,
             heartbeat=Heartbeat(settings.heartbeat_seconds),
+            turns=Turns(),
+            now=now,
             tasks=self._tasks,
             counters=counters,
+            limits=SocketLimits(
+                max_frame_bytes=settings.max_frame_bytes,
+                malformed_frames=settings.max_malformed_frames,
+                turn_frames=settings.turn_frames,
+                turn_bytes=settings.turn_bytes,
+                frames=settings.limit_frames,
+                messages=settings.limit_messages_connection,
+                typing=settings.limit_typing,
+            ),
             join_timeout_seconds=settings.join_timeout_seconds,
-            max_frame_bytes=settings.max_frame_bytes,
             max_buffer_bytes=settings.max_buffer_bytes,
-            max_malformed_frames=settings.max_malformed_frames,
         )
         # The link calls these in this order when it comes up: load the scripts; shut them before a caller can
         # ask for a seq; subscribe to the channels again; then tell the check of the installation, the lease and the

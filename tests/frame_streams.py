@@ -19,12 +19,12 @@ LIMIT = 1000
 
 
 def decode(data: bytes, limit: int = LIMIT) -> list[Event]:
-    return Decoder(limit).feed(data)
+    return Decoder(limit).feed(data)[0]
 
 
 def decode_split(chunks: Iterable[bytes], limit: int = LIMIT) -> list[Event]:
     decoder = Decoder(limit)
-    return [event for chunk in chunks for event in decoder.feed(chunk)]
+    return [event for chunk in chunks for event in decoder.feed(chunk)[0]]
 
 
 def bytewise(data: bytes) -> Iterable[bytes]:

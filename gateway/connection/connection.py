@@ -25,9 +25,11 @@ from gateway.protocol.state_machine import (
     Disconnect,
     Effect,
     Fail,
+    Limited,
     Publish,
     Reply,
     StateMachine,
+    Wait,
 )
 from gateway.recovery.replay import Replay
 from gateway.rooms.membership import Membership
@@ -41,6 +43,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_closer",
         "_context",
+        "_has_turn",
         "_machine",
         "_membership",
         "_registry",
@@ -61,13 +64,12 @@ class Connection(asyncio.Protocol):
         self.wants_batches = wants_batches
         self._context = context
         self._registry = registry
-        self._machine = StateMachine(
-            malformed_limit=context.max_malformed_frames, max_frame_bytes=context.max_frame_bytes
-        )
+        self._machine = StateMachine(context.limits)
         self._transport: asyncio.Transport
         self._membership: Membership | None = None
         self._closer: asyncio.TimerHandle | None = None
         self._slice = 0
+        self._has_turn = False  # whether a turn is awaited for the bytes that wait
 
     @property
     def has_ended(self) -> bool:
@@ -92,9 +94,18 @@ class Connection(asyncio.Protocol):
         self._closer = asyncio.get_running_loop().call_later(seconds, self._join_is_late)
 
     def data_received(self, data: bytes) -> None:
-        """Carry out what the client's bytes ask for."""
-        for effect in self._machine.receive(data):
+        """Carry out what the client's bytes ask for, as far as one turn allows."""
+        membership = self._membership
+        room = self._context.publishing.max_in_flight - (0 if membership is None else membership.in_flight)
+        for effect in self._machine.receive(data, self._context.now(), room):
             self._perform(effect)
+
+    def take_turn(self) -> None:
+        """Carry out one turn of the bytes that wait, then read on if none are left."""
+        self._has_turn = False
+        if not (self._is_held or self._transport.is_closing()):
+            self.data_received(b"")
+            self.resume_reading()
 
     def eof_received(self) -> bool:
         """The client shut its direction: return False, with which asyncio closes the transport."""
@@ -180,9 +191,44 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read from the socket again."""
-        if not self._transport.is_closing():
+        """Read from the socket again, once no bytes wait any more."""
+        if self._has_turn or self._is_held or self._transport.is_closing():
+            return
+        if self._machine.has_rest:
+            self._await_turn()
+        else:
             self._transport.resume_reading()
+
+    def limited(self, what: str, wait_seconds: float) -> None:
+        """The client was over the limit `what`, and was told how long to wait: end a client that goes on for long."""
+        self._context.counters.limited[what] += 1
+        failure = self._machine.limited(self._context.now(), wait_seconds)
+        if failure is not None:
+            self._perform(failure)
+
+    # Turns
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the client's commands must wait until Redis has answered earlier ones."""
+        member, most = self._membership, self._context.publishing.max_in_flight
+        return member is not None and member.in_flight >= most and self._machine.is_open
+
+    def _wait(self, seconds: float) -> None:
+        """Stop reading until the next turn."""
+        if self._transport.is_closing():  # an answer could not be written
+            return
+        self._transport.pause_reading()
+        if seconds == 0:
+            self._await_turn()
+        else:
+            self._context.counters.limited["frames"] += 1
+            self._has_turn = True
+            asyncio.get_running_loop().call_later(seconds, self._context.turns.enter, self)
+
+    def _await_turn(self) -> None:
+        self._has_turn = True
+        self._context.turns.enter(self)
 
     # The join
 
@@ -224,6 +270,10 @@ class Connection(asyncio.Protocol):
                 self._context.publishing.announce_typing(self._joined())
             case Join():
                 self._context.tasks.spawn(self._join(effect), f"join {self.id}")
+            case Limited(what, data):
+                self._refuse(what, data)
+            case Wait(seconds):
+                self._wait(seconds)
             case Disconnect(ending, command_id, field):
                 self.end(ending, command_id, field)
             case Fail(ending):
@@ -231,6 +281,11 @@ class Connection(asyncio.Protocol):
                 hang_up(self._transport)
             case ClosedByClient(reply):
                 self._closed_by_client(reply)
+
+    def _refuse(self, what: str, data: bytes) -> None:
+        self._context.counters.limited[what] += 1
+        if data:
+            self.answer(data)
 
     def _closed_by_client(self, reply: bytes) -> None:
         if reply:
@@ -263,7 +318,7 @@ class Connection(asyncio.Protocol):
         if self._closer is not None:
             self._closer.cancel()
         self._closer = asyncio.get_running_loop().call_later(self._context.close_seconds, self._transport.abort)
-        self._transport.resume_reading()
+        self.resume_reading()
 
 
 def hang_up(transport: asyncio.Transport) -> None:

@@ -1,11 +1,14 @@
 """The parts and limits that all connections of a gateway share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.access.admission import Admission
 from gateway.access.door import Door
 from gateway.connection.heartbeat import Heartbeat
+from gateway.connection.turns import Turns
 from gateway.counters import Counters
+from gateway.protocol.socket_limits import SocketLimits
 from gateway.recovery.replay import Replays
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.flush_scheduler import FlushScheduler
@@ -21,7 +24,7 @@ CLOSE_SECONDS = 5.0
 class Context:
     """The parts that connections use, and the limits of connections; gateway/serve.py makes one context.
 
-    `close_seconds` is how long a client may take to answer a close frame.
+    `now` is the time for the rates, in seconds. `close_seconds` is how long a client may take to answer a close frame.
     """
 
     hub: Hub
@@ -33,10 +36,11 @@ class Context:
     leave_queue: LeaveQueue
     replays: Replays
     heartbeat: Heartbeat
+    turns: Turns
+    now: Callable[[], float]
     tasks: Tasks
     counters: Counters
+    limits: SocketLimits
     join_timeout_seconds: int
-    max_frame_bytes: int
     max_buffer_bytes: int
-    max_malformed_frames: int
     close_seconds: float = CLOSE_SECONDS

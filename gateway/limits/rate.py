@@ -1,6 +1,9 @@
 """A rate with a burst, and the arithmetic that holds a client to the rate. Pure: the caller gives the time."""
 
-from typing import Self
+from typing import Final, Self
+
+# Sums of floats are not exact: without this the last request of a burst could be one too many.
+_ROUNDING_SECONDS: Final = 1e-6
 
 
 class Rate:
@@ -8,15 +11,18 @@ class Rate:
 
     The arithmetic is the generic cell rate algorithm (ITU-T I.371, annex A): it keeps one number for each client, the
     theoretical arrival time, which is the time at which the client will have its whole burst again. 0.0 stands for a
-    client that was never seen.
+    client that was never seen. `interval` is the time that the rate gives to one request, `span` the time that the
+    burst takes, both in seconds; of no limit they are 0 and infinity, so that the arithmetic needs no special case.
     """
 
     # Not a struct: msgspec would then read an object, not the text of a variable.
-    __slots__ = ("burst", "per_second")
+    __slots__ = ("burst", "interval", "per_second", "span")
 
     def __init__(self, per_second: float, burst: int) -> None:
         self.per_second = per_second
         self.burst = burst
+        self.interval = 1 / per_second if per_second > 0 else 0.0
+        self.span = burst * self.interval + _ROUNDING_SECONDS if per_second > 0 else float("inf")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -50,11 +56,11 @@ class Rate:
 
     def after(self, arrival: float, now: float, cost: int = 1) -> float:
         """The theoretical arrival time once the client at `arrival` has spent `cost` more, in seconds."""
-        return max(arrival, now) + cost / self.per_second
+        return max(arrival, now) + cost * self.interval
 
     def wait(self, arrival: float, now: float) -> float:
         """For how many seconds a client that would come to `arrival` must wait first; 0.0 or less: not at all."""
-        return arrival - self.burst / self.per_second - now
+        return arrival - self.span - now
 
 
 UNLIMITED = Rate(0.0, 0)

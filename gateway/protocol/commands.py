@@ -141,10 +141,10 @@ def _checked_message(command: Message) -> Message:
             field="text",
             command_id=command.id,
         )
-    for field, value in (("text", text), ("key", command.key)):
-        if value is not None and "\0" in value:
-            problem = f"{field} must not contain the character U+0000"
-            raise CommandError("validation_error", problem, field=field, command_id=command.id)
+    field = "text" if "\0" in text else "key" if command.key is not None and "\0" in command.key else None
+    if field is not None:
+        problem = f"{field} must not contain the character U+0000"
+        raise CommandError("validation_error", problem, field=field, command_id=command.id)
     return command if text == command.text else msgspec.structs.replace(command, text=text)
 
 

@@ -5,6 +5,7 @@ comparisons (0.4 µs for 150 bytes). All other frames go through `_Assembly` (3-
 byte of a frame to the last byte of its message.
 """
 
+import sys
 from codecs import IncrementalDecoder, getincrementaldecoder
 from typing import Final
 
@@ -38,6 +39,9 @@ _MAX_63_BITS: Final = 0x7FFF_FFFF_FFFF_FFFF
 _KNOWN: Final = frozenset(int(opcode) for opcode in Opcode)
 _UTF8: Final = getincrementaldecoder("utf-8")
 
+# Events, number of frames, number of bytes.
+Fed = tuple[list[Event], int, int]
+
 
 class Decoder:
     """Turns one client's bytes into events. `max_message_bytes` bounds a message, fragments together."""
@@ -49,28 +53,38 @@ class Decoder:
         self._assembly: _Assembly | None = None
         self._has_ended = False
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
-        """Decode bytes; returns the events that they complete, in order. Any split of the stream gives the same events.
+    def feed(self, data: bytes | bytearray | memoryview, most_frames: int = sys.maxsize) -> Fed:
+        """Decode bytes, up to the end of the frame number `most_frames`.
 
-        Never raises: a broken rule gives a `Violation` as the last event, after the events that came before it.
-        After a `Violation` or a `Close` further bytes are ignored.
+        Returns the events that the bytes complete, in order, the number of frames that ended, and of bytes decoded.
+        Any split of the stream gives the same events. Never raises: a broken rule gives a `Violation` as the last
+        event, after the events that came before it. After a `Violation` or a `Close` further bytes are ignored.
         """
         events: list[Event] = []
         if self._has_ended:
-            return events
+            return events, 0, len(data)
         try:
-            start = 0 if self._assembly is not None else self._feed_whole(data, events)
-            if start < len(data):
-                self._feed_rest(memoryview(data)[start:], events)
+            taken = 0 if self._assembly is not None else self._feed_whole(data, events, most_frames)
+            frames = len(events)
+            if taken < len(data) and frames < most_frames:
+                more, left = self._feed_rest(memoryview(data)[taken:], events, most_frames - frames)
+                return events, frames + more, len(data) - left
         except _ViolationError as error:
-            self._end()
+            self.end()
             events.append(Violation(error.code, error.reason))
-        return events
+            return events, len(events), len(data)
+        return events, frames, taken
 
-    def _feed_whole(self, data: bytes | bytearray | memoryview, events: list[Event]) -> int:
+    def end(self) -> None:
+        """Ignore all further bytes."""
+        self._has_ended = True
+        self._assembly = None
+
+    def _feed_whole(self, data: bytes | bytearray | memoryview, events: list[Event], most_frames: int) -> int:
         """Decode the whole unfragmented text frames at the start; returns the index of the first byte after them."""
         start, end, limit = 0, len(data), self._limit
-        while end - start >= _SHORT_HEAD_BYTES and data[start] == _FINAL_TEXT:
+        while most_frames > 0 and end - start >= _SHORT_HEAD_BYTES and data[start] == _FINAL_TEXT:
+            most_frames -= 1
             length = data[start + 1] - _MASKED  # negative without a mask: the slow path refuses such a frame
             body = start + _SHORT_HEAD_BYTES
             if length >= _SHORT:
@@ -91,18 +105,17 @@ class Decoder:
             start = stop
         return start
 
-    def _feed_rest(self, data: memoryview, events: list[Event]) -> None:
+    def _feed_rest(self, data: memoryview, events: list[Event], most_frames: int) -> tuple[int, int]:
+        """Decode frames of every kind; returns how many frames ended, and how many bytes are left."""
         if self._assembly is None:
             self._assembly = _Assembly(self._limit)
-        self._assembly.feed(data, events)
+        frames, left = self._assembly.feed(data, events, most_frames)
         if events and isinstance(events[-1], Close):
-            self._end()
+            self.end()
+            left = 0
         elif self._assembly.is_idle:
             self._assembly = None
-
-    def _end(self) -> None:
-        self._has_ended = True
-        self._assembly = None
+        return frames, left
 
 
 class _ViolationError(Exception):
@@ -153,17 +166,23 @@ class _Assembly:
         """Whether there is neither an incomplete frame nor an incomplete message."""
         return not self._head and self._frame is None and self._kind == Opcode.CONTINUATION
 
-    def feed(self, data: memoryview, events: list[Event]) -> None:
-        """Decode all bytes, or the bytes up to the end of a close frame. Raises _ViolationError."""
-        while data:
+    def feed(self, data: memoryview, events: list[Event], most_frames: int) -> tuple[int, int]:
+        """Decode up to the end of so many frames, or of a close frame. Raises _ViolationError.
+
+        Returns how many frames ended, and how many bytes are left.
+        """
+        frames = 0
+        while data and frames < most_frames:
             if self._frame is None:
                 data = self._take_head(data)
             if self._frame is not None:
                 data, event = self._take_payload(self._frame, data)
+                frames += self._frame is None
                 if event is not None:
                     events.append(event)
                     if isinstance(event, Close):
-                        return
+                        break
+        return frames, len(data)
 
     def _take_head(self, data: memoryview) -> memoryview:
         held = len(self._head)

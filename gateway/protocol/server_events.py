@@ -1,5 +1,6 @@
 """The events that a gateway makes itself, which have no seq: structs and their JSON."""
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import Meta
 from broker.events import Empty, User
 from broker.secrecy import concealed
 from broker.sessions.live_sessions import SessionInfo
+from gateway.limits.rate import Rate
 from gateway.protocol import close_codes
 from gateway.protocol.commands import CommandId
 
@@ -197,6 +199,13 @@ def pong(command_id: CommandId) -> bytes:
 def error(command_id: CommandId, data: ErrorData) -> bytes:
     """Encode `error`."""
     return _encode(ErrorEvent(id=command_id, data=data))
+
+
+def too_fast(command_id: CommandId, rate: Rate, wait_seconds: float, *, what: str = "messages") -> bytes:
+    """Encode the `error` of a command that is over the rate of `what`; there is room again after `wait_seconds`."""
+    message = f"more than {rate.per_second:g} {what} a second, after {rate.burst} at once; this one was not carried out"
+    retry_after_ms = max(RETRY_MS, math.ceil(wait_seconds * 1000))
+    return error(command_id, ErrorData("rate_limited", message, retryable=True, retry_after_ms=retry_after_ms))
 
 
 def gap(first: int, last: int) -> bytes:

@@ -1,14 +1,17 @@
 """One connection's state machine: bytes and ticks in, effects out. Pure: no await, no clock, no Redis, no transport.
 
 This module has the rules of the client's commands, of pings and of the closing handshake (RFC 6455, sections 5.5
-and 7).
+and 7), and bounds what a client may do in one turn of the event loop and in time (docs/decisions/0019-fair-turns.md).
 """
 
+import sys
 from collections.abc import Iterator
 from enum import IntEnum
+from typing import Literal
 
 import msgspec
 
+from gateway.limits.rate import Rate
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.commands import CommandError, CommandId, Join, Leave, Message, Ping, Typing, decode
@@ -16,6 +19,7 @@ from gateway.protocol.decoder import Decoder
 from gateway.protocol.frames import (
     Binary,
     Close,
+    Event,
     Pong,
     Text,
     Violation,
@@ -24,9 +28,9 @@ from gateway.protocol.frames import (
     pong_frame,
     text_frame,
 )
-from gateway.protocol.frames import Event as FrameEvent
 from gateway.protocol.frames import Ping as PingFrame
 from gateway.protocol.server_events import ErrorData
+from gateway.protocol.socket_limits import ABUSE_SECONDS, CALM_SECONDS, PAUSE_SECONDS, SocketLimits
 
 PINGS_UNANSWERED = 2
 NO_STATUS = 1005
@@ -86,38 +90,148 @@ class ClosedByClient(msgspec.Struct, frozen=True, gc=False):
     reply: bytes
 
 
-Effect = Join | Publish | Announce | Reply | Disconnect | Fail | ClosedByClient
+class Limited(msgspec.Struct, frozen=True, gc=False):
+    """The client is over the limit `what`: count that, and send `data` unless it is empty."""
+
+    what: Literal["messages_connection", "typing"]
+    data: bytes = b""
+
+
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """Stop reading, and call `receive` without new bytes after `seconds`.
+
+    0 is the next turn of the loop; the seconds are more when the client is over its rate of frames.
+    """
+
+    seconds: float
+
+
+Effect = Join | Publish | Announce | Reply | Disconnect | Fail | ClosedByClient | Limited | Wait
+
+_NEXT_TURN = Wait(0.0)
+_TYPING_DROPPED = Limited("typing")
+_TOO_MUCH = Fail(close_codes.ABUSE.saying("you went on for 10 s to send more than the limits allow"))
 
 
 class StateMachine:
-    """Follows one connection. It closes after more than `malformed_limit` consecutive malformed frames."""
+    """Follows one connection. Times are in seconds of any clock that never goes back.
 
-    __slots__ = ("_decoder", "_is_alive", "_malformed", "_malformed_limit", "_pings", "close_code", "state")
+    Of the bytes that `receive` is given, it decodes as many frames as one turn allows. The rest stays here as it came,
+    so that a megabyte of tiny frames is never a list of a hundred thousand events.
+    """
 
-    def __init__(self, *, malformed_limit: int, max_frame_bytes: int) -> None:
+    __slots__ = (
+        "_calm_at",
+        "_decoder",
+        "_frames_arrival",
+        "_is_alive",
+        "_limited_since",
+        "_limits",
+        "_malformed",
+        "_messages_arrival",
+        "_pings",
+        "_rest",
+        "_typing_arrival",
+        "close_code",
+        "state",
+    )
+
+    def __init__(self, limits: SocketLimits) -> None:
         self.state = ConnectionState.AWAITING_JOIN
         self.close_code = 0  # 0 while open
-        self._decoder = Decoder(max_frame_bytes)
+        self._limits = limits
+        self._decoder = Decoder(limits.max_frame_bytes)
+        self._rest: bytes | memoryview = b""
         self._malformed = 0
-        self._malformed_limit = malformed_limit
         self._pings = 0
         self._is_alive = True
+        # Theoretical arrival times of the rates (gateway/limits/rate.py).
+        self._frames_arrival = self._messages_arrival = self._typing_arrival = 0.0
+        # Since when the client is over a limit, and when that time is over if the client keeps to its limits.
+        self._limited_since = self._calm_at = 0.0
 
     @property
     def is_open(self) -> bool:
         """Whether commands are carried out and events are sent."""
         return self.state < ConnectionState.CLOSING
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether bytes wait for their turn."""
+        return len(self._rest) > 0
+
     # In
 
-    def receive(self, data: bytes) -> Iterator[Effect]:
-        """Decode the client's bytes to effects. The caller carries out each effect before it takes the next one."""
+    def receive(self, data: bytes, now: float, most_frames: int = sys.maxsize) -> Iterator[Effect]:
+        """Take the client's bytes, or with `b""` the bytes that wait, and carry out one turn of them.
+
+        A turn has at most `most_frames` frames. When the turn leaves bytes, the last effect is `Wait`. The caller
+        carries out each effect before it takes the next one.
+        """
+        limits, piece = self._limits, self._rest
+        if not piece:
+            piece, most = data, limits.first_frames
+        elif not data:
+            self._rest, most = b"", limits.turn_frames
+        else:  # the transport had these bytes already when it was told to stop; a turn will come
+            self._rest = b"".join((piece, data))
+            return iter(())
+        if not piece:
+            return iter(())
         self._is_alive = True
         self._pings = 0
-        for event in self._decoder.feed(data):
-            effect = self._frame(event)
+        if most_frames < most and self.is_open:
+            most = most_frames
+        rate, arrival, wait = limits.frames, self._frames_arrival, 0.0
+        if arrival < now:  # noqa: PLR1730 - max() would cost 60 ns for each frame
+            arrival = now
+        if arrival + most * rate.interval > now + rate.span and self.is_open:
+            most = int((now + rate.span - arrival) * rate.per_second)
+            if most < 1:  # one more frame, which tells the client that it must wait
+                most, wait = 1, max(PAUSE_SECONDS, rate.wait(arrival + 2 * rate.interval, now))
+        turn = piece if len(piece) <= limits.turn_bytes else memoryview(piece)[: limits.turn_bytes]
+        events, frames, taken = self._decoder.feed(turn, most)
+        if taken < len(piece):
+            self._rest = memoryview(piece)[taken:]
+        # A read costs at least as much as a frame: a client may send its frames byte by byte.
+        self._frames_arrival = arrival + (frames or 1) * rate.interval
+        return self._effects(events, now, wait)
+
+    def _effects(self, events: list[Event], now: float, wait: float) -> Iterator[Effect]:
+        """The effects of one turn; with a `wait` the client is over its rate of frames for so many seconds."""
+        if wait and (failure := self.limited(now, wait)) is not None:
+            yield failure
+            return
+        ping: PingFrame | None = None
+        for event in events:
+            effect: Effect | None
+            if isinstance(event, Text):
+                if self.state >= ConnectionState.CLOSING:
+                    continue
+                effect = self._command(event.payload, now, wait)
+            elif isinstance(event, PingFrame):
+                ping = event
+                continue
+            else:
+                effect = self._frame(event)
             if effect is not None:
                 yield effect
+        if ping is not None and self.is_open:  # only the latest one is answered (RFC 6455, 5.5.3)
+            yield Reply(pong_frame(ping.payload))
+        if wait:
+            yield Wait(wait)
+        elif self._rest:
+            yield _NEXT_TURN
+
+    def limited(self, now: float, wait_seconds: float = 0.0) -> Fail | None:
+        """The client was over a limit, and has room again after `wait_seconds`; `Fail` once that goes on too long."""
+        if now > self._calm_at:
+            self._limited_since = now
+        self._calm_at = now + wait_seconds + CALM_SECONDS
+        if now - self._limited_since < ABUSE_SECONDS or not self.is_open:
+            return None
+        self._drop_rest()
+        return _TOO_MUCH
 
     def tick(self) -> Effect | None:
         """One heartbeat interval is over: ping a silent client; end after PINGS_UNANSWERED pings without an answer."""
@@ -143,6 +257,7 @@ class StateMachine:
 
     def lost(self) -> None:
         """The socket was lost without a closing handshake."""
+        self._drop_rest()
         self.close_code = ABNORMAL
         self.state = ConnectionState.CLOSED
 
@@ -160,12 +275,8 @@ class StateMachine:
 
     # Frames
 
-    def _frame(self, event: FrameEvent) -> Effect | None:
+    def _frame(self, event: Pong | Binary | Close | Violation) -> Effect | None:
         match event:
-            case Text(payload):
-                return self._command(payload) if self.state < ConnectionState.CLOSING else None
-            case PingFrame(payload):
-                return Reply(pong_frame(payload)) if self.is_open else None
             case Pong():
                 self._is_alive = False  # a pong does not count as traffic, so that idle connections are still pinged
                 return None
@@ -174,28 +285,41 @@ class StateMachine:
             case Close(code):
                 return self._closed_by_client(code)
             case Violation(code, reason):
+                self._drop_rest()
                 return Fail(Ending(code, reason, reason))
 
     def _closed_by_client(self, code: int | None) -> ClosedByClient:
+        self._drop_rest()
         if not self.is_open:
             return ClosedByClient(b"")
         self.state = ConnectionState.CLOSING
         self.close_code = code or NO_STATUS
         return ClosedByClient(close_frame(code))
 
+    def _drop_rest(self) -> None:
+        self._rest = b""
+        self._decoder.end()
+
     # Commands
 
-    def _command(self, payload: bytes) -> Effect:  # noqa: PLR0911 - one line for each kind of command
+    def _command(self, payload: bytes, now: float, wait: float) -> Effect:  # noqa: PLR0911 - one for each kind
         try:
             command = decode(payload)
         except CommandError as error:
             return self._refused(error)
         self._malformed = 0
+        if wait and self.state is not ConnectionState.AWAITING_JOIN and not isinstance(command, Leave):
+            return Reply(text_frame(server_events.too_fast(command.id, self._limits.frames, wait, what="frames")))
         match command:
             case Message() if self.state is ConnectionState.JOINED:
+                rate, arrival = self._limits.messages, self._messages_arrival
+                arrival = (arrival if arrival > now else now) + rate.interval  # noqa: FURB136 - as in `receive`
+                if arrival > now + rate.span:
+                    return self._too_fast(command.id, rate, arrival, now)
+                self._messages_arrival = arrival
                 return Publish(command.id, command.text, command.key, command.ack == "persisted")
             case Typing() if self.state is ConnectionState.JOINED:
-                return Announce()
+                return self._typing(now)
             case Join():
                 return self._join(command)
             case _ if self.state is ConnectionState.AWAITING_JOIN:
@@ -206,6 +330,19 @@ class StateMachine:
                 return Disconnect(close_codes.LEFT)
             case _:
                 return _refuse(command.id, ErrorData("not_joined", "wait for `welcome` first", retryable=True))
+
+    def _too_fast(self, command_id: CommandId, rate: Rate, arrival: float, now: float) -> Effect:
+        wait = rate.wait(arrival, now)
+        refused = Limited("messages_connection", text_frame(server_events.too_fast(command_id, rate, wait)))
+        return self.limited(now, wait) or refused
+
+    def _typing(self, now: float) -> Effect:
+        rate = self._limits.typing
+        arrival = rate.after(self._typing_arrival, now)
+        if rate.wait(arrival, now) > 0:
+            return _TYPING_DROPPED
+        self._typing_arrival = arrival
+        return Announce()
 
     def _join(self, command: Join) -> Effect:
         if self.state is not ConnectionState.AWAITING_JOIN:
@@ -221,7 +358,7 @@ class StateMachine:
             return Disconnect(close_codes.BAD_JOIN.saying(error.message), error.command_id, error.field)
         if error.code == "malformed":
             self._malformed += 1
-            if self._malformed > self._malformed_limit:
+            if self._malformed > self._limits.malformed_frames:
                 return Disconnect(close_codes.ABUSE)
         return _refuse(error.command_id, ErrorData(error.code, error.message, field=error.field))
 

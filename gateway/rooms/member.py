@@ -44,14 +44,28 @@ class Carrier(Protocol):
     def resume_reading(self) -> None:
         """Read commands again."""
 
+    def limited(self, what: str, wait_seconds: float) -> None:
+        """The client was over the limit `what`, and was told how long to wait; ends a client that goes on for long."""
+
 
 class Member:
     """One connection of a user in a session. `id` is the connection's id in Redis.
 
-    `position` is the seq of the member's last event; valid only while the member is behind or ahead.
+    `position` is the seq of the member's last event; valid only while the member is behind or ahead. `messages_arrival`
+    is the theoretical arrival time of the user's messages (gateway/limits/rate.py), the same for all of the user's
+    members.
     """
 
-    __slots__ = ("carrier", "id", "position", "standing", "user", "wants_batches", "wants_persisted")
+    __slots__ = (
+        "carrier",
+        "id",
+        "messages_arrival",
+        "position",
+        "standing",
+        "user",
+        "wants_batches",
+        "wants_persisted",
+    )
 
     def __init__(self, connection_id: str, user: User, carrier: Carrier, *, wants_batches: bool = False) -> None:
         self.id = connection_id
@@ -59,6 +73,7 @@ class Member:
         self.carrier = carrier
         self.standing = Standing.JOINING
         self.position = 0
+        self.messages_arrival = 0.0
         self.wants_batches = wants_batches
         self.wants_persisted = False
 

@@ -26,11 +26,12 @@ class Recovery(Protocol):
 class Membership(Member):
     """A member with its room, its recovery and its unanswered messages.
 
-    `recovery` is set while the member is behind. `in_flight` counts the member's messages that Redis has not answered,
-    `uncommitted` those whose `ack` waits for the commit in Postgres.
+    `recovery` is set while the member is behind. `in_flight` counts the member's messages and `typing` that Redis has
+    not answered (`is_typing`: a `typing` is among them), `uncommitted` the messages whose `ack` waits for the commit in
+    Postgres.
     """
 
-    __slots__ = ("in_flight", "recovery", "room", "uncommitted")
+    __slots__ = ("in_flight", "is_typing", "recovery", "room", "uncommitted")
 
     def __init__(
         self, connection_id: str, user: User, room: Room, carrier: Carrier, *, wants_batches: bool = False
@@ -39,4 +40,5 @@ class Membership(Member):
         self.room = room
         self.recovery: Recovery | None = None
         self.in_flight = 0
+        self.is_typing = False
         self.uncommitted = 0

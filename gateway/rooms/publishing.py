@@ -1,11 +1,14 @@
 """Publishes the messages of members: sends each to Redis, and answers once it is accepted, or once it is committed."""
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from broker.errors import BacklogFullError, BrokerError, NotSeatedError, SessionClosedError, SessionUnknownError
 from broker.pubsub.publisher import Outcome, Published, Publisher
 from broker.redis.futures import ignore_result
 from gateway.counters import Counters
+from gateway.limits.rate import Rate
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.commands import CommandId
 from gateway.protocol.frames import text_frame
@@ -15,21 +18,40 @@ from gateway.rooms.driver import RoomDriver
 from gateway.rooms.effects import CommitOutcome
 from gateway.rooms.membership import Membership
 
-# With so many unanswered messages the gateway stops reading the member's socket, until Redis has answered one.
-MAX_IN_FLIGHT = 64
 MAX_UNCOMMITTED = 1024
 
 
 class Publishing:
-    """Publishes the messages of all members of a gateway."""
+    """Publishes the messages of all members of a gateway, at most at the rate `user_rate` for one user.
 
-    def __init__(self, publisher: Publisher, driver: RoomDriver, counters: Counters) -> None:
+    With `max_in_flight` unanswered commands a member's socket is not read until Redis has answered one. `now` is the
+    time for the rate, in seconds.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        driver: RoomDriver,
+        counters: Counters,
+        *,
+        max_in_flight: int,
+        user_rate: Rate,
+        now: Callable[[], float],
+    ) -> None:
+        self.max_in_flight = max_in_flight
         self._publisher = publisher
         self._driver = driver
         self._counters = counters
+        self._user_rate = user_rate
+        self._now = now
 
     def publish(self, member: Membership, command: Publish) -> None:
         """Send the message to Redis; the member gets the `ack` or `error` later."""
+        wait = member.room.spend_message(member, self._user_rate, self._now())
+        if wait > 0:
+            self._say(member, server_events.too_fast(command.id, self._user_rate, wait))
+            member.carrier.limited("messages_user", wait)
+            return
         if command.is_awaited:
             if member.uncommitted >= MAX_UNCOMMITTED:
                 waiting = f"{MAX_UNCOMMITTED} of your messages wait to be committed; nothing was stored"
@@ -37,9 +59,7 @@ class Publishing:
                 return
             member.uncommitted += 1
             member.wants_persisted = True
-        member.in_flight += 1
-        if member.in_flight == MAX_IN_FLIGHT:
-            member.carrier.pause_reading()
+        self._sent(member)
         message_id = self._publisher.send(
             member.room.info.id,
             user_id=member.user.id,
@@ -52,14 +72,32 @@ class Publishing:
         self._counters.relay_timer.sent(message_id)
 
     def announce_typing(self, member: Membership) -> None:
-        """Tell the other members that the member's user is typing."""
+        """Tell the other members that the member's user is typing, unless Redis has not answered the last `typing`."""
+        if member.is_typing:
+            self._counters.limited["typing"] += 1
+            return
+        member.is_typing = True
+        self._sent(member)
         typing = self._publisher.send_ephemeral(member.room.info.id, "user_typing", member.user)
-        typing.add_done_callback(ignore_result)  # a lost `typing` is no error
+        typing.add_done_callback(partial(self._announced, member))
+
+    def _announced(self, member: Membership, typing: "asyncio.Future[object]") -> None:
+        ignore_result(typing)  # a lost `typing` is no error
+        member.is_typing = False
+        self._answered(member)
+
+    def _sent(self, member: Membership) -> None:
+        member.in_flight += 1
+        if member.in_flight == self.max_in_flight:
+            member.carrier.pause_reading()
+
+    def _answered(self, member: Membership) -> None:
+        member.in_flight -= 1
+        if member.in_flight == self.max_in_flight - 1:
+            member.carrier.resume_reading()
 
     def _published(self, member: Membership, command: Publish, message_id: str, outcome: Outcome) -> None:
-        member.in_flight -= 1
-        if member.in_flight == MAX_IN_FLIGHT - 1:
-            member.carrier.resume_reading()
+        self._answered(member)
         if member.is_gone:
             return
         if isinstance(outcome, BrokerError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from broker.events import Empty, ephemeral, instant
 from broker.sessions.event_log import Event, EventKind
 from broker.sessions.live_sessions import Position, SessionInfo
+from gateway.limits.rate import Rate
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.frames import text_frame
@@ -96,7 +97,10 @@ class Room:
         if self._join_buffer is not None and (ending := self._join_buffer.ending_of(member)) is not None:
             self._end((member,), ending, effects)
             return effects
-        older = () if self.info.multiple_connections else self.members.of(member.user_id)
+        others = self.members.of(member.user_id)
+        older = () if self.info.multiple_connections else others
+        if others:
+            member.messages_arrival = others[0].messages_arrival
         self.members.add(member)
         member.standing = Standing.BEHIND
         member.position = seq
@@ -145,6 +149,21 @@ class Room:
             self._ahead.remove(member)
             member.standing = Standing.BEHIND
         return effects
+
+    def spend_message(self, member: Member, rate: Rate, now: float) -> float:
+        """Count a message of the member's user; returns for how many seconds the user must wait first, else 0.0.
+
+        A message that must wait does not count.
+        """
+        arrival = rate.after(member.messages_arrival, now)
+        wait = rate.wait(arrival, now)
+        if wait > 0:
+            return wait
+        member.messages_arrival = arrival
+        if self.info.multiple_connections:
+            for other in self.members.of(member.user_id):
+                other.messages_arrival = arrival
+        return 0.0
 
     def leave(self, member: Member) -> None:
         """Remove the member from the room."""

@@ -58,7 +58,7 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        for event in self._decoder.feed(data):
+        for event in self._decoder.feed(data)[0]:
             self._take(event)
 
     def pause_writing(self) -> None:

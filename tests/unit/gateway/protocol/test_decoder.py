@@ -178,8 +178,8 @@ def test_a_violation_is_reported_at_its_first_byte() -> None:
     assert decode(client_frame(1, length=LIMIT + 1)) == [Violation(1009, "message over 1000 bytes")]
     decoder = Decoder(LIMIT)
     frame = client_frame(1, GREEK + b"\xf4\x90\x80\x80edited")
-    assert decoder.feed(frame[: 6 + len(GREEK) + 1]) == []
-    assert decoder.feed(frame[6 + len(GREEK) + 1 :][:1]) == [Violation(1007, "invalid UTF-8")]
+    assert decoder.feed(frame[: 6 + len(GREEK) + 1]) == ([], 0, 6 + len(GREEK) + 1)
+    assert decoder.feed(frame[6 + len(GREEK) + 1 :][:1])[0] == [Violation(1007, "invalid UTF-8")]
 
 
 def test_a_complete_message_can_not_be_continued() -> None:
@@ -192,8 +192,8 @@ def test_input_after_the_end_is_ignored() -> None:
     """After a close or a violation the decoder ignores all input."""
     for last in (close(1000), client_frame(3)):
         decoder = Decoder(LIMIT)
-        assert len(decoder.feed(last)) == 1
-        assert decoder.feed(text("late")) == []
+        assert len(decoder.feed(last)[0]) == 1
+        assert decoder.feed(text("late")) == ([], 0, len(text("late")))
 
 
 def test_the_limit_is_for_one_message() -> None:
@@ -210,7 +210,7 @@ def test_any_buffer_type_can_be_fed(kind: type[bytes] | type[bytearray] | type[m
     data = bytearray(text("hello") + client_frame(1, GREEK, final=False) + client_frame(0, GREEK))
     buffer = kind(data)
     decoder = Decoder(LIMIT)
-    events = decoder.feed(buffer)
+    events, _, _ = decoder.feed(buffer)
     if not isinstance(buffer, bytes):
         buffer[:] = b"\0" * len(data)
     assert events == [Text(b"hello"), Text(GREEK + GREEK)]
