@@ -64,7 +64,7 @@ class Decoder:
         if self._has_ended:
             return events, 0, len(data)
         try:
-            taken = 0 if self._assembly is not None else self._feed_whole(data, events, most_frames)
+            taken = self._feed_whole(data, events, most_frames) if self._assembly is None else 0
             frames = len(events)
             if taken < len(data) and frames < most_frames:
                 more, left = self._feed_rest(memoryview(data)[taken:], events, most_frames - frames)
@@ -83,7 +83,9 @@ class Decoder:
     def _feed_whole(self, data: bytes | bytearray | memoryview, events: list[Event], most_frames: int) -> int:
         """Decode the whole unfragmented text frames at the start; returns the index of the first byte after them."""
         start, end, limit = 0, len(data), self._limit
-        while most_frames > 0 and end - start >= _SHORT_HEAD_BYTES and data[start] == _FINAL_TEXT:
+        while end - start >= _SHORT_HEAD_BYTES and data[start] == _FINAL_TEXT:
+            if most_frames <= 0:
+                break
             most_frames -= 1
             length = data[start + 1] - _MASKED  # negative without a mask: the slow path refuses such a frame
             body = start + _SHORT_HEAD_BYTES

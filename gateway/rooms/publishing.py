@@ -49,7 +49,7 @@ class Publishing:
         """Send the message to Redis; the member gets the `ack` or `error` later."""
         wait = member.room.spend_message(member, self._user_rate, self._now())
         if wait > 0:
-            self._say(member, server_events.too_fast(command.id, self._user_rate, wait))
+            self._say(member, server_events.too_fast(command.id, self._user_rate, wait, "messages"))
             member.carrier.limited("messages_user", wait)
             return
         if command.is_awaited:

@@ -118,7 +118,7 @@ class Client:
 
     def limited(self, what: str, wait_seconds: float) -> None:
         """A room never asks for that."""
-        raise AssertionError
+        raise AssertionError(what, wait_seconds)
 
     def _hear(self, body: bytes, *, is_live: bool) -> None:
         event = msgspec.json.decode(body)
