@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from broker.events import User
 from broker.keys import Keys
 from broker.pubsub.publisher import Outcome, Published, Publisher
 from broker.redis.link import Link
@@ -43,6 +44,12 @@ class RedisAdmin:
                 seq = outcome.seq
             count -= len(sent)
         return seq
+
+    async def announce_typing(self, user: User, count: int) -> None:
+        """So many `user_typing` of this user, faster than the user's gateway would let them through."""
+        await asyncio.gather(
+            *(self._publisher.send_ephemeral(self.session_id, "user_typing", user) for _ in range(count))
+        )
 
     async def committed(self) -> int:
         """Return the session's last seq, once Postgres has everything."""

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from broker.events import User
 from tests.frames import close, text
 from tests.gateways import Gateway, running_gateways
 from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected, request
+from tests.redis_admin import redis_admin
 from tests.rest import call, create_session
 from tests.services import Services
 from tests.waiting import eventually
@@ -75,11 +77,12 @@ async def test_buffers_full_of_typing_close_only_their_clients(services: Service
     with running_gateways(services, tmp_path, max_buffer_bytes=16_384, slow_consumer_seconds=1) as [gateway]:
         session = await create_session(gateway.url)
         async with AsyncExitStack() as stack:
+            behind = await stack.enter_async_context(redis_admin(services, session["id"]))
             ana, *slow = [await stack.enter_async_context(connected(gateway.url, session["id"])) for _ in range(4)]
-            for number, client in enumerate((ana, *slow)):
-                await client.join("\N{GHOST}" * 49 + str(number))
+            welcome, *_ = [await client.join(str(number)) for number, client in enumerate((ana, *slow))]
+            typist = User(welcome["data"]["you"]["id"], "\N{GHOST}" * 50)
             for number in count():
-                await ana.send(text('{"type": "typing"}') * 500)
+                await behind.announce_typing(typist, 500)
                 await ana.say({"type": "ping", "id": number})
                 await ana.event_of("pong")
                 if (await call(gateway.url, "GET", "/health")).json()["sockets"] == 1:

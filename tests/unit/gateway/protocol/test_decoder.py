@@ -1,6 +1,7 @@
 """Every rule of the RFC 6455 decoder, by table and by property."""
 
 import sys
+from itertools import cycle
 
 import pytest
 from hypothesis import given, settings
@@ -269,3 +270,20 @@ def test_random_bytes_never_raise(data: bytes, cuts: list[int]) -> None:
     assert events == decode(data)
     assert not any(isinstance(event, Close | Violation) for event in events[:-1])
     assert all(event.code in {1002, 1007, 1009} for event in events if isinstance(event, Violation))
+
+
+@given(streams, st.lists(st.integers(0, 5), min_size=1, max_size=20))
+def test_a_few_frames_at_a_time_give_the_same_events(data: bytes, steps: list[int]) -> None:
+    """Decoding stops after any number of frames, and goes on with the bytes that are left."""
+    decoder = Decoder(LIMIT)
+    events: list[Event] = []
+    left = data
+    for most_frames in cycle((*steps, 1)):
+        if not left:
+            break
+        more, frames, taken = decoder.feed(left, most_frames)
+        assert frames <= most_frames
+        assert len(more) <= most_frames + 1
+        events += more
+        left = left[taken:]
+    assert events == decode(data)

@@ -265,9 +265,10 @@ def test_the_answer_to_our_own_close_is_not_answered() -> None:
 
 @pytest.mark.parametrize("state", [AWAITING_JOIN, JOINED])
 def test_a_broken_protocol_fails_the_connection(state: ConnectionState) -> None:
-    """An unmasked frame fails the connection with its code; the pings before it are not answered any more."""
+    """An unmasked frame fails the connection with its code, after the effects of the frames before it."""
     one = at(state)
     assert take(one, PING + client_frame(1, b"x", mask=None) + PING) == [
+        Reply(pong_frame(b"?")),
         Fail(Ending(1002, "frame is not masked", "frame is not masked")),
     ]
     assert (one.state, one.close_code) == (CLOSING, 1002)

@@ -2,8 +2,12 @@
 
 from functools import partial
 
+import pytest
+from msgspec.structs import replace
+
 from broker.sessions.event_log import Event, EventKind
 from broker.sessions.live_sessions import Position
+from gateway.limits.rate import Rate
 from gateway.protocol import close_codes
 from gateway.protocol.frames import text_frame
 from gateway.rooms.effects import (
@@ -25,7 +29,7 @@ from gateway.rooms.effects import (
 )
 from gateway.rooms.member import Member, Standing
 from gateway.rooms.room import Room
-from tests.unit.gateway.rooms.memberships import member_of, room_of
+from tests.unit.gateway.rooms.memberships import INFO, member_of, room_of
 
 EPOCH = "epoch-1"
 FLUSH = ScheduleFlush()
@@ -357,3 +361,24 @@ def test_commits_are_asked_about_after_the_log() -> None:
     assert list(room.catch_up()) == [ReadLog(2)]
     assert list(room.tick(Step.COMMITS)) == []
     assert list(room.log_read([event(2)], Position(EPOCH, 2, 0))) == [ReadCommits((2,)), ReadSeats((ana,))]
+
+
+def test_a_users_messages_count_together() -> None:
+    """All connections of a user share one rate, also one that comes later; another user has a rate of its own."""
+    room = room_of(replace(INFO, multiple_connections=True))
+    rate = Rate(20, 4)
+    first, second, other = live(room, "ana"), live(room, "ana"), live(room, "bob")
+    assert [room.spend_message(member, rate, 100.0) for member in (first, second, first, second)] == [0.0] * 4
+    assert room.spend_message(first, rate, 100.0) == pytest.approx(0.05, abs=0.001)
+    assert room.spend_message(live(room, "ana"), rate, 100.0) > 0
+    assert room.spend_message(other, rate, 100.0) == 0
+    assert room.spend_message(second, rate, 100.06) == 0
+    assert room.spend_message(first, rate, 100.06) > 0
+
+
+def test_a_new_connection_does_not_bring_a_new_burst() -> None:
+    """A user who connects again, while the old connection is still there, goes on at the same rate."""
+    room = room_of()
+    rate = Rate(20, 1)
+    assert room.spend_message(live(room, "ana"), rate, 100.0) == 0
+    assert room.spend_message(live(room, "ana"), rate, 100.0) > 0
