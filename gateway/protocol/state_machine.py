@@ -31,7 +31,14 @@ from gateway.protocol.frames import (
 )
 from gateway.protocol.frames import Ping as PingFrame
 from gateway.protocol.server_events import ErrorData
-from gateway.protocol.socket_limits import ABUSE_SECONDS, CALM_SECONDS, ERROR_FRAMES, PAUSE_SECONDS, SocketLimits
+from gateway.protocol.socket_limits import (
+    ABUSE_SECONDS,
+    CALM_SECONDS,
+    ERROR_FRAMES,
+    PAUSE_SECONDS,
+    REFUSAL_FRAMES,
+    SocketLimits,
+)
 
 PINGS_UNANSWERED = 2
 NO_STATUS = 1005
@@ -372,13 +379,13 @@ class StateMachine:
     # Errors that answer a command
 
     def _too_fast(self, command_id: CommandId, rate: Rate, wait: float, what: str) -> bytes:
-        return self._error(server_events.too_fast(command_id, rate, wait, what))
+        self._charge(REFUSAL_FRAMES)
+        return text_frame(server_events.too_fast(command_id, rate, wait, what))
 
     def _refuse(self, command_id: CommandId, data: ErrorData) -> Reply:
         """Answer with an error; the connection goes on."""
-        return Reply(self._error(server_events.error(command_id, data)))
+        self._charge(ERROR_FRAMES)
+        return Reply(text_frame(server_events.error(command_id, data)))
 
-    def _error(self, body: bytes) -> bytes:
-        # Nobody who keeps to the rules gets many errors, and an error costs the gateway more than a frame.
-        self._frames_arrival += ERROR_FRAMES * self._limits.frames.interval
-        return text_frame(body)
+    def _charge(self, frames: int) -> None:
+        self._frames_arrival += frames * self._limits.frames.interval

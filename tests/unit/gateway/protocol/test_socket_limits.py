@@ -15,9 +15,9 @@ from gateway.protocol.frames import close_frame, pong_frame
 from gateway.protocol.socket_limits import (
     ABUSE_SECONDS,
     CALM_SECONDS,
-    ERROR_FRAMES,
     FIRST_FRAMES,
     PAUSE_SECONDS,
+    REFUSAL_FRAMES,
     SocketLimits,
 )
 from gateway.protocol.state_machine import (
@@ -239,7 +239,7 @@ def test_over_the_rate_nothing_is_lost() -> None:
     refused = [error["id"] for error in client.errors()]
     assert sorted(published(client.effects) + refused) == list(range(1000))
     seconds = client.now - NOW
-    assert seconds == pytest.approx((600 + len(refused) * ERROR_FRAMES) / 200, abs=0.3)
+    assert seconds == pytest.approx((600 + len(refused) * REFUSAL_FRAMES) / 200, abs=0.3)
     assert 1 <= len(refused) <= seconds / PAUSE_SECONDS + 1
     for error in client.errors():
         assert error["data"].items() >= {"code": "rate_limited", "retryable": True, "retry_after_ms": 1000}.items()
@@ -316,6 +316,15 @@ def test_typing_over_the_rate_is_dropped_in_silence() -> None:
     assert len([effect for effect in client.effects if effect == Announce()]) == 2 + 9
     assert {effect for effect in client.effects if effect != Announce()} == {Limited("typing")}
     assert client.machine.is_open
+
+
+def test_a_thousand_messages_at_once_are_all_answered() -> None:
+    """A client that sends a thousand messages at once hears about each, and is not closed for that."""
+    client = Client(messages=Rate(20, 40), frames=Rate(200, 400))
+    client.send_all(b"".join(message(number) for number in range(1000)))
+    refused = [error["id"] for error in client.errors()]
+    assert sorted(published(client.effects) + refused) == list(range(1000))
+    assert client.now - NOW < ABUSE_SECONDS
 
 
 # Abuse
