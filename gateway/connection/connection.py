@@ -318,7 +318,10 @@ class Connection(asyncio.Protocol):
         if self._closer is not None:
             self._closer.cancel()
         self._closer = asyncio.get_running_loop().call_later(self._context.close_seconds, self._transport.abort)
-        self.resume_reading()
+        if self._has_turn:  # bytes that wait for a rate wait no longer: the close frame of the client is among them
+            self._await_turn()
+        else:
+            self.resume_reading()
 
 
 def hang_up(transport: asyncio.Transport) -> None:

@@ -39,7 +39,8 @@ WRONG: tuple[Json, ...] = (
 class Talk:
     """What was said by either side, and how connections ended.
 
-    `gateway` has a short grace time and is stopped at the end; `strict` has little patience, and room for one entry.
+    `gateway` has a short grace time and is stopped at the end; `strict` has little patience, a low rate of messages,
+    and room for one entry.
     """
 
     def __init__(self, services: Services, gateway: Gateway, strict: Gateway) -> None:
@@ -66,13 +67,14 @@ class Talk:
         return [event for frame in self.frames for event in (frame if isinstance(frame, list) else [frame])]
 
     async def backlog(self) -> None:
-        """Before a worker runs: a partition is as full as it may be."""
+        """Before a worker runs: a partition is as full as it may be, and then a rate is."""
         session = await create_session(self._strict.url)
         async with self._client(session, self._strict) as ana:
             await ana.join("Ana")
-            for number in range(3):
+            for number in range(4):
                 await ana.say({"type": "message", "id": number, "text": "hi"})
-            await self._until(ana, "error")
+            await self._until(ana, "error", code="unavailable")
+            await self._until(ana, "error", code="rate_limited")
 
     async def all(self) -> None:
         """Everything else, with a worker running."""
