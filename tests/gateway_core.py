@@ -49,6 +49,8 @@ class Recorder:
         self.ending: Ending | None = None
         self.ends_at_write: Ending | None = None
         self.unsent_bytes = 0
+        self.is_reading = True
+        self.limits: list[tuple[str, float]] = []
         self._core = core
 
     def write(self, data: bytes) -> None:
@@ -71,13 +73,16 @@ class Recorder:
             self._core.hub.leave(self.membership)
 
     def pause_reading(self) -> None:
-        """Do nothing: no client sends commands."""
+        """Record it."""
+        self.is_reading = False
 
     def resume_reading(self) -> None:
-        """Do nothing: no client sends commands."""
+        """Record it."""
+        self.is_reading = True
 
     def limited(self, what: str, wait_seconds: float) -> None:
-        """Do nothing: no client sends commands."""
+        """Record it."""
+        self.limits.append((what, wait_seconds))
 
     @property
     def events(self) -> list[dict[str, Any]]:
