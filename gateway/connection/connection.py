@@ -103,9 +103,11 @@ class Connection(asyncio.Protocol):
     def take_turn(self) -> None:
         """Carry out one turn of the bytes that wait, then read on if none are left."""
         self._has_turn = False
-        if not (self._is_held or self._transport.is_closing()):
+        if self._is_held or self._transport.is_closing():
+            return
+        if self._machine.has_rest:
             self.data_received(b"")
-            self.resume_reading()
+        self.resume_reading()
 
     def eof_received(self) -> bool:
         """The client shut its direction: return False, with which asyncio closes the transport."""

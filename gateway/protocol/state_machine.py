@@ -171,7 +171,7 @@ class StateMachine:
     # In
 
     def receive(self, data: bytes, now: float, most_frames: int = sys.maxsize) -> Iterable[Effect]:
-        """Take the client's bytes, or with `b""` the bytes that wait, and carry out one turn of them.
+        """Take the client's bytes, or with `b""` the bytes that wait if `has_rest`, and carry out one turn of them.
 
         A turn has at most `most_frames` frames. When the turn leaves bytes, the last effect is `Wait`. The caller
         carries out each effect before it takes the next one.
@@ -181,17 +181,14 @@ class StateMachine:
             piece, most = data, limits.first_frames
         elif not data:
             self._rest, most = b"", limits.turn_frames
-            self._calm_at = min(self._calm_at, now + CALM_SECONDS)
         else:  # the transport had these bytes already when it was told to stop; a turn will come
             self._rest = b"".join((piece, data))
-            return ()
-        if not piece:
             return ()
         self._is_alive = True
         self._pings = 0
         if most_frames < most and self.is_open:
             most = most_frames
-        rate, arrival, wait = limits.frames, self._frames_arrival, 0.0
+        rate, arrival = limits.frames, self._frames_arrival
         if arrival < now:  # noqa: PLR1730 - max() would cost 60 ns for each frame
             arrival = now
         room = sys.maxsize
@@ -202,22 +199,26 @@ class StateMachine:
         events, frames, taken = self._decoder.feed(turn, most)
         if taken < len(piece):
             self._rest = memoryview(piece)[taken:]
+        elif piece is not data:
+            self._rest_is_done(now)
         cost = frames or 1  # of a read without the end of a frame too: a client may send its frames byte by byte
         self._frames_arrival = arrival = arrival + cost * rate.interval
         if cost > room:  # the last frame is one too many: its answer tells the client to wait
             wait = max(PAUSE_SECONDS, rate.wait(arrival + rate.interval, now))
-            if (failure := self.limited(now, wait)) is not None:
-                return (failure,)
-        return self._effects(events, now, wait)
-
-    def _effects(self, events: list[Event], now: float, wait: float) -> Iterable[Effect]:
-        """The effects of one turn; with a `wait` the client is over its rate of frames for so many seconds."""
-        if len(events) == 1 and not wait and not self._rest:  # nearly always: a generator would cost 0.15 us
+            failure = self.limited(now, wait)
+            return self._effects(events, now, wait) if failure is None else (failure,)
+        if len(events) == 1 and not self._rest:  # nearly always: a generator would cost 0.15 us
             effect = self._frame(events[0], now, 0.0)
             return (effect,) if effect is not None else ()
-        return self._effects_in_order(events, now, wait)
+        return self._effects(events, now, 0.0)
 
-    def _effects_in_order(self, events: list[Event], now: float, wait: float) -> Iterator[Effect]:
+    def _rest_is_done(self, now: float) -> None:
+        """No bytes wait any more: from now on the client can keep to its limits."""
+        if self._calm_at == math.inf:
+            self._calm_at = now + CALM_SECONDS
+
+    def _effects(self, events: list[Event], now: float, wait: float) -> Iterator[Effect]:
+        """The effects of one turn, in order; with a `wait` the client is over its rate of frames for that time."""
         last = events[-1] if wait and events else None
         ping = next((event for event in reversed(events) if isinstance(event, PingFrame)), None)
         for event in events:
