@@ -203,8 +203,9 @@ def error(command_id: CommandId, data: ErrorData) -> bytes:
 
 def too_fast(command_id: CommandId, rate: Rate, wait_seconds: float, what: str) -> bytes:
     """Encode the `error` of a command that is over the rate of `what`; there is room again after `wait_seconds`."""
-    message = f"more than {rate.per_second:g} {what} a second, after {rate.burst} at once; this one was not carried out"
     retry_after_ms = max(RETRY_MS, math.ceil(wait_seconds * 1000))
+    given = f"more than {rate.per_second:g} {what} a second, after {rate.burst} at once"
+    message = f"{given}: nothing was done; repeat it after {retry_after_ms} ms"
     return error(command_id, ErrorData("rate_limited", message, retryable=True, retry_after_ms=retry_after_ms))
 
 
