@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 GATEWAY_SCRIPTS = (
     *("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "reconcile", "canary"),
-    "renew_gateway",
+    *("renew_gateway", "spend", "count_sockets"),
 )
 WORKER_SCRIPTS = ("announce", "take", "renew", "release", "settle", "dead_letter", "restore", "reconcile", "trim")
 OPERATOR_SCRIPTS = ("retry_dead_letter",)

@@ -12,6 +12,7 @@ from broker.errors import (
     BrokerUnavailableError,
     LeaseMissingError,
     NameTakenError,
+    RateLimitedError,
     SessionClosedError,
     SessionFullError,
     SessionUnknownError,
@@ -82,6 +83,8 @@ def refusals() -> Iterator[None]:
     """Turn each expected failure of a join into a RefusedError with the connection's ending."""
     try:
         yield
+    except RateLimitedError as error:
+        raise RefusedError(close_codes.RATE_LIMITED.after(error.retry_after_ms)) from error
     except tuple(_ENDINGS) as error:
         if type(error) not in _ENDINGS:  # such as a DataError: a fault of ours
             raise
