@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 
 from broker.errors import MISCONFIGURED, BrokerError
+from broker.limits.buckets import Pace
 from broker.pubsub.publisher import Publisher
 from broker.pubsub.relay_probe import ProbeChannel
 from broker.pubsub.subscriber import Subscriber
@@ -39,6 +40,7 @@ from gateway.lifecycle.gateway_lease import GatewayLease
 from gateway.lifecycle.installation import InstallationCheck
 from gateway.lifecycle.relay_probe import RelayProbe
 from gateway.lifecycle.server import SETTLE_SECONDS, Server
+from gateway.limits.rate import Rate
 from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
 from gateway.rest.services import Readiness, Services
@@ -47,6 +49,7 @@ from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
 from gateway.rooms.publishing import Publishing
+from gateway.rooms.tolls import Tolls
 from gateway.settings import Settings
 from gateway.tasks import Tasks
 from gateway.telemetry import logs
@@ -147,13 +150,22 @@ class Gateway:
         # Redis
         scripts = Scripts(self._link)
         subscriber = Subscriber(self._link)
-        publisher = Publisher(self._link, scripts, keys=keys, max_backlog=settings.max_backlog)
+        publisher = Publisher(
+            self._link,
+            scripts,
+            keys=keys,
+            max_backlog=settings.max_backlog,
+            max_session_backlog_bytes=settings.max_session_backlog_bytes,
+            session_pace=_pace(settings.limit_messages_session),
+            user_pace=_pace(settings.limit_messages_user),
+        )
         event_log = EventLog(self._link, keys=keys)
         sessions = LiveSessions(
             self._link,
             scripts,
             keys=keys,
             log_events=settings.log_events,
+            log_bytes=settings.max_log_bytes,
             idle_seconds=settings.session_idle_seconds,
             grace_seconds=settings.resume_grace_seconds,
             max_backlog=settings.max_backlog,
@@ -249,7 +261,9 @@ class Gateway:
             hub=hub,
             driver=driver,
             scheduler=scheduler,
-            publishing=Publishing(publisher, driver, counters),
+            publishing=Publishing(
+                publisher, driver, counters, Tolls(settings.limit_messages_session, settings.limit_messages_user)
+            ),
             admission=admission,
             door=self._door,
             leave_queue=leave_queue,
@@ -346,3 +360,7 @@ class Gateway:
         with contextlib.suppress(TimeoutError):  # a hanging Postgres would delay the exit for each connection
             async with asyncio.timeout(self._drain.left(SETTLE_SECONDS)):
                 await self._engine.dispose()
+
+
+def _pace(rate: Rate) -> Pace:
+    return Pace.of(rate.per_second, rate.burst)

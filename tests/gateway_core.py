@@ -76,6 +76,9 @@ class Recorder:
     def resume_reading(self) -> None:
         """Do nothing: no client sends commands."""
 
+    def limited(self, what: str, wait_seconds: float) -> None:
+        """Do nothing: no client sends commands."""
+
     @property
     def events(self) -> list[dict[str, Any]]:
         """Every event so far, those of batches too, without the markers of `GatewayCore.mark`."""

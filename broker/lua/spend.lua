@@ -1,8 +1,8 @@
 -- Spend from several token buckets of one partition: from all of them, or from none. Stands alone.
 -- A bucket is one number (GCRA, ITU-T I.371, annex A): the time in µs at which it will be full again. The clock of Redis
 -- decides; after a jump of that clock a bucket is empty at worst. The key expires when the bucket is full.
--- KEYS  the buckets
--- ARGV  for each bucket: µs in which it gets one more token, µs in which it gets all of them (the burst)
+-- KEYS  1.. the buckets
+-- ARGV  1.. for each bucket: µs in which it gets one more token, µs in which it gets all of them (the burst)
 -- Returns {0, 0}, or {number of the bucket that must be waited for longest, ms until it has a token}.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -22,9 +22,10 @@ WORKER_SCRIPTS = ("announce", "take", "renew", "release", "settle", "dead_letter
 OPERATOR_SCRIPTS = ("retry_dead_letter",)
 # The functions in front of a script are made again at each call: `publish`, which runs for each message, stands alone.
 _SHARED = {
-    **dict.fromkeys(("open", "canary"), ("lib",)),
-    **dict.fromkeys(("join", "leave", "remove", "reap", "fence", "restore"), ("lib", "seats")),
-    **dict.fromkeys(("close", "reconcile"), ("lib", "seats", "closing")),
+    **dict.fromkeys(("open", "canary"), ("trimming", "lib")),
+    **dict.fromkeys(("join", "leave", "remove", "reap", "fence", "restore"), ("trimming", "lib", "seats")),
+    **dict.fromkeys(("close", "reconcile"), ("trimming", "lib", "seats", "closing")),
+    "settle": ("trimming",),
 }
 
 # These scripts run even while it is not known whether Redis lost data: a seq that they give lies in a new epoch.

@@ -184,6 +184,11 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def limited(self, what: str, wait_seconds: float) -> None:
+        """The client was over the limit `what`, and was told how long to wait."""
+        del wait_seconds
+        self._context.counters.limited[what] += 1
+
     # The join
 
     async def _join(self, command: Join) -> None:

@@ -44,6 +44,9 @@ class Carrier(Protocol):
     def resume_reading(self) -> None:
         """Read commands again."""
 
+    def limited(self, what: str, wait_seconds: float) -> None:
+        """The client was over the limit `what`, and was told how long to wait; ends a client that goes on for long."""
+
 
 class Member:
     """One connection of a user in a session. `id` is the connection's id in Redis.

@@ -27,10 +27,11 @@ class Membership(Member):
     """A member with its room, its recovery and its unanswered messages.
 
     `recovery` is set while the member is behind. `in_flight` counts the member's messages that Redis has not answered,
-    `uncommitted` those whose `ack` waits for the commit in Postgres.
+    `uncommitted` those whose `ack` waits for the commit in Postgres, `unpaid` those that the limit of the user's
+    messages has not counted yet (gateway/rooms/tolls.py).
     """
 
-    __slots__ = ("in_flight", "recovery", "room", "uncommitted")
+    __slots__ = ("in_flight", "recovery", "room", "uncommitted", "unpaid")
 
     def __init__(
         self, connection_id: str, user: User, room: Room, carrier: Carrier, *, wants_batches: bool = False
@@ -40,3 +41,4 @@ class Membership(Member):
         self.recovery: Recovery | None = None
         self.in_flight = 0
         self.uncommitted = 0
+        self.unpaid = -1

@@ -2,8 +2,16 @@
 
 from functools import partial
 
-from broker.errors import BacklogFullError, BrokerError, NotSeatedError, SessionClosedError, SessionUnknownError
-from broker.pubsub.publisher import Outcome, Published, Publisher
+from broker.errors import (
+    BacklogFullError,
+    BrokerError,
+    NotSeatedError,
+    RateLimitedError,
+    SessionBacklogFullError,
+    SessionClosedError,
+    SessionUnknownError,
+)
+from broker.pubsub.publisher import Outcome, Published, Publisher, Toll
 from broker.redis.futures import ignore_result
 from gateway.counters import Counters
 from gateway.protocol import close_codes, server_events
@@ -14,6 +22,7 @@ from gateway.protocol.state_machine import Publish
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.effects import CommitOutcome
 from gateway.rooms.membership import Membership
+from gateway.rooms.tolls import Tolls
 
 # With so many unanswered messages the gateway stops reading the member's socket, until Redis has answered one.
 MAX_IN_FLIGHT = 64
@@ -23,8 +32,9 @@ MAX_UNCOMMITTED = 1024
 class Publishing:
     """Publishes the messages of all members of a gateway."""
 
-    def __init__(self, publisher: Publisher, driver: RoomDriver, counters: Counters) -> None:
+    def __init__(self, publisher: Publisher, driver: RoomDriver, counters: Counters, tolls: Tolls) -> None:
         self._publisher = publisher
+        self._tolls = tolls
         self._driver = driver
         self._counters = counters
 
@@ -40,6 +50,7 @@ class Publishing:
         member.in_flight += 1
         if member.in_flight == MAX_IN_FLIGHT:
             member.carrier.pause_reading()
+        toll = self._tolls.of_next(member)
         message_id = self._publisher.send(
             member.room.info.id,
             user_id=member.user.id,
@@ -47,7 +58,8 @@ class Publishing:
             text=command.text,
             key=command.key,
             is_awaited=command.is_awaited,
-            settle=partial(self._published, member, command),
+            toll=toll,
+            settle=partial(self._published, member, command, toll),
         )
         self._counters.relay_timer.sent(message_id)
 
@@ -56,13 +68,17 @@ class Publishing:
         typing = self._publisher.send_ephemeral(member.room.info.id, "user_typing", member.user)
         typing.add_done_callback(ignore_result)  # a lost `typing` is no error
 
-    def _published(self, member: Membership, command: Publish, message_id: str, outcome: Outcome) -> None:
+    def _published(
+        self, member: Membership, command: Publish, toll: Toll | None, message_id: str, outcome: Outcome
+    ) -> None:
         member.in_flight -= 1
         if member.in_flight == MAX_IN_FLIGHT - 1:
             member.carrier.resume_reading()
         if member.is_gone:
             return
         if isinstance(outcome, BrokerError):
+            if toll is not None and isinstance(outcome, RateLimitedError | SessionBacklogFullError):
+                self._tolls.refused(member, toll)
             member.uncommitted -= command.is_awaited
             self._counters.relay_timer.forget(message_id)
             self._say_failed(member, command.id, outcome)
@@ -98,6 +114,9 @@ class Publishing:
                 self._say(member, server_events.error(command_id, ErrorData("unavailable", what)))
 
     def _say_failed(self, member: Membership, command_id: CommandId, error: BrokerError) -> None:
+        if isinstance(error, RateLimitedError):
+            self._say_limited(member, command_id, error)
+            return
         self._counters.publish_failed(error)
         match error:
             case SessionUnknownError():
@@ -110,10 +129,21 @@ class Publishing:
             case SessionClosedError():
                 what = "the session is closed; nothing was stored"
                 self._say(member, server_events.error(command_id, ErrorData("session_closed", what)))
+            case SessionBacklogFullError():
+                self._counters.limited["session_backlog_bytes"] += 1
+                waiting = "too many messages of this session wait to be stored; nothing was stored"
+                self._say_unavailable(member, command_id, waiting)
             case BacklogFullError():
                 self._say_unavailable(member, command_id, "too many messages wait to be stored; nothing was stored")
             case _:
                 self._say_unavailable(member, command_id, f"{error}; repeat the message with the same key")
+
+    def _say_limited(self, member: Membership, command_id: CommandId, error: RateLimitedError) -> None:
+        whose = "your messages" if error.what == "messages_user" else "the messages of this session"
+        message = f"{whose} come too often; nothing was stored: repeat it after `retry_after_ms`"
+        data = ErrorData("rate_limited", message, retryable=True, retry_after_ms=error.retry_after_ms)
+        self._say(member, server_events.error(command_id, data))
+        member.carrier.limited(error.what, error.retry_after_ms / 1000)
 
     def _say_unavailable(self, member: Membership, command_id: CommandId, message: str) -> None:
         data = ErrorData("unavailable", message, retryable=True, retry_after_ms=RETRY_MS)

@@ -36,7 +36,11 @@ from gateway.rooms.sequencer import Lost, Missing, Results, Sequencer
 
 
 class Room:
-    """The members of one session. `joins` counts the joins under way, for which the join buffer keeps recent events."""
+    """The members of one session. `joins` counts the joins under way, for which the join buffer keeps recent events.
+
+    `unpaid` counts the members' messages that the limit of the session's messages has not counted yet
+    (gateway/rooms/tolls.py).
+    """
 
     __slots__ = (
         "_ahead",
@@ -52,12 +56,14 @@ class Room:
         "joins",
         "members",
         "sequencer",
+        "unpaid",
     )
 
     def __init__(self, info: SessionInfo, sequencer: Sequencer | None = None, now: Callable[[], str] = instant) -> None:
         self.info = info
         self.members = Members()
         self.joins = 0
+        self.unpaid = 0
         self.sequencer = Sequencer() if sequencer is None else sequencer
         self._now = now
         self._outbox = Outbox()

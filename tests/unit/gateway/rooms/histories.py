@@ -116,6 +116,10 @@ class Client:
         """A room never asks for that."""
         raise AssertionError
 
+    def limited(self, what: str, wait_seconds: float) -> None:
+        """A room never asks for that."""
+        raise AssertionError(what, wait_seconds)
+
     def _hear(self, body: bytes, *, is_live: bool) -> None:
         event = msgspec.json.decode(body)
         match event["type"]:

@@ -35,6 +35,10 @@ class NoCarrier:
         """Refuse."""
         raise AssertionError("a pure part resumed reading")
 
+    def limited(self, what: str, wait_seconds: float) -> None:
+        """Refuse."""
+        raise AssertionError(f"a pure part limited {what} for {wait_seconds} s")
+
 
 def room_of(info: SessionInfo = INFO) -> Room:
     """A room whose clock stands still."""
