@@ -12,7 +12,8 @@ import uvicorn
 import uvloop
 
 from broker.errors import MISCONFIGURED, BrokerError
-from broker.limits.buckets import Pace
+from broker.limits.buckets import Pace, SharedBuckets
+from broker.limits.sockets import SocketCounts
 from broker.pubsub.publisher import Publisher
 from broker.pubsub.relay_probe import ProbeChannel
 from broker.pubsub.subscriber import Subscriber
@@ -22,6 +23,7 @@ from broker.sessions.event_log import EventLog
 from broker.sessions.fence import Fence
 from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions
+from gateway.access.address_sockets import AddressSockets
 from gateway.access.admission import Admission
 from gateway.access.authority import Authority
 from gateway.access.directory import Directory
@@ -40,6 +42,7 @@ from gateway.lifecycle.gateway_lease import GatewayLease
 from gateway.lifecycle.installation import InstallationCheck
 from gateway.lifecycle.relay_probe import RelayProbe
 from gateway.lifecycle.server import SETTLE_SECONDS, Server
+from gateway.limits.limiter import Limiter
 from gateway.limits.rate import Rate
 from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
@@ -127,6 +130,7 @@ class Gateway:
             "fencing": self._once_passed(self._fencing.run),
             "gateway_lease": self._once_passed(self._gateway_lease.run),
             "relay_probe": self._once_passed(self._relay_probe.run),
+            "address_sockets": self._addresses.run(),
             "loop_lag": self._lag.run(),
             "heartbeat": context.heartbeat.run(),
             "dependency_probe": self._dependency_probe.run(),
@@ -179,6 +183,8 @@ class Gateway:
         hub = Hub(subscriber, sessions, driver, counters)
         leave_queue = LeaveQueue(sessions)
         reader = RecoveryReader(event_log, sessions, messages)
+        # Limits
+        limiter = Limiter(SharedBuckets(scripts, keys=keys), _rates(settings), counters.limited)
         # Access
         directory = Directory(sessions, stored)
         self._provider = IdentityProvider.of(settings)
@@ -188,8 +194,10 @@ class Gateway:
             old_secrets=settings.old_secrets,
             provider=self._provider,
         )
-        self._door = Door(settings)
         leases = GatewayLeases(self._link, scripts, keys=keys, name=name)
+        socket_counts = SocketCounts(self._link, scripts, leases, keys=keys)
+        self._addresses = AddressSockets(socket_counts, settings.max_connections_per_address, counters.limited)
+        self._door = Door(settings, self._addresses)
         admission = Admission(
             hub=hub,
             sessions=sessions,
@@ -199,6 +207,7 @@ class Gateway:
             passwords=self._passwords,
             leave_queue=leave_queue,
             leases=leases,
+            limiter=limiter,
             needs_tokens=settings.needs_tokens,
         )
         # Lifecycle
@@ -238,6 +247,8 @@ class Gateway:
             stored_sessions=stored,
             messages=messages,
             live_sessions=sessions,
+            limiter=limiter,
+            counters=counters,
             publisher=publisher,
             hub=hub,
             driver=driver,
@@ -364,3 +375,17 @@ class Gateway:
 
 def _pace(rate: Rate) -> Pace:
     return Pace.of(rate.per_second, rate.burst)
+
+
+def _rates(settings: Settings) -> dict[str, Rate]:
+    """The rates that the limiter holds clients to, by their names in the metrics."""
+    return {
+        "joins": settings.limit_joins,
+        "resumes": settings.limit_resumes,
+        "creates": settings.limit_creates,
+        "password_creates": settings.limit_password_creates,
+        "attempts": settings.limit_attempts,
+        "attempts_session": settings.limit_attempts_session,
+        "reads": settings.limit_reads,
+        "writes": settings.limit_writes,
+    }

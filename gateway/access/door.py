@@ -1,11 +1,12 @@
 """Checks before the upgrade: the drain, the Origin, the number of sockets."""
 
 import resource
-from collections import Counter
+from contextlib import AbstractAsyncContextManager, nullcontext
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from gateway.access.address_sockets import AddressSockets
 from gateway.errors import ApiError
 from gateway.settings import Settings
 
@@ -16,12 +17,11 @@ FILES_RESERVED = 128
 class Door:
     """Counts the sockets of this gateway, and refuses requests before the upgrade."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, addresses: AddressSockets | None = None) -> None:
         self._origins = settings.origins
-        self._per_address = settings.max_connections_per_address
+        self._addresses = addresses
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._limit = settings.max_connections or max(soft - FILES_RESERVED, 1)
-        self._addresses: Counter[str] = Counter()
         self.sockets = 0
         self._is_draining = False
 
@@ -35,7 +35,7 @@ class Door:
         self._is_draining = True
 
     def check(self, request: HTTPConnection) -> None:
-        """Check a request before the upgrade. Raises ApiError: 403, 429 or 503."""
+        """Check a request before the upgrade. Raises ApiError: 403 or 503."""
         if self._is_draining:
             raise ApiError(503, "unavailable", "this gateway is draining", headers={"Retry-After": "1"})
         origin = request.headers.get("origin")
@@ -43,21 +43,22 @@ class Door:
             raise ApiError(403, "forbidden", "this Origin is not among CORS_ORIGINS")
         if self.sockets >= self._limit:
             raise ApiError(503, "unavailable", "this gateway is full", headers={"Retry-After": "5"})
-        if self._per_address and self._addresses[address_of(request)] >= self._per_address:
-            message = f"more than {self._per_address} connections from this address"
-            raise ApiError(429, "too_many_connections", message, headers={"Retry-After": "5"})
+
+    def upgrading(self, request: HTTPConnection) -> AbstractAsyncContextManager[None]:
+        """Count a socket for its address while it is upgraded. Entering raises ApiError 429."""
+        return nullcontext() if self._addresses is None else self._addresses.upgrading(address_of(request))
 
     def opened(self, address: str) -> None:
         """Count a socket that was opened."""
         self.sockets += 1
-        self._addresses[address] += 1
+        if self._addresses is not None:
+            self._addresses.opened(address)
 
     def closed(self, address: str) -> None:
         """Uncount a socket that was closed."""
         self.sockets -= 1
-        self._addresses[address] -= 1
-        if not self._addresses[address]:
-            del self._addresses[address]
+        if self._addresses is not None:
+            self._addresses.closed(address)
 
     def _is_allowed(self, origin: str, host: str) -> bool:
         return "*" in self._origins or origin.rstrip("/") in self._origins or urlsplit(origin).netloc == host

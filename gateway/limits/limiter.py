@@ -5,6 +5,7 @@ A gateway's own buckets come first and cost no round trip; then those in Redis, 
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from broker.errors import BrokerError, RateLimitedError
@@ -17,17 +18,19 @@ ANSWER_SECONDS = 0.5
 
 
 class Limiter:
-    """The limits of one gateway with these rates, by name of the limit as in the metrics."""
+    """The limits of one gateway with these rates, by name of the limit as in the metrics; `limited` counts refusals."""
 
     def __init__(
         self,
         shared: SharedBuckets,
         rates: Mapping[str, Rate],
+        limited: Counter[str] | None = None,
         *,
         answer_seconds: float = ANSWER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shared = shared
+        self._limited = Counter[str]() if limited is None else limited
         self._own = {what: OwnBuckets(rate) for what, rate in rates.items()}
         self._paces = {what: Pace.of(rate.per_second, rate.burst) for what, rate in rates.items()}
         self._answer_seconds = answer_seconds
@@ -43,6 +46,7 @@ class Limiter:
         waits = {what: self._own[what].wait(subject, now) for what, subject in needs.items()}
         longest = max(waits, key=waits.__getitem__)
         if waits[longest] > 0:
+            self._limited[longest] += 1
             raise RateLimitedError(longest, _milliseconds(waits[longest]))
         for what, subject in needs.items():
             self._own[what].spend(subject, now)
@@ -51,6 +55,7 @@ class Limiter:
             async with asyncio.timeout(self._answer_seconds):
                 await self._shared.spend(place, buckets)
         except RateLimitedError as error:
+            self._limited[error.what] += 1
             # Until then nobody has to ask Redis again.
             self._own[error.what].hold(needs[error.what], error.retry_after_ms / 1000, self._clock())
             raise

@@ -11,6 +11,8 @@ from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
+from gateway.counters import Counters
+from gateway.limits.limiter import Limiter
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.hub import Hub
 from gateway.settings import Settings
@@ -59,6 +61,8 @@ class Services:
     stored_sessions: StoredSessions
     messages: Messages
     live_sessions: LiveSessions
+    limiter: Limiter
+    counters: Counters
     publisher: Publisher
     hub: Hub
     driver: RoomDriver
