@@ -63,6 +63,17 @@ async def kept(keeper: Reconnector) -> AsyncIterator[None]:
             await task
 
 
+@contextlib.asynccontextmanager
+async def full_memory(link: Link) -> AsyncIterator[None]:
+    """Meanwhile this Redis counts as full."""
+    usual = (await link.call("CONFIG", "GET", "maxmemory"))[b"maxmemory"]
+    await link.call("CONFIG", "SET", "maxmemory", 1)
+    try:
+        yield
+    finally:
+        await link.call("CONFIG", "SET", "maxmemory", usual)
+
+
 def subscriber_on(link: Link) -> Subscriber:
     """A subscriber that subscribes again on the link's new connections."""
     subscriber = Subscriber(link, retry_seconds=0.02)
@@ -236,13 +247,10 @@ class SessionState:
     @contextlib.asynccontextmanager
     async def full_memory(self) -> AsyncIterator[None]:
         """Meanwhile this Redis counts as full, and refuses everything that could need more memory."""
-        await self.redis("CONFIG", "SET", "maxmemory", 1)
-        try:
+        async with full_memory(self._link):
             with pytest.raises(BrokerUnavailableError, match="OOM"):
                 await self.redis("SET", "anything", 1)
             yield
-        finally:
-            await self.redis("CONFIG", "SET", "maxmemory", 0)
 
     async def heard(self) -> list[str]:
         """The messages of the session's channel since the last call."""

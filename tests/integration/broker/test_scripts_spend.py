@@ -6,7 +6,7 @@ from broker.errors import BrokerUnavailableError, RateLimitedError
 from broker.limits.buckets import UNLIMITED, Bucket, Pace, SharedBuckets
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from tests.session_state import KEYS, PARTITION, now_ms
+from tests.session_state import KEYS, PARTITION, full_memory, now_ms
 
 PLACE = next(place for place in map(str, range(100)) if KEYS.partition_of(place) == PARTITION)
 SLOW = Pace.of(0.01, 3)
@@ -93,9 +93,6 @@ async def test_a_clock_that_was_set_back_empties_a_bucket_at_worst(buckets: Shar
 
 async def test_a_full_memory_is_told_as_redis_being_away(buckets: SharedBuckets, link: Link) -> None:
     """The caller decides what that means."""
-    await link.call("CONFIG", "SET", "maxmemory", 1)
-    try:
+    async with full_memory(link):
         with pytest.raises(BrokerUnavailableError):
             await buckets.spend(PLACE, [JOINS])
-    finally:
-        await link.call("CONFIG", "SET", "maxmemory", 0)
