@@ -83,6 +83,8 @@ class Publishing:
             self._counters.relay_timer.forget(message_id)
             self._say_failed(member, command.id, outcome)
             return
+        if toll is not None:
+            self._tolls.paid(member, toll)
         if outcome.message_id != message_id:
             self._counters.relay_timer.forget(message_id)
         if command.is_awaited:

@@ -18,8 +18,9 @@ _SHARE = 5
 class Tolls:
     """The tolls of a gateway's members, for the limits of the messages of one session and of one user.
 
-    `unpaid` of a room or a membership is the number of messages that are not paid for yet; when the next message must
-    pay, it is below zero: -1 for none, -2 for one, and so on.
+    `unpaid` of a room or a membership is the number of messages that are not paid for yet. Below zero every message has
+    a toll, until Redis has taken one: -1 when no message is unpaid, -2 for one, and so on. So it begins, so that a user
+    who reconnects does not start anew, and so it goes on after a refusal.
     """
 
     def __init__(self, session: Rate, user: Rate) -> None:
@@ -32,31 +33,40 @@ class Tolls:
     def of_next(self, member: Membership) -> Toll | None:
         """The toll of the member's next message; None when the message is paid for later.
 
-        The first message of a membership pays, so that a user who reconnects does not start anew. Where a user may have
-        several connections, on several gateways, each message pays.
+        Where a user may have several connections, on several gateways, each message pays for its user.
         """
         room = member.room
+        room_tokens = user_tokens = 0
         unpaid = room.unpaid
-        count = unpaid + 1 if unpaid >= 0 else -unpaid
-        room_tokens = min(count, self._room_most) if unpaid < 0 or count >= self._room_every else 0
-        room.unpaid = 0 if room_tokens else count
-        user_tokens = 0
+        if unpaid < 0:
+            room_tokens, room.unpaid = _taken(-unpaid, self._room_most, -1)
+        elif unpaid + 1 >= self._room_every:
+            room_tokens, room.unpaid = _taken(unpaid + 1, self._room_most, 1)
+        else:
+            room.unpaid = unpaid + 1
         if self._has_user_limit:
             unpaid = member.unpaid
-            count = unpaid + 1 if unpaid >= 0 else -unpaid
-            if unpaid < 0 or count >= self._user_every or room.info.multiple_connections:
-                user_tokens, count = min(count, self._user_most), 0
-            member.unpaid = count
+            if unpaid < 0:
+                user_tokens, member.unpaid = _taken(-unpaid, self._user_most, -1)
+            elif unpaid + 1 >= self._user_every or room.info.multiple_connections:
+                user_tokens, member.unpaid = _taken(unpaid + 1, self._user_most, 1)
+            else:
+                member.unpaid = unpaid + 1
         return Toll(room_tokens, user_tokens) if room_tokens or user_tokens else None
 
-    def refused(self, member: Membership, toll: Toll) -> None:
-        """Redis has refused the message with this toll, and took no token: the next message pays what this one did not.
-
-        Nobody pays for the refused message itself.
-        """
+    def paid(self, member: Membership, toll: Toll) -> None:
+        """Redis has taken this toll."""
         room = member.room
-        room.unpaid = _due(room.unpaid, toll.session) if toll.session else _without_one(room.unpaid)
-        member.unpaid = _due(member.unpaid, toll.user) if toll.user else _without_one(member.unpaid)
+        if toll.session and room.unpaid < 0:
+            room.unpaid = -1 - room.unpaid
+        if toll.user and member.unpaid < 0:
+            member.unpaid = -1 - member.unpaid
+
+    def refused(self, member: Membership, toll: Toll) -> None:
+        """Redis has refused the message with this toll, and taken nothing. Nobody pays for the refused message."""
+        room = member.room
+        room.unpaid = _owed(room.unpaid, toll.session)
+        member.unpaid = _owed(member.unpaid, toll.user)
 
 
 def _every(rate: Rate, most: int) -> int:
@@ -64,10 +74,15 @@ def _every(rate: Rate, most: int) -> int:
     return max(1, min(most, rate.burst // _SHARE)) if rate.is_limit else most
 
 
-def _due(unpaid: int, tokens: int) -> int:
-    """`unpaid` after the refusal of tokens, one of which was for the refused message."""
-    return (-1 - unpaid if unpaid >= 0 else unpaid) - (tokens - 1)
+def _taken(count: int, most: int, sign: int) -> tuple[int, int]:
+    """How many tokens `count` messages take at once, and `unpaid` afterwards, above or below zero."""
+    tokens = min(count, most)
+    left = count - tokens
+    return tokens, left if sign > 0 else -1 - left
 
 
-def _without_one(unpaid: int) -> int:
+def _owed(unpaid: int, tokens: int) -> int:
+    """`unpaid` after the refusal of a message, whose toll had so many tokens, one of them for itself."""
+    if tokens:
+        return (-1 - unpaid if unpaid >= 0 else unpaid) - (tokens - 1)
     return unpaid - 1 if unpaid > 0 else unpaid

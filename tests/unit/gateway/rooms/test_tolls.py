@@ -1,6 +1,8 @@
 """With which messages Redis looks at the limits."""
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.pubsub.publisher import Toll
 from gateway.limits.rate import UNLIMITED, Rate
@@ -12,8 +14,14 @@ SESSION, USER = Rate(500, 1000), Rate(20, 40)
 
 
 def tolls_of(tolls: Tolls, member: Membership, messages: int) -> list[Toll]:
-    """The tolls of the member's next messages, empty ones for those without."""
-    return [tolls.of_next(member) or Toll(0, 0) for _ in range(messages)]
+    """The tolls of the member's next messages, each taken at once; empty ones for those without."""
+    found = []
+    for _ in range(messages):
+        toll = tolls.of_next(member)
+        if toll is not None:
+            tolls.paid(member, toll)
+        found.append(toll or Toll(0, 0))
+    return found
 
 
 def test_every_message_is_paid_for_by_one_toll() -> None:
@@ -43,36 +51,69 @@ def test_with_a_small_burst_each_message_pays() -> None:
     assert tolls_of(Tolls(Rate(2, 5), Rate(1, 3)), member_of(room_of(), "ana"), 3) == [Toll(1, 1)] * 3
 
 
-def test_after_a_refusal_the_next_message_pays() -> None:
+def test_after_a_refusal_every_message_pays_until_a_toll_is_taken() -> None:
     """No token was taken, so the next toll is for the earlier messages too, but not for the refused one."""
-    member, tolls = member_of(room_of(), "ana"), Tolls(SESSION, USER)
-    refused = tolls_of(tolls, member, 16)[-1]
-    assert refused == Toll(16, 0)
-    tolls.refused(member, refused)
-    assert tolls.of_next(member) == Toll(16, 0)
-    tolls.refused(member, Toll(0, 8))
-    assert tolls.of_next(member) == Toll(0, 15)
-    assert tolls.of_next(member) is None
+    member, tolls = member_of(room_of(), "ana"), Tolls(SESSION, UNLIMITED)
+    tolls_of(tolls, member, 15)
+    for _ in range(3):
+        toll = tolls.of_next(member)
+        assert toll == Toll(16, 0)
+        tolls.refused(member, toll)
+    assert [tolls.of_next(member) for _ in range(3)] == [Toll(16, 0), Toll(1, 0), Toll(1, 0)]
+    tolls.paid(member, Toll(16, 0))
+    assert tolls_of(tolls, member, 16)[:15] == [Toll(0, 0)] * 15
 
 
 def test_messages_under_way_during_a_refusal_are_paid_for_too() -> None:
     """They had no toll of their own."""
     member, tolls = member_of(room_of(), "ana"), Tolls(SESSION, UNLIMITED)
-    refused = tolls_of(tolls, member, 16)[-1]
+    tolls_of(tolls, member, 15)
+    refused = tolls.of_next(member)
+    assert refused is not None
     assert tolls_of(tolls, member, 3) == [Toll(0, 0)] * 3
     tolls.refused(member, refused)
     assert tolls.of_next(member) == Toll(19, 0)
 
 
 def test_a_toll_is_never_larger_than_the_burst() -> None:
-    """It could not be paid."""
-    member, tolls = member_of(room_of(), "ana"), Tolls(Rate(2, 5), Rate(1, 3))
-    for _ in range(10):
-        toll = tolls.of_next(member)
-        assert toll is not None
-        tolls.refused(member, Toll(toll.session, toll.user))
-        tolls.refused(member, Toll(5, 3))
-    assert tolls.of_next(member) == Toll(5, 3)
+    """It could not be taken; what is left is paid by the next messages."""
+    member, tolls = member_of(room_of(), "ana"), Tolls(Rate(100, 20), UNLIMITED)
+    member.room.unpaid = -51
+    assert [toll.session for toll in tolls_of(tolls, member, 4)] == [20, 20, 13, 0]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ana", "ben"]), st.booleans(), st.integers(0, 5)), max_size=200))
+def test_nothing_is_paid_twice_or_forgotten(messages: list[tuple[str, bool, int]]) -> None:
+    """Whatever is refused, in whatever order answers come: published messages are paid for or unpaid."""
+    room, tolls = room_of(), Tolls(Rate(100, 40), Rate(20, 40))
+    members = {name: member_of(room, name) for name in ("ana", "ben")}
+    under_way: list[tuple[Membership, Toll | None, bool]] = []
+    published, session_paid, user_paid = 0, 0, 0
+    for name, is_refused, waiting in messages:
+        toll = tolls.of_next(members[name])
+        under_way.append((members[name], toll, is_refused and toll is not None))
+        while len(under_way) > waiting:
+            member, toll, was_refused = under_way.pop(0)
+            if was_refused and toll is not None:
+                tolls.refused(member, toll)
+                continue
+            published += 1
+            if toll is not None:
+                tolls.paid(member, toll)
+                session_paid += toll.session
+                user_paid += toll.user
+    for member, toll, _ in under_way:
+        published += 1
+        if toll is not None:
+            tolls.paid(member, toll)
+            session_paid += toll.session
+            user_paid += toll.user
+    assert session_paid + _unpaid(room.unpaid) == published
+    assert user_paid + sum(_unpaid(member.unpaid) for member in members.values()) == published
+
+
+def _unpaid(unpaid: int) -> int:
+    return unpaid if unpaid >= 0 else -1 - unpaid
 
 
 def test_without_limits_redis_looks_at_the_backlog_all_the_same() -> None:
