@@ -18,7 +18,13 @@ local FEW = 16
 
 local session, part = KEYS[1], KEYS[2]
 local call = redis.call
-local epoch = call('HGET', session, 'epoch')
+local epoch, state
+if ARGV[9] then
+  state = call('HMGET', session, 'epoch', 'seq', 'persisted', 'full_at')
+  epoch = state[1]
+else
+  epoch = call('HGET', session, 'epoch')
+end
 if not epoch then
   return 'unknown'
 end
@@ -56,9 +62,8 @@ local events = part .. 'events'
 if call('XLEN', events) >= tonumber(ARGV[5]) then
   return 'backlog'
 end
-if ARGV[9] then
-  local state = call('HMGET', session, 'seq', 'persisted', 'full_at')
-  local waiting = state[1] - state[2]
+if state then
+  local waiting = state[2] - state[3]
   if waiting > FEW then
     -- The log is never trimmed past what Postgres has: of its bytes, those of the entries above the watermark wait.
     local entries = call('XLEN', session .. ':log')
@@ -71,7 +76,7 @@ if ARGV[9] then
   local time = call('TIME')
   local now = time[1] * 1000000 + time[2]
   local session_price, session_burst = ARGV[10] * ARGV[11], tonumber(ARGV[12])
-  local session_full_at = math.max(math.min(tonumber(state[3] or 0), now + session_burst), now) + session_price
+  local session_full_at = math.max(math.min(tonumber(state[4] or 0), now + session_burst), now) + session_price
   if session_price > 0 and session_full_at > now + session_burst then
     return 'limited messages_session ' .. math.ceil((session_full_at - session_burst - now) / 1000)
   end

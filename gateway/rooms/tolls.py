@@ -1,7 +1,7 @@
 """With which messages of a member Redis looks at the limits, and how many messages it then counts. Pure.
 
 A look costs Redis about half as much as a message. So only one message in several has a toll, and pays for those before
-it as well.
+it as well; whoever pays for the user pays for the room too, which costs little more.
 """
 
 from broker.pubsub.publisher import Toll
@@ -10,9 +10,9 @@ from gateway.rooms.membership import Membership
 
 # A room pays with one message in so many, a user with one in so many.
 ROOM_EVERY = 16
-USER_EVERY = 8
+USER_EVERY = 10
 # A toll stays small beside the burst, since the messages that are not paid for yet come on top of the burst.
-_SHARE = 5
+_SHARE = 4
 
 
 class Tolls:
@@ -37,13 +37,6 @@ class Tolls:
         """
         room = member.room
         room_tokens = user_tokens = 0
-        unpaid = room.unpaid
-        if unpaid < 0:
-            room_tokens, room.unpaid = _taken(-unpaid, self._room_most, -1)
-        elif unpaid + 1 >= self._room_every:
-            room_tokens, room.unpaid = _taken(unpaid + 1, self._room_most, 1)
-        else:
-            room.unpaid = unpaid + 1
         if self._has_user_limit:
             unpaid = member.unpaid
             if unpaid < 0:
@@ -52,6 +45,13 @@ class Tolls:
                 user_tokens, member.unpaid = _taken(unpaid + 1, self._user_most, 1)
             else:
                 member.unpaid = unpaid + 1
+        unpaid = room.unpaid
+        if unpaid < 0:
+            room_tokens, room.unpaid = _taken(-unpaid, self._room_most, -1)
+        elif unpaid + 1 >= self._room_every or user_tokens:
+            room_tokens, room.unpaid = _taken(unpaid + 1, self._room_most, 1)
+        else:
+            room.unpaid = unpaid + 1
         return Toll(room_tokens, user_tokens) if room_tokens or user_tokens else None
 
     def paid(self, member: Membership, toll: Toll) -> None:

@@ -25,25 +25,27 @@ def tolls_of(tolls: Tolls, member: Membership, messages: int) -> list[Toll]:
 
 
 def test_every_message_is_paid_for_by_one_toll() -> None:
-    """The first message of a membership pays for itself, then one in 8; a room pays with one in 16."""
-    found = tolls_of(Tolls(SESSION, USER), member_of(room_of(), "ana"), 33)
-    assert [number for number, toll in enumerate(found, 1) if toll.user] == [1, 9, 17, 25, 33]
-    assert [number for number, toll in enumerate(found, 1) if toll.session] == [16, 32]
-    assert (sum(toll.user for toll in found), sum(toll.session for toll in found)) == (33, 32)
+    """The first message of a membership pays for itself, then one in 10, for the room too."""
+    found = tolls_of(Tolls(SESSION, USER), member_of(room_of(), "ana"), 31)
+    assert [number for number, toll in enumerate(found, 1) if toll != Toll(0, 0)] == [1, 11, 21, 31]
+    assert (sum(toll.user for toll in found), sum(toll.session for toll in found)) == (31, 31)
 
 
 def test_the_members_of_a_room_pay_together_for_their_session() -> None:
-    """Each user pays for their own messages."""
+    """Who pays for a user's own messages pays for what the others have sent as well; else one in 16 pays."""
     room, tolls = room_of(), Tolls(SESSION, USER)
     ana, ben = member_of(room, "ana"), member_of(room, "ben")
     tolls_of(tolls, ana, 8)
-    assert tolls_of(tolls, ben, 8)[-1] == Toll(16, 0)
+    assert tolls_of(tolls, ben, 2) == [Toll(8, 1), Toll(0, 0)]
+    silent = Tolls(SESSION, UNLIMITED)
+    assert tolls_of(silent, ana, 14) == [Toll(0, 0)] * 14
+    assert tolls_of(silent, ben, 1) == [Toll(16, 0)]
 
 
 def test_where_a_user_has_several_connections_each_message_pays() -> None:
     """The others may be on other gateways."""
     room = room_of(msgspec.structs.replace(INFO, multiple_connections=True))
-    assert tolls_of(Tolls(SESSION, USER), member_of(room, "ana"), 3) == [Toll(0, 1)] * 3
+    assert tolls_of(Tolls(SESSION, USER), member_of(room, "ana"), 3) == [Toll(1, 1)] * 3
 
 
 def test_with_a_small_burst_each_message_pays() -> None:
