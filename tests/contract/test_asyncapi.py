@@ -29,7 +29,13 @@ def talk(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with (
         running_gateways(services, folder, resume_grace_seconds=1, max_buffer_bytes=16_384) as [gateway],
         running_gateways(
-            services, tmp_path_factory.mktemp("strict"), max_backlog=1, heartbeat_seconds=1, join_timeout_seconds=1
+            services,
+            tmp_path_factory.mktemp("strict"),
+            max_backlog=1,
+            heartbeat_seconds=1,
+            join_timeout_seconds=1,
+            limits="on",
+            limit_resumes="0.01+1",
         ) as [strict],
     ):
         document: Json = httpx.get(f"{gateway.url}/asyncapi.json").json()
