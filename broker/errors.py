@@ -19,6 +19,19 @@ class BacklogFullError(BrokerError):
     """The partition holds MAX_BACKLOG entries that Postgres has not seen yet: no message, no new seat. Retry."""
 
 
+class SessionBacklogFullError(BacklogFullError):
+    """Messages of this session with MAX_SESSION_BACKLOG_BYTES in all wait for Postgres: no message. Retry."""
+
+
+class RateLimitedError(BrokerError):
+    """The limit `what` (as the metrics name it) is reached; nothing was done. Retry after `retry_after_ms`."""
+
+    def __init__(self, what: str, retry_after_ms: int) -> None:
+        super().__init__(f"too often; retry in {retry_after_ms} ms")
+        self.what = what
+        self.retry_after_ms = retry_after_ms
+
+
 class LeaseMissingError(BrokerUnavailableError):
     """The gateway's lease has expired, or is not taken yet; without it no seat is held. The next renewal takes it."""
 

@@ -112,3 +112,11 @@ class Keys(msgspec.Struct, frozen=True):
     def gateways(self, partition: int) -> str:
         """The zset of gateway id → lease expiry in ms since the epoch."""
         return self.part(partition) + "gateways"
+
+    def bucket(self, partition: int, what: str, subject: str) -> str:
+        """The token bucket of a subject for one limit; expires when the bucket is full."""
+        return f"{self.part(partition)}bucket:{what}:{subject}"
+
+    def sockets(self, partition: int, address: str) -> str:
+        """The hash of gateway lease → number of the gateway's sockets from this address; expires."""
+        return f"{self.part(partition)}sockets:{address}"

@@ -4,7 +4,13 @@ import asyncio
 import time
 from collections import Counter
 
-from broker.errors import BacklogFullError, BrokerError, SessionClosedError, SessionUnknownError
+from broker.errors import (
+    BacklogFullError,
+    BrokerError,
+    SessionBacklogFullError,
+    SessionClosedError,
+    SessionUnknownError,
+)
 from metrics.definitions import CLOSE_REASON, SECONDS
 from metrics.histogram import Histogram
 
@@ -16,6 +22,7 @@ GIVE_UP_SECONDS = 10.0
 _REASONS = frozenset(CLOSE_REASON.values)
 _FAILURES: dict[type[BrokerError], str] = {
     BacklogFullError: "backlog",
+    SessionBacklogFullError: "backlog",
     SessionClosedError: "closed",
     SessionUnknownError: "unknown",
 }

@@ -22,6 +22,8 @@ class ApiError(Exception):
         message: str,
         details: Sequence[Detail] = (),
         headers: Mapping[str, str] | None = None,
+        *,
+        retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -29,3 +31,4 @@ class ApiError(Exception):
         self.message = message
         self.details = tuple(details)
         self.headers = dict(headers or {})
+        self.retry_after_ms = retry_after_ms

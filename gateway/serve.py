@@ -12,6 +12,8 @@ import uvicorn
 import uvloop
 
 from broker.errors import MISCONFIGURED, BrokerError
+from broker.limits.buckets import Pace, SharedBuckets
+from broker.limits.sockets import SocketCounts
 from broker.pubsub.publisher import Publisher
 from broker.pubsub.relay_probe import ProbeChannel
 from broker.pubsub.subscriber import Subscriber
@@ -21,6 +23,7 @@ from broker.sessions.event_log import EventLog
 from broker.sessions.fence import Fence
 from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions
+from gateway.access.address_sockets import AddressSockets
 from gateway.access.admission import Admission
 from gateway.access.authority import Authority
 from gateway.access.directory import Directory
@@ -40,6 +43,8 @@ from gateway.lifecycle.gateway_lease import GatewayLease
 from gateway.lifecycle.installation import InstallationCheck
 from gateway.lifecycle.relay_probe import RelayProbe
 from gateway.lifecycle.server import SETTLE_SECONDS, Server
+from gateway.limits.limiter import Limiter
+from gateway.limits.rate import Rate
 from gateway.protocol.socket_limits import SocketLimits
 from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
@@ -50,6 +55,7 @@ from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
 from gateway.rooms.publishing import Publishing
+from gateway.rooms.tolls import Tolls
 from gateway.settings import Settings
 from gateway.tasks import Tasks
 from gateway.telemetry import logs
@@ -128,6 +134,7 @@ class Gateway:
             "fencing": self._once_passed(self._fencing.run),
             "gateway_lease": self._once_passed(self._gateway_lease.run),
             "relay_probe": self._once_passed(self._relay_probe.run),
+            "address_sockets": self._addresses.run(),
             "loop_lag": self._lag.run(),
             "heartbeat": context.heartbeat.run(),
             "dependency_probe": self._dependency_probe.run(),
@@ -151,13 +158,22 @@ class Gateway:
         # Redis
         scripts = Scripts(self._link)
         subscriber = Subscriber(self._link)
-        publisher = Publisher(self._link, scripts, keys=keys, max_backlog=settings.max_backlog)
+        publisher = Publisher(
+            self._link,
+            scripts,
+            keys=keys,
+            max_backlog=settings.max_backlog,
+            max_session_backlog_bytes=settings.max_session_backlog_bytes,
+            session_pace=_pace(settings.limit_messages_session),
+            user_pace=_pace(settings.limit_messages_user),
+        )
         event_log = EventLog(self._link, keys=keys)
         sessions = LiveSessions(
             self._link,
             scripts,
             keys=keys,
             log_events=settings.log_events,
+            log_bytes=settings.max_log_bytes,
             idle_seconds=settings.session_idle_seconds,
             grace_seconds=settings.resume_grace_seconds,
             max_backlog=settings.max_backlog,
@@ -171,6 +187,8 @@ class Gateway:
         hub = Hub(subscriber, sessions, driver, counters)
         leave_queue = LeaveQueue(sessions)
         reader = RecoveryReader(event_log, sessions, messages)
+        # Limits
+        limiter = Limiter(SharedBuckets(scripts, keys=keys), _rates(settings), counters.limited)
         # Access
         directory = Directory(sessions, stored)
         self._provider = IdentityProvider.of(settings)
@@ -180,8 +198,10 @@ class Gateway:
             old_secrets=settings.old_secrets,
             provider=self._provider,
         )
-        self._door = Door(settings)
         leases = GatewayLeases(self._link, scripts, keys=keys, name=name)
+        socket_counts = SocketCounts(self._link, scripts, leases, keys=keys)
+        self._addresses = AddressSockets(socket_counts, settings.max_connections_per_address, counters.limited)
+        self._door = Door(settings, self._addresses)
         admission = Admission(
             hub=hub,
             sessions=sessions,
@@ -191,6 +211,7 @@ class Gateway:
             passwords=self._passwords,
             leave_queue=leave_queue,
             leases=leases,
+            limiter=limiter,
             needs_tokens=settings.needs_tokens,
         )
         # Lifecycle
@@ -230,6 +251,8 @@ class Gateway:
             stored_sessions=stored,
             messages=messages,
             live_sessions=sessions,
+            limiter=limiter,
+            counters=counters,
             publisher=publisher,
             hub=hub,
             driver=driver,
@@ -259,6 +282,7 @@ class Gateway:
                 driver,
                 counters,
                 max_in_flight=settings.max_in_flight_per_socket,
+                tolls=Tolls(settings.limit_messages_session, settings.limit_messages_user),
                 user_rate=settings.limit_messages_user,
                 now=now,
             ),
@@ -367,3 +391,21 @@ class Gateway:
         with contextlib.suppress(TimeoutError):  # a hanging Postgres would delay the exit for each connection
             async with asyncio.timeout(self._drain.left(SETTLE_SECONDS)):
                 await self._engine.dispose()
+
+
+def _pace(rate: Rate) -> Pace:
+    return Pace.of(rate.per_second, rate.burst)
+
+
+def _rates(settings: Settings) -> dict[str, Rate]:
+    """The rates that the limiter holds clients to, by their names in the metrics."""
+    return {
+        "joins": settings.limit_joins,
+        "resumes": settings.limit_resumes,
+        "creates": settings.limit_creates,
+        "password_creates": settings.limit_password_creates,
+        "attempts": settings.limit_attempts,
+        "attempts_session": settings.limit_attempts_session,
+        "reads": settings.limit_reads,
+        "writes": settings.limit_writes,
+    }

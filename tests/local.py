@@ -32,7 +32,9 @@ class LocalCluster:
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
         kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
-        self.environ = {**kept, "SEANCE_HOME": str(home), "PORT": "0", **environ}
+        # All clients of the tests have one address.
+        unlimited = {"LIMITS": "off", "MAX_CONNECTIONS_PER_ADDRESS": "0"}
+        self.environ = {**kept, "SEANCE_HOME": str(home), "PORT": "0", **unlimited, **environ}
 
     def seance(self, *arguments: str, expected: int | None = 0, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end; its exit code has to be the expected one (None: any)."""

@@ -63,6 +63,17 @@ async def kept(keeper: Reconnector) -> AsyncIterator[None]:
             await task
 
 
+@contextlib.asynccontextmanager
+async def full_memory(link: Link) -> AsyncIterator[None]:
+    """Meanwhile this Redis counts as full."""
+    usual = (await link.call("CONFIG", "GET", "maxmemory"))[b"maxmemory"]
+    await link.call("CONFIG", "SET", "maxmemory", 1)
+    try:
+        yield
+    finally:
+        await link.call("CONFIG", "SET", "maxmemory", usual)
+
+
 def subscriber_on(link: Link) -> Subscriber:
     """A subscriber that subscribes again on the link's new connections."""
     subscriber = Subscriber(link, retry_seconds=0.02)
@@ -123,6 +134,7 @@ class SessionState:
         presence: str = "full",
         max_users: int = 6,
         log_events: int = 512,
+        log_bytes: int | None = None,
         is_active: int = 1,
         multiple_connections: int | None = None,
         seq: int = 0,
@@ -140,6 +152,8 @@ class SessionState:
             "is_active",
             is_active,
         ]
+        if log_bytes is not None:
+            fields += ["log_bytes", log_bytes]
         if multiple_connections is not None:
             fields += ["multiple_connections", multiple_connections]
         return await self._call("open", (self.key,), epoch, seq, IDLE_SECONDS, *removed, "--", *fields)
@@ -186,14 +200,18 @@ class SessionState:
         key_seconds: int = 300,
         is_awaited: bool = False,
         is_seated: bool = True,
+        limits: tuple[int, ...] = (),
     ) -> Reply:
-        """Publish a message whose data is only its text; `is_seated` gives the user a seat without an event."""
+        """Publish a message whose data is only its text; `is_seated` gives the user a seat without an event.
+
+        `limits` are the arguments of the script from the ninth on.
+        """
         if user != "-" and is_seated:
             seat = {"n": NAMES[user].casefold(), "u": user_json(user), "g": "gw-1", "c": "c-1", "s": "here"}
             await self.redis("HSETNX", f"{self.key}:users", user, json.dumps(seat))
         body = f',"ts":"{TS}","data":{{"text":"{text}"}}}}'
         return await self._seats(
-            "publish", body, kind, user, message_id, max_backlog, key, key_seconds, int(is_awaited)
+            "publish", body, kind, user, message_id, max_backlog, key, key_seconds, int(is_awaited), *limits
         )
 
     async def renew(self, gateway: str, *, link: int = 1, lease_ms: int = 10_000, is_taken: bool = False) -> Reply:
@@ -229,13 +247,10 @@ class SessionState:
     @contextlib.asynccontextmanager
     async def full_memory(self) -> AsyncIterator[None]:
         """Meanwhile this Redis counts as full, and refuses everything that could need more memory."""
-        await self.redis("CONFIG", "SET", "maxmemory", 1)
-        try:
+        async with full_memory(self._link):
             with pytest.raises(BrokerUnavailableError, match="OOM"):
                 await self.redis("SET", "anything", 1)
             yield
-        finally:
-            await self.redis("CONFIG", "SET", "maxmemory", 0)
 
     async def heard(self) -> list[str]:
         """The messages of the session's channel since the last call."""

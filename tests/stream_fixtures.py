@@ -59,11 +59,12 @@ async def redis_on(url: str) -> AsyncIterator[Redis]:
 @asynccontextmanager
 async def full_memory(redis: Redis) -> AsyncIterator[None]:
     """Meanwhile this Redis counts as full, and refuses everything that could need more memory."""
+    usual = (await redis.config_get("maxmemory"))["maxmemory"] or 0
     await redis.config_set("maxmemory", 1)
     try:
         yield
     finally:
-        await redis.config_set("maxmemory", 0)
+        await redis.config_set("maxmemory", usual)
 
 
 def streams_over(link: Link, keys: Keys, *, reading: Link | None = None) -> PartitionStreams:

@@ -8,7 +8,7 @@ local function close(part, session, ts)
   for i = 1, #seats, 2 do
     let_go(part, session_id_of(session) .. ' ' .. seats[i], cjson.decode(seats[i + 1]))
   end
-  redis.call('DEL', session .. ':users', session .. ':names')
+  redis.call('DEL', session .. ':users', session .. ':names', session .. ':buckets')
   rest_if_empty(session)
   return seq
 end

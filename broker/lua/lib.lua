@@ -1,5 +1,5 @@
--- Shared by every script that changes a session, but publish; put in front of each when it is loaded (and seats.lua after
--- it, where seats are concerned).
+-- Shared by every script that changes a session, but publish; put in front of each when it is loaded (trimming.lua before
+-- it, and seats.lua after it, where seats are concerned).
 --
 -- `session` is the key of the session's hash, and also its channel. The session's other keys are made from it, so all
 -- of them carry the hash tag of its partition:
@@ -10,6 +10,7 @@
 --                      [[connection, lease], …], and t, if it is there, is until when (ms) one that broke has grace
 --   :names    hash     folded name → user id
 --   :removed  set      user ids that the host removed
+--   :buckets  hash     user id → when the user's token bucket is full (see spend.lua), as long as the user has a seat
 --   :key:<k>  string   "<seq> <message id>" of a message published with idempotency key <k>
 --   :refused:<seq>     string, there while keys of that time are remembered, when Postgres refused the message for good
 --   :restored:<entry>  string, the new seq of a message whose seq was given twice, by the id of its stream entry
@@ -26,8 +27,6 @@
 --   w  everything up to the seq in the body is committed in Postgres; only sent while somebody waits for it
 --   d  the message with the seq in the body can't be written to Postgres, and will not be committed
 
-local TRIM_EVERY = 64
-
 local function session_id_of(session)
   return string.match(session, '}:session:(.*)$')
 end
@@ -35,15 +34,6 @@ end
 local function record(part, session, body, epoch)
   epoch = epoch or redis.call('HGET', session, 'epoch')
   redis.call('XADD', part .. 'events', '*', 's', session_id_of(session), 'e', epoch, 'd', body)
-end
-
--- Keep the log at about log_events entries, but never past what Postgres has.
-local function trim(session, seq)
-  local limits = redis.call('HMGET', session, 'persisted', 'log_events')
-  local floor = math.min(seq - tonumber(limits[2]), tonumber(limits[1]))
-  if floor > 0 then
-    redis.call('XTRIM', session .. ':log', 'MINID', '~', (floor + 1) .. '-0')
-  end
 end
 
 -- Give an event the next seq; keep it in the log and for the worker, and send it to the channel. Returns its seq.

@@ -7,7 +7,9 @@ local session = KEYS[1]
 if redis.call('HEXISTS', session, 'epoch') == 1 then
   return 0
 end
-redis.call('DEL', session .. ':log', session .. ':users', session .. ':names', session .. ':removed')
+for _, suffix in ipairs({':log', ':users', ':names', ':removed', ':buckets'}) do
+  redis.call('DEL', session .. suffix)
+end
 local i = 4
 while ARGV[i] ~= '--' do
   redis.call('SADD', session .. ':removed', ARGV[i])

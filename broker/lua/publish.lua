@@ -5,12 +5,26 @@
 -- ARGV  1 event JSON after its seq  2 kind (m or e)  3 user id or "-"  4 message id  5 max backlog
 --       6 idempotency key, with its user ("" for none)  7 seconds that the key is remembered
 --       8 "1" when the publisher waits until the message is committed
--- Returns seq, or "unknown" | "closed" | "backlog" | "unseated" when the user has no seat (any more)
+--       The rest only when limits are looked at, which costs about as much as four messages: a gateway asks for it with
+--       one message in several, and then pays for those before as well.
+--       9 bytes of the session's messages that may wait for Postgres
+--       10 tokens from the session's bucket, each of 11 µs, and 12 µs in which the bucket gets all
+--       13 tokens from the user's bucket, each of 14 µs, and 15 µs in which the bucket gets all
+-- Returns seq, or "unknown" | "closed" | "backlog" | "session_backlog" | "unseated" when the user has no seat (any more)
+--       | "limited messages_session <ms>" | "limited messages_user <ms>": nothing was done, retry after so many ms
 --       | "<seq> <message id> <persisted watermark>" of the first message with that key, also when the session is closed
 --         now; "refused" instead of the watermark when Postgres has refused that message.
+local FEW = 16
+
 local session, part = KEYS[1], KEYS[2]
 local call = redis.call
-local epoch = call('HGET', session, 'epoch')
+local epoch, state
+if ARGV[9] then
+  state = call('HMGET', session, 'epoch', 'seq', 'persisted', 'full_at')
+  epoch = state[1]
+else
+  epoch = call('HGET', session, 'epoch')
+end
 if not epoch then
   return 'unknown'
 end
@@ -48,6 +62,37 @@ local events = part .. 'events'
 if call('XLEN', events) >= tonumber(ARGV[5]) then
   return 'backlog'
 end
+if state then
+  local waiting = state[2] - state[3]
+  if waiting > FEW then
+    -- The log is never trimmed past what Postgres has: of its bytes, those of the entries above the watermark wait.
+    local entries = call('XLEN', session .. ':log')
+    local bytes = call('MEMORY', 'USAGE', session .. ':log') or 0
+    if bytes * math.min(1, waiting / entries) >= tonumber(ARGV[9]) then
+      return 'session_backlog'
+    end
+  end
+  -- As spend.lua, with the session's bucket as a field of the session, and its users' buckets in one hash.
+  local time = call('TIME')
+  local now = time[1] * 1000000 + time[2]
+  local session_price, session_burst = ARGV[10] * ARGV[11], tonumber(ARGV[12])
+  local session_full_at = math.max(math.min(tonumber(state[4] or 0), now + session_burst), now) + session_price
+  if session_price > 0 and session_full_at > now + session_burst then
+    return 'limited messages_session ' .. math.ceil((session_full_at - session_burst - now) / 1000)
+  end
+  local price, burst = ARGV[13] * ARGV[14], tonumber(ARGV[15])
+  if price > 0 then
+    local full_at = tonumber(call('HGET', session .. ':buckets', ARGV[3]) or 0)
+    full_at = math.max(math.min(full_at, now + burst), now) + price
+    if full_at > now + burst then
+      return 'limited messages_user ' .. math.ceil((full_at - burst - now) / 1000)
+    end
+    call('HSET', session .. ':buckets', ARGV[3], full_at)
+  end
+  if session_price > 0 then
+    call('HSET', session, 'full_at', session_full_at)
+  end
+end
 local seq = call('HINCRBY', session, 'seq', 1)
 local body = '{"type":"message_received","seq":' .. seq .. ARGV[1]
 local payload = seq .. ' ' .. ARGV[2] .. ' ' .. ARGV[3] .. '\n' .. body
@@ -55,9 +100,14 @@ call('XADD', session .. ':log', seq .. '-0', 'p', payload)
 call('XADD', events, '*', 's', string.sub(session, #part + 9), 'e', epoch, 'd', body)
 call('PUBLISH', session, payload)
 if seq % 64 == 0 then
-  -- Keep the log at about log_events entries, but never past what Postgres has.
-  local limits = call('HMGET', session, 'persisted', 'log_events')
-  local floor = math.min(seq - tonumber(limits[2]), tonumber(limits[1]))
+  -- As `trim` in trimming.lua.
+  local limits = call('HMGET', session, 'persisted', 'log_events', 'log_bytes')
+  local kept = tonumber(limits[2])
+  if limits[3] then
+    local entry_bytes = call('MEMORY', 'USAGE', session .. ':log') / call('XLEN', session .. ':log')
+    kept = math.min(kept, math.floor(limits[3] / entry_bytes))
+  end
+  local floor = math.min(seq - kept, tonumber(limits[1]))
   if floor > 0 then
     call('XTRIM', session .. ':log', 'MINID', '~', (floor + 1) .. '-0')
   end

@@ -95,6 +95,7 @@ local function vacate(part, session, uid, seat, reason, ts)
   local member = session_id_of(session) .. ' ' .. uid
   redis.call('HDEL', session .. ':users', uid)
   redis.call('HDEL', session .. ':names', seat.n)
+  redis.call('HDEL', session .. ':buckets', uid)
   let_go(part, member, seat)
   local count = redis.call('HLEN', session .. ':users')
   local kind = reason == 'removed' and 'r' or 'e'

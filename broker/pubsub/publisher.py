@@ -7,9 +7,18 @@ from typing import Any, Literal
 
 import msgspec
 
-from broker.errors import BacklogFullError, BrokerError, NotSeatedError, SessionClosedError, SessionUnknownError
+from broker.errors import (
+    BacklogFullError,
+    BrokerError,
+    NotSeatedError,
+    RateLimitedError,
+    SessionBacklogFullError,
+    SessionClosedError,
+    SessionUnknownError,
+)
 from broker.events import Empty, Message, User, UserTypingData, ephemeral, instant, tail
 from broker.keys import Keys
+from broker.limits.buckets import UNLIMITED, Pace
 from broker.pubsub.message_ids import MessageIds
 from broker.redis.connection import Reply
 from broker.redis.link import Link, settle_future
@@ -17,6 +26,7 @@ from broker.redis.scripts import Scripts
 from broker.sessions.epochs import SEQ_LEAP
 
 KEY_SECONDS = 300
+MAX_SESSION_BACKLOG_BYTES = 8_388_608
 
 EphemeralKind = Literal["spirit_thinking", "user_typing"]
 
@@ -33,8 +43,15 @@ class Published(msgspec.Struct, frozen=True):
     is_refused: bool = False
 
 
+class Toll(msgspec.Struct, frozen=True):
+    """How many tokens a message takes from the bucket of its session, and from that of its user."""
+
+    session: int = 1
+    user: int = 0
+
+
 # What a publish comes to. The errors are those of `Link.call`, and SessionUnknownError, SessionClosedError,
-# NotSeatedError or BacklogFullError: then nothing was stored.
+# NotSeatedError, BacklogFullError, SessionBacklogFullError or RateLimitedError: then nothing was stored.
 Outcome = Published | BrokerError
 
 _ERRORS: dict[bytes, type[BrokerError]] = {
@@ -42,17 +59,31 @@ _ERRORS: dict[bytes, type[BrokerError]] = {
     b"closed": SessionClosedError,
     b"unseated": NotSeatedError,
     b"backlog": BacklogFullError,
+    b"session_backlog": SessionBacklogFullError,
 }
 
 
 class Publisher:
-    """Publishes to sessions."""
+    """Publishes to sessions. `session_pace` and `user_pace` are rates of messages, of one session and of one user."""
 
-    def __init__(self, link: Link, scripts: Scripts, *, keys: Keys, max_backlog: int) -> None:
+    def __init__(
+        self,
+        link: Link,
+        scripts: Scripts,
+        *,
+        keys: Keys,
+        max_backlog: int,
+        max_session_backlog_bytes: int = MAX_SESSION_BACKLOG_BYTES,
+        session_pace: Pace = UNLIMITED,
+        user_pace: Pace = UNLIMITED,
+    ) -> None:
         self._link = link
         self._scripts = scripts
         self._keys = keys
         self._max_backlog = max_backlog
+        self._max_session_backlog_bytes = max_session_backlog_bytes
+        self._session_pace = session_pace
+        self._user_pace = user_pace
         self._ids = MessageIds()
         self.sent_total = 0
 
@@ -66,11 +97,13 @@ class Publisher:
         is_spirit: bool = False,
         key: str | None = None,
         is_awaited: bool = False,
+        toll: Toll | None = None,
         settle: Callable[[str, Outcome], None],
     ) -> str:
         """Send a message now and return its id; `settle` is called with it, in the tick in which Redis' answer is read.
 
-        `is_awaited` says that somebody waits until the message is committed: the channel will be told.
+        `is_awaited` says that somebody waits until the message is committed: the channel will be told. Without a `toll`
+        Redis does not look at the limits of this message.
         """
         keys = self._keys
         partition = keys.partition_of(session_id)
@@ -92,8 +125,17 @@ class Publisher:
             f"{user_id or '-'} {key}" if key else "",
             KEY_SECONDS,
             int(is_awaited),
+            *(self._limits(toll) if toll is not None else ()),
         )
         return message_id
+
+    def _limits(self, toll: Toll) -> tuple[int, ...]:
+        session, user = self._session_pace, self._user_pace
+        return (
+            self._max_session_backlog_bytes,
+            *(toll.session, session.interval_us, session.burst_us),
+            *(toll.user, user.interval_us, user.burst_us),
+        )
 
     async def message(self, session_id: str, **fields: Any) -> Published:
         """Publish a message (fields as for `send`) and wait until it is ordered and on its way."""
@@ -127,6 +169,9 @@ def _outcome(reply: Reply | BrokerError) -> Outcome:
     error = _ERRORS.get(reply)
     if error is not None:
         return error()
+    if reply.startswith(b"limited"):
+        _, what, wait_ms = reply.split(b" ")
+        return RateLimitedError(what.decode(), int(wait_ms))
     seq, first_id, persisted = reply.split(b" ")
     if persisted == b"refused":
         return Published(int(seq), first_id.decode(), is_refused=True)

@@ -16,15 +16,16 @@ T = TypeVar("T")
 
 GATEWAY_SCRIPTS = (
     *("open", "join", "leave", "remove", "publish", "close", "reap", "fence", "reconcile", "canary"),
-    "renew_gateway",
+    *("renew_gateway", "spend", "count_sockets"),
 )
 WORKER_SCRIPTS = ("announce", "take", "renew", "release", "settle", "dead_letter", "restore", "reconcile", "trim")
 OPERATOR_SCRIPTS = ("retry_dead_letter",)
 # The functions in front of a script are made again at each call: `publish`, which runs for each message, stands alone.
 _SHARED = {
-    **dict.fromkeys(("open", "canary"), ("lib",)),
-    **dict.fromkeys(("join", "leave", "remove", "reap", "fence", "restore"), ("lib", "seats")),
-    **dict.fromkeys(("close", "reconcile"), ("lib", "seats", "closing")),
+    **dict.fromkeys(("open", "canary"), ("trimming", "lib")),
+    **dict.fromkeys(("join", "leave", "remove", "reap", "fence", "restore"), ("trimming", "lib", "seats")),
+    **dict.fromkeys(("close", "reconcile"), ("trimming", "lib", "seats", "closing")),
+    "settle": ("trimming",),
 }
 
 # These scripts run even while it is not known whether Redis lost data: a seq that they give lies in a new epoch.

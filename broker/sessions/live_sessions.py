@@ -133,6 +133,7 @@ class LiveSessions:
         *,
         keys: Keys,
         log_events: int = 512,
+        log_bytes: int = 1_048_576,
         idle_seconds: int = 86_400,
         grace_seconds: int = 15,
         max_backlog: int = 100_000,
@@ -141,6 +142,7 @@ class LiveSessions:
         self._scripts = scripts
         self._keys = keys
         self._log_events = log_events
+        self._log_bytes = log_bytes
         self._idle_seconds = idle_seconds
         self._grace_ms = grace_seconds * 1000
         self._max_backlog = max_backlog
@@ -198,6 +200,7 @@ class LiveSessions:
             "multiple_connections": int(info.multiple_connections),
             "is_active": int(is_active),
             "log_events": self._log_events,
+            "log_bytes": self._log_bytes,
         }
         flat = [item for pair in fields.items() for item in pair]
         await self._scripts.call(

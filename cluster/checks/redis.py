@@ -88,7 +88,11 @@ def memory(limit: int, settings: Settings) -> Finding:
     needed = settings.partitions * settings.max_backlog * ENTRY_BYTES
     what = f"a full backlog needs about {needed // _MIB} MiB"
     if not limit:
-        return Finding(subject, f"no limit of its own; {what}")
+        remedy = (
+            f"set `maxmemory`, above {needed // _MIB} MiB: without a limit a Redis that grows is ended by the kernel, "
+            "or another process is"
+        )
+        return Finding(subject, f"no limit; {what}", remedy)
     if limit > needed:
         return Finding(subject, f"{limit // _MIB} MiB; {what}")
     remedy = f"raise `maxmemory` above {needed // _MIB} MiB, or lower MAX_BACKLOG below {settings.max_backlog}"

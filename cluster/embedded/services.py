@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
+import psutil
 
 from broker.errors import BrokerError
 from broker.redis.link import connected
@@ -34,6 +35,7 @@ __all__ = [
 
 _PROBE_SECONDS = 2.0
 _INTERVAL_SECONDS = 0.05
+_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -115,12 +117,23 @@ def _redis_config(data: Path, port: int, password: str, *, is_durable: bool) -> 
         f"appendfsync {'everysec' if is_durable else 'no'}",
         "aof-use-rdb-preamble yes",
         'save ""',
+        # A full Redis refuses new messages; without a limit the kernel would end it, or another process.
+        f"maxmemory {memory_bytes() // 2}",
         "maxmemory-policy noeviction",
         "daemonize no",
         # A gateway that reads slowly for a moment must not lose its subscriptions.
         "client-output-buffer-limit pubsub 256mb 64mb 60",
     )
     return "\n".join(lines) + "\n"
+
+
+def memory_bytes() -> int:
+    """The memory of this machine, or what this container may use of it."""
+    whole = int(psutil.virtual_memory().total)
+    try:
+        return min(whole, int(_CONTAINER_MEMORY.read_text()))
+    except (OSError, ValueError):  # no control groups of version 2, or no limit ("max")
+        return whole
 
 
 def _quoted(text: str) -> str:

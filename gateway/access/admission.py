@@ -12,6 +12,7 @@ from broker.errors import (
     BrokerUnavailableError,
     LeaseMissingError,
     NameTakenError,
+    RateLimitedError,
     SessionClosedError,
     SessionFullError,
     SessionUnknownError,
@@ -26,6 +27,8 @@ from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords, PasswordsBusyError
 from gateway.access.token_errors import KeysUnavailableError, TokenError, TokenScopeError, TokenSessionError
 from gateway.access.tokens import Tokens
+from gateway.limits.addresses import subject_of
+from gateway.limits.limiter import Limiter
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
 from gateway.protocol.commands import Join, valid_name
@@ -82,6 +85,8 @@ def refusals() -> Iterator[None]:
     """Turn each expected failure of a join into a RefusedError with the connection's ending."""
     try:
         yield
+    except RateLimitedError as error:
+        raise RefusedError(close_codes.RATE_LIMITED.after(error.retry_after_ms)) from error
     except tuple(_ENDINGS) as error:
         if type(error) not in _ENDINGS:  # such as a DataError: a fault of ours
             raise
@@ -102,6 +107,7 @@ class Admission:
         passwords: Passwords,
         leave_queue: LeaveQueue,
         leases: GatewayLeases,
+        limiter: Limiter,
         needs_tokens: bool = False,
     ) -> None:
         self._hub = hub
@@ -112,6 +118,7 @@ class Admission:
         self._passwords = passwords
         self._leave_queue = leave_queue
         self._leases = leases
+        self._limiter = limiter
         self._needs_tokens = needs_tokens
 
     async def find(self, session_id: str) -> SessionInfo | None:
@@ -123,11 +130,14 @@ class Admission:
         assert user.id is not None
         return self._tokens.create_access_token(Claims.user(session_id, user.id, user.name))
 
-    async def identify(self, session_id: str, join: Join) -> Identified:
+    async def identify(self, session_id: str, join: Join, *, address: str) -> Identified:
         """Check the token or the password; returns the session, and the token's user or a new user with the given name.
 
-        Raises RefusedError and what `refusals` maps.
+        `address` is the client's, whose joins are limited, as are the resumes of one user. Raises RefusedError and what
+        `refusals` maps.
         """
+        subject = subject_of(address)
+        await self._limiter.spend(subject, {"joins": subject})
         info = await self.find(session_id)
         if info is None:
             raise RefusedError(close_codes.SESSION_NOT_FOUND)
@@ -137,6 +147,8 @@ class Admission:
                 raise RefusedError(close_codes.UNAUTHORIZED.saying("this server admits only with a token"))
             if info.password_hash is not None:
                 await self._check_password(join.password, info.password_hash)
+        elif (user_id := claims.user_id_in(info.id)) is not None:
+            await self._limiter.spend(user_id, {"resumes": user_id})
         return Identified(info, _user(info.id, join, claims), claims)
 
     async def admit(self, info: SessionInfo, user: User, join: Join, connection_id: str) -> Admitted:

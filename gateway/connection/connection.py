@@ -237,7 +237,10 @@ class Connection(asyncio.Protocol):
     async def _join(self, command: Join) -> None:
         """Admit the client, or end the connection."""
         try:
-            async with joining.admitted(self._context, self.session_id, self.id, command) as (room, admitted):
+            async with joining.admitted(self._context, self.session_id, self.id, command, address=self.address) as (
+                room,
+                admitted,
+            ):
                 if self.has_ended:  # the connection ended during the admission
                     self._context.admission.withdraw(room.info.id, admitted.user, command, self.id)
                 else:

@@ -20,11 +20,11 @@ log = structlog.get_logger()
 
 @contextlib.asynccontextmanager
 async def admitted(
-    context: Context, session_id: str, connection_id: str, command: Join
+    context: Context, session_id: str, connection_id: str, command: Join, *, address: str
 ) -> AsyncIterator[tuple[Room, Admitted]]:
     """Take a seat, and hold the room, whose join buffer keeps the events until the end. Raises RefusedError."""
     with refusals():
-        who = await context.admission.identify(session_id, command)
+        who = await context.admission.identify(session_id, command, address=address)
         async with context.hub.joining(who.info) as room:
             yield room, await context.admission.admit(who.info, who.user, command, connection_id)
 

@@ -24,13 +24,17 @@ async def join_session(websocket: WebSocket) -> None:
     context: Context = websocket.app.state.context
     try:
         context.door.check(websocket)
-        session_id = await _session_id(context, websocket)
-        context.door.check(websocket)  # again: other sockets may have been opened during the lookup
+        async with context.door.upgrading(websocket):
+            session_id = await _session_id(context, websocket)
+            context.door.check(websocket)  # again: other sockets may have been opened during the lookup
+            await _upgrade(context, websocket, session_id)
     except ApiError as error:
         log.info("upgrade.refused", path=websocket.url.path, status=error.status, code=error.code)
         context.counters.upgrades_refused[error.code] += 1
         await websocket.send_denial_response(failure(websocket, error))
-        return
+
+
+async def _upgrade(context: Context, websocket: WebSocket, session_id: str) -> None:
     wants_batches = BATCH_SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(subprotocol=BATCH_SUBPROTOCOL if wants_batches else None)
     address = address_of(websocket)

@@ -8,11 +8,12 @@ import msgspec
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """A close code, its name, and the message for the client."""
+    """A close code, its name, the message for the client, and how long the client should wait if that is known."""
 
     code: int
     name: str
     message: str
+    retry_after_ms: int | None = None
 
     @property
     def is_retryable(self) -> bool:
@@ -28,6 +29,10 @@ class Ending(msgspec.Struct, frozen=True):
         """A copy of this ending with another message."""
         return msgspec.structs.replace(self, message=message)
 
+    def after(self, milliseconds: int) -> "Ending":
+        """A copy of this ending that tells the client to wait for so long."""
+        return msgspec.structs.replace(self, retry_after_ms=milliseconds)
+
 
 LEFT = Ending(1000, "left", "you left")
 RESTART = Ending(1012, "restart", "this gateway is restarting; reconnect and resume")
@@ -36,6 +41,7 @@ SLOW_CONSUMER = Ending(4000, "slow_consumer", "you read too slowly; reconnect an
 HEARTBEAT_LOST = Ending(4001, "heartbeat_lost", "two pings were not answered; reconnect and resume")
 UNAVAILABLE = Ending(4002, "unavailable", "the session can't be reached right now; reconnect in a moment")
 RESYNC = Ending(4003, "resync", "events may be missing; reconnect at once and resume")
+RATE_LIMITED = Ending(4004, "rate_limited", "you come too often; reconnect after `retry_after_ms`")
 BAD_JOIN = Ending(4500, "bad_join", 'the first frame must be {"type": "join", ...}')
 UNAUTHORIZED = Ending(4501, "unauthorized", "the token or password is not valid")
 FORBIDDEN = Ending(4502, "forbidden", "this token does not admit to this session")
@@ -55,6 +61,7 @@ ALL = (
     HEARTBEAT_LOST,
     UNAVAILABLE,
     RESYNC,
+    RATE_LIMITED,
     BAD_JOIN,
     UNAUTHORIZED,
     FORBIDDEN,

@@ -280,7 +280,7 @@ class StateMachine:
         self.close_code = ending.code
         farewell = b""
         if ending.has_error:
-            data = ErrorData(ending.name, ending.message, ending.is_retryable, field)
+            data = ErrorData(ending.name, ending.message, ending.is_retryable, field, ending.retry_after_ms)
             farewell = text_frame(server_events.error(command_id, data))
         return farewell + close_frame(ending.code, ending.name)
 

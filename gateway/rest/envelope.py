@@ -30,11 +30,18 @@ class AnswerMeta(msgspec.Struct, frozen=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """What went wrong: a code for programs, a message for people, and each invalid field."""
+    """What went wrong: a code for programs, a message for people, each invalid field, and when to try again (429)."""
 
     code: str
     message: str
     details: tuple[Detail, ...]
+    retry_after_ms: int | msgspec.UnsetType = msgspec.UNSET
+
+    @classmethod
+    def of(cls, error: ApiError) -> "ErrorBody":
+        """The body for this error."""
+        wait = msgspec.UNSET if error.retry_after_ms is None else error.retry_after_ms
+        return cls(error.code, error.message, error.details, wait)
 
 
 class Success(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -85,7 +92,7 @@ def success(
 def failure(connection: HTTPConnection, error: ApiError) -> Response:
     """Make the answer of a request that failed, with the headers that Surroundings adds, which it may not pass."""
     meta = _meta(connection)
-    body = ErrorBody(code=error.code, message=error.message, details=error.details)
+    body = ErrorBody.of(error)
     headers = {**SECURITY_HEADERS, REQUEST_ID_HEADER: meta.request_id, "Cache-Control": "no-store", **error.headers}
     return bare(Failure(error=body, meta=meta), status=error.status, headers=headers)
 
@@ -93,7 +100,7 @@ def failure(connection: HTTPConnection, error: ApiError) -> Response:
 def without_request(error: ApiError) -> tuple[dict[str, str], bytes]:
     """Headers and body of the answer to bytes that never became a request, under a new request id."""
     meta = AnswerMeta(timestamp=instant(), request_id=str(uuid4()))
-    body = ErrorBody(code=error.code, message=error.message, details=error.details)
+    body = ErrorBody.of(error)
     headers = {**SECURITY_HEADERS, REQUEST_ID_HEADER: meta.request_id, **error.headers}
     return headers, _encode(Failure(error=body, meta=meta))
 

@@ -1,5 +1,6 @@
 """Maps every exception that may leave a handler to the client's answer."""
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -14,6 +15,8 @@ from broker.errors import (
     BacklogFullError,
     BrokerError,
     BrokerUnavailableError,
+    RateLimitedError,
+    SessionBacklogFullError,
     SessionClosedError,
     SessionUnknownError,
 )
@@ -31,6 +34,7 @@ _UNAVAILABLE: dict[type[Exception], str] = {
     BrokerUnavailableError: "Redis can't be reached; nothing was done",
     SessionUnknownError: "the session's state is being restored; nothing was done",
     BacklogFullError: "too many messages wait to be stored; nothing was done",
+    SessionBacklogFullError: "too many messages of this session wait to be stored; nothing was done",
     DatabaseUnavailableError: "Postgres can't be reached; nothing was done",
     KeysUnavailableError: "the identity provider's keys can't be had now; nothing was done",
     PasswordsBusyError: "too many passwords wait to be checked; nothing was done",
@@ -58,6 +62,7 @@ def handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]]]:
     return {
         ApiError: _api_error,
         HTTPException: _http_exception,
+        RateLimitedError: _rate_limited,
         SessionClosedError: _session_closed,
         **dict.fromkeys(_UNAVAILABLE, _unavailable),
     }
@@ -117,6 +122,13 @@ def _in_words(error: HTTPException) -> tuple[str, str]:
 
 async def _session_closed(request: Request, _: SessionClosedError) -> Response:
     return refuse(request, ApiError(409, "session_closed", "the session is closed"))
+
+
+async def _rate_limited(request: Request, error: RateLimitedError) -> Response:
+    message = f"too many requests ({error.what}); nothing was done: repeat the request after `retry_after_ms`"
+    headers = {"Retry-After": str(math.ceil(error.retry_after_ms / 1000))}
+    refusal = ApiError(429, "rate_limited", message, headers=headers, retry_after_ms=error.retry_after_ms)
+    return refuse(request, refusal)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -9,8 +9,9 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.errors import RateLimitedError, SessionBacklogFullError
 from broker.events import Message, instant
-from broker.pubsub.publisher import Published
+from broker.pubsub.publisher import Published, Toll
 from gateway.access.authority import PUBLISH, READ
 from gateway.errors import ApiError, Detail
 from gateway.rest.body import read_body
@@ -118,15 +119,23 @@ async def publish(request: Request, services: Services) -> Response:
     is_awaited = query.ack == "persisted"
 
     async def send() -> Published:
-        return await services.publisher.message(
-            session_id,
-            user_id=None,
-            user_name=body.user_name or ("Spirit" if body.is_spirit else "Server"),
-            text=body.text,
-            is_spirit=body.is_spirit,
-            key=body.id,
-            is_awaited=is_awaited,
-        )
+        try:
+            return await services.publisher.message(
+                session_id,
+                user_id=None,
+                user_name=body.user_name or ("Spirit" if body.is_spirit else "Server"),
+                text=body.text,
+                is_spirit=body.is_spirit,
+                key=body.id,
+                is_awaited=is_awaited,
+                toll=Toll(session=1),
+            )
+        except RateLimitedError as error:
+            services.counters.limited[error.what] += 1
+            raise
+        except SessionBacklogFullError:
+            services.counters.limited["session_backlog_bytes"] += 1
+            raise
 
     published = await (_committed(services, session_id, send) if is_awaited else when_hot(services, session_id, send))
     answer = PublishedMessage(published.seq, published.message_id)

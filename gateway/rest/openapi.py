@@ -26,7 +26,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {"description": "The methods that the path knows.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
 }
-_HEADER_OF_STATUS = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+_HEADER_OF_STATUS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
 _REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
@@ -76,6 +76,8 @@ def error_codes(operation: Operation) -> tuple[str, ...]:
         codes |= {"malformed_json", "request_timeout", "unsupported_media_type"}
     if operation.method != "GET":
         codes.add("payload_too_large")
+    if operation.limits:
+        codes.add("rate_limited")
     return tuple(sorted(codes, key=lambda code: (ERRORS[code][0], code)))
 
 

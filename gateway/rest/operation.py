@@ -70,6 +70,15 @@ class Operation:
     headers: dict[str, str] | None = None
     request_headers: dict[str, dict[str, Any]] | None = None
     other_statuses: dict[int, str] | None = None
+    limits_too: tuple[str, ...] = ()
+    """Limits beside that of reads or writes, which every operation of the API has."""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The limits that a request counts for, by their names in the metrics; health endpoints have none."""
+        if not self.path.startswith("/api/"):
+            return ()
+        return ("reads" if self.method == "GET" else "writes", *self.limits_too)
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.rest import asyncapi, chat, docs, events, health, messages, openapi, sessions, users
+from gateway.rest.limits import limited
 from gateway.rest.operation import Handler, Operation
 from gateway.rest.operators import only_operators
 from gateway.rest.request import authorize
@@ -26,7 +27,7 @@ def routes(prefix: str = "") -> list[Route]:
     """The routes, for an application whose `state.services` holds the Services. `prefix`: what ROOT_PATH says."""
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
-        by_path.setdefault(operation.path, {})[operation.method] = _guarded(operation)
+        by_path.setdefault(operation.path, {})[operation.method] = limited(operation, _guarded(operation))
     documents = {"/openapi.json": openapi.document(OPERATIONS), "/asyncapi.json": asyncapi.document(prefix)}
     references = {**docs.REFERENCES, **{path: docs.serve(one) for path, one in documents.items()}}
     shown = {path: only_operators(handler) for path, handler in references.items()}

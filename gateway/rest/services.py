@@ -11,6 +11,8 @@ from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
+from gateway.counters import Counters
+from gateway.limits.limiter import Limiter
 from gateway.rest.shared_check import SharedCheck
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.hub import Hub
@@ -56,6 +58,8 @@ class Services:
     stored_sessions: StoredSessions
     messages: Messages
     live_sessions: LiveSessions
+    limiter: Limiter
+    counters: Counters
     publisher: Publisher
     hub: Hub
     driver: RoomDriver

@@ -18,6 +18,7 @@ from gateway.rest.body import read_body
 from gateway.rest.envelope import success
 from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA
 from gateway.rest.idempotency import claim, read_key, release
+from gateway.rest.limits import bucket_owner, spend
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, authorized_caller, path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
@@ -111,6 +112,8 @@ async def create(request: Request, services: Services) -> Response:
     caller = authorized_caller(request)
     key = read_key(request, caller)
     body = await read_body(request, CreateSession)
+    if body.password is not None:
+        await spend(services, bucket_owner(request), "password_creates")
     if key is None:
         return _created(request, services, await _store(services, body, None), caller)
     claimed = await claim(services, key, body)
@@ -230,6 +233,7 @@ OPERATIONS = (
         permission=CREATE,
         body=CreateSession,
         errors=("idempotency_conflict", "unavailable"),
+        limits_too=("creates",),
         headers={
             "Location": "Where the session is.",
             "Idempotency-Replayed": "`true` when an earlier request came with this key.",

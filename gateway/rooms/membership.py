@@ -28,10 +28,10 @@ class Membership(Member):
 
     `recovery` is set while the member is behind. `in_flight` counts the member's messages and `typing` that Redis has
     not answered (`is_typing`: a `typing` is among them), `uncommitted` the messages whose `ack` waits for the commit in
-    Postgres.
+    Postgres, `unpaid` those that the limit of the user's messages has not counted yet (gateway/rooms/tolls.py).
     """
 
-    __slots__ = ("in_flight", "is_typing", "recovery", "room", "uncommitted")
+    __slots__ = ("in_flight", "is_typing", "recovery", "room", "uncommitted", "unpaid")
 
     def __init__(
         self, connection_id: str, user: User, room: Room, carrier: Carrier, *, wants_batches: bool = False
@@ -42,3 +42,4 @@ class Membership(Member):
         self.in_flight = 0
         self.is_typing = False
         self.uncommitted = 0
+        self.unpaid = -1

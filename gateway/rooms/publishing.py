@@ -4,8 +4,16 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from broker.errors import BacklogFullError, BrokerError, NotSeatedError, SessionClosedError, SessionUnknownError
-from broker.pubsub.publisher import Outcome, Published, Publisher
+from broker.errors import (
+    BacklogFullError,
+    BrokerError,
+    NotSeatedError,
+    RateLimitedError,
+    SessionBacklogFullError,
+    SessionClosedError,
+    SessionUnknownError,
+)
+from broker.pubsub.publisher import Outcome, Published, Publisher, Toll
 from broker.redis.futures import ignore_result
 from gateway.counters import Counters
 from gateway.limits.rate import Rate
@@ -17,6 +25,7 @@ from gateway.protocol.state_machine import Publish
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.effects import CommitOutcome
 from gateway.rooms.membership import Membership
+from gateway.rooms.tolls import Tolls
 
 MAX_UNCOMMITTED = 1024
 
@@ -34,12 +43,14 @@ class Publishing:
         driver: RoomDriver,
         counters: Counters,
         *,
+        tolls: Tolls,
         max_in_flight: int,
         user_rate: Rate,
         now: Callable[[], float],
     ) -> None:
         self.max_in_flight = max_in_flight
         self._publisher = publisher
+        self._tolls = tolls
         self._driver = driver
         self._counters = counters
         self._user_rate = user_rate
@@ -60,6 +71,7 @@ class Publishing:
             member.uncommitted += 1
             member.wants_persisted = True
         self._sent(member)
+        toll = self._tolls.of_next(member)
         message_id = self._publisher.send(
             member.room.info.id,
             user_id=member.user.id,
@@ -67,7 +79,8 @@ class Publishing:
             text=command.text,
             key=command.key,
             is_awaited=command.is_awaited,
-            settle=partial(self._published, member, command),
+            toll=toll,
+            settle=partial(self._published, member, command, toll),
         )
         self._counters.relay_timer.sent(message_id)
 
@@ -96,15 +109,21 @@ class Publishing:
         if member.in_flight == self.max_in_flight - 1:
             member.carrier.resume_reading()
 
-    def _published(self, member: Membership, command: Publish, message_id: str, outcome: Outcome) -> None:
+    def _published(
+        self, member: Membership, command: Publish, toll: Toll | None, message_id: str, outcome: Outcome
+    ) -> None:
         self._answered(member)
         if member.is_gone:
             return
         if isinstance(outcome, BrokerError):
+            if toll is not None and isinstance(outcome, RateLimitedError | SessionBacklogFullError):
+                self._tolls.refused(member, toll)
             member.uncommitted -= command.is_awaited
             self._counters.relay_timer.forget(message_id)
             self._say_failed(member, command.id, outcome)
             return
+        if toll is not None:
+            self._tolls.paid(member, toll)
         if outcome.message_id != message_id:
             self._counters.relay_timer.forget(message_id)
         if command.is_awaited:
@@ -136,6 +155,9 @@ class Publishing:
                 self._say(member, server_events.error(command_id, ErrorData("unavailable", what)))
 
     def _say_failed(self, member: Membership, command_id: CommandId, error: BrokerError) -> None:
+        if isinstance(error, RateLimitedError):
+            self._say_limited(member, command_id, error)
+            return
         self._counters.publish_failed(error)
         match error:
             case SessionUnknownError():
@@ -148,10 +170,23 @@ class Publishing:
             case SessionClosedError():
                 what = "the session is closed; nothing was stored"
                 self._say(member, server_events.error(command_id, ErrorData("session_closed", what)))
+            case SessionBacklogFullError():
+                self._counters.limited["session_backlog_bytes"] += 1
+                waiting = "too many messages of this session wait to be stored; nothing was stored"
+                self._say_unavailable(member, command_id, waiting)
             case BacklogFullError():
                 self._say_unavailable(member, command_id, "too many messages wait to be stored; nothing was stored")
             case _:
                 self._say_unavailable(member, command_id, f"{error}; repeat the message with the same key")
+
+    def _say_limited(self, member: Membership, command_id: CommandId, error: RateLimitedError) -> None:
+        whose = "your messages" if error.what == "messages_user" else "the messages of this session"
+        message = f"{whose} come too often; nothing was stored: repeat it after `retry_after_ms`"
+        data = ErrorData("rate_limited", message, retryable=True, retry_after_ms=error.retry_after_ms)
+        self._say(member, server_events.error(command_id, data))
+        wait = error.retry_after_ms / 1000
+        member.room.hold_messages(member, self._user_rate, wait, self._now())
+        member.carrier.limited(error.what, wait)
 
     def _say_unavailable(self, member: Membership, command_id: CommandId, message: str) -> None:
         data = ErrorData("unavailable", message, retryable=True, retry_after_ms=RETRY_MS)

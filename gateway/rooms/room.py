@@ -37,7 +37,11 @@ from gateway.rooms.sequencer import Lost, Missing, Results, Sequencer
 
 
 class Room:
-    """The members of one session. `joins` counts the joins under way, for which the join buffer keeps recent events."""
+    """The members of one session. `joins` counts the joins under way, for which the join buffer keeps recent events.
+
+    `unpaid` counts the members' messages that the limit of the session's messages has not counted yet
+    (gateway/rooms/tolls.py).
+    """
 
     __slots__ = (
         "_ahead",
@@ -53,12 +57,14 @@ class Room:
         "joins",
         "members",
         "sequencer",
+        "unpaid",
     )
 
     def __init__(self, info: SessionInfo, sequencer: Sequencer | None = None, now: Callable[[], str] = instant) -> None:
         self.info = info
         self.members = Members()
         self.joins = 0
+        self.unpaid = 0
         self.sequencer = Sequencer() if sequencer is None else sequencer
         self._now = now
         self._outbox = Outbox()
@@ -159,11 +165,19 @@ class Room:
         wait = rate.wait(arrival, now)
         if wait > 0:
             return wait
+        self._spent(member, arrival)
+        return 0.0
+
+    def hold_messages(self, member: Member, rate: Rate, wait: float, now: float) -> None:
+        """Let the member's user wait for so many seconds: Redis has refused a message, and later ones must not pass."""
+        if rate.is_limit:
+            self._spent(member, max(member.messages_arrival, now + wait + rate.span - rate.interval))
+
+    def _spent(self, member: Member, arrival: float) -> None:
         member.messages_arrival = arrival
         if self.info.multiple_connections:
             for other in self.members.of(member.user_id):
                 other.messages_arrival = arrival
-        return 0.0
 
     def leave(self, member: Member) -> None:
         """Remove the member from the room."""

@@ -36,6 +36,7 @@ def talk(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             join_timeout_seconds=1,
             limits="on",
             limit_messages_connection="0.1+3",
+            limit_resumes="0.01+1",
         ) as [strict],
     ):
         document: Json = httpx.get(f"{gateway.url}/asyncapi.json").json()

@@ -81,6 +81,7 @@ class Talk:
         await asyncio.gather(
             self._people(), self._summary(), self._batch(), self._wrong(), self._gap(), self._refusals(), self._slow()
         )
+        await self._rate_limited()
         await self._ends()
         await self._unavailable()
         await self._restart()
@@ -210,6 +211,17 @@ class Talk:
             await self._forget(gone["id"])
             await late.say({"type": "join", "name": "Ana"})
             await self._closed(late)
+
+    async def _rate_limited(self) -> None:
+        """A user who resumes too often."""
+        session = await create_session(self._gateway.url)
+        async with self._client(session) as ana:
+            token = (await ana.join("Ana"))["data"]["token"]
+            async with self._client(session, self._strict) as again:
+                await again.join("Ana", token=token)
+            async with self._client(session, self._strict) as late:
+                await late.say({"type": "join", "token": token})
+                await self._closed(late)
 
     async def _slow(self) -> None:
         session = await create_session(self._gateway.url, slow_consumers="disconnect")

@@ -101,6 +101,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
     "broker": (
         frozenset({"streams"}),
         frozenset({"pubsub"}),
+        frozenset({"limits"}),
         frozenset({"sessions"}),
         frozenset({"redis"}),
         frozenset({"keys", "events", "errors", "secrecy"}),

@@ -204,6 +204,19 @@ async def test_the_watermark_only_moves_forward_in_its_epoch(
     assert await redis.hget(key, "persisted") == expected
 
 
+@pytest.mark.parametrize(("persisted", "is_trimmed"), [(499, False), (500, True)])
+async def test_a_log_that_grew_while_postgres_was_away_is_trimmed(
+    redis: Redis, stream: PartitionStreams, persisted: int, is_trimmed: bool
+) -> None:
+    """When at least 64 events are committed at once, the log loses what it need not hold any more."""
+    key = await _hot(redis, SESSION, persisted=436)
+    await redis.hset(key, mapping={"seq": 500, "log_events": 16, "log_bytes": 1 << 20})
+    add = "for i = 100, 500 do redis.call('XADD', KEYS[1], i .. '-0', 'p', 'x') end"
+    await redis.eval(add, 1, KEYS.log(HOME, SESSION))
+    await stream.settle([], [Persisted(HOME, SESSION, EPOCH, persisted)])
+    assert (await redis.xlen(KEYS.log(HOME, SESSION)) < 401) == is_trimmed
+
+
 async def test_entries_are_settled_and_the_watermark_moves_with_a_full_memory(
     redis: Redis, stream: PartitionStreams
 ) -> None:

@@ -108,8 +108,9 @@ def test_a_server_that_does_not_answer_in_time_is_named(tmp_path: Path) -> None:
 
 
 def test_the_embedded_redis_evicts_nothing_and_appends_everything(redis_url: str) -> None:
-    """The embedded Redis evicts nothing, appends every write, and refuses a wrong password."""
+    """The embedded Redis evicts nothing, appends every write, has bounded memory, and refuses a wrong password."""
     with Redis.from_url(redis_url) as client:
+        assert client.info("memory")["maxmemory"] == services.memory_bytes() // 2
         assert client.info("memory")["maxmemory_policy"] == "noeviction"
         assert client.info("persistence")["aof_enabled"] == 1
     stranger = redis_url.replace(redis_url.split("@", maxsplit=1)[0], "redis://:wrong")

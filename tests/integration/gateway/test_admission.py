@@ -19,6 +19,7 @@ from persistence.messages import Messages
 from persistence.sessions import StoredSessions
 from tests.gateway_core import INFO, KEYS, GatewayCore, gateway_core
 from tests.gateways import SECRET
+from tests.limiters import limiter_without_limits
 from tests.session_state import ANA, SESSION
 
 
@@ -33,6 +34,7 @@ def admission_of(core: GatewayCore, leases: GatewayLeases, engine: AsyncEngine) 
         passwords=Passwords(),
         leave_queue=core.leave_queue,
         leases=leases,
+        limiter=limiter_without_limits(core.scripts, KEYS),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from gateway.limits.rate import UNLIMITED, Rate
 from gateway.protocol.state_machine import Publish
 from gateway.rooms.publishing import Publishing
+from gateway.rooms.tolls import Tolls
 from tests.gateway_core import GatewayCore, gateway_core
 from tests.session_state import ANA, BEN, eventually
 
@@ -21,7 +22,13 @@ async def core(redis_url: str) -> AsyncIterator[GatewayCore]:
 def publishing(core: GatewayCore, *, max_in_flight: int = 64, user_rate: Rate = UNLIMITED) -> Publishing:
     """The publishing of this core, at a time that stands still."""
     return Publishing(
-        core.publisher, core.driver, core.counters, max_in_flight=max_in_flight, user_rate=user_rate, now=lambda: 100.0
+        core.publisher,
+        core.driver,
+        core.counters,
+        tolls=Tolls(UNLIMITED, UNLIMITED),
+        max_in_flight=max_in_flight,
+        user_rate=user_rate,
+        now=lambda: 100.0,
     )
 
 

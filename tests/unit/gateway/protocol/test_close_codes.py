@@ -13,6 +13,7 @@ CONTRACT = {
     4001: ("heartbeat_lost", True),
     4002: ("unavailable", True),
     4003: ("resync", True),
+    4004: ("rate_limited", True),
     4500: ("bad_join", False),
     4501: ("unauthorized", False),
     4502: ("forbidden", False),

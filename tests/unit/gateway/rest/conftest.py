@@ -40,6 +40,7 @@ from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.messages import Messages
 from persistence.sessions import StoredSessions
+from tests.limiters import limiter_without_limits
 
 KEYS = Keys("seance", 16)
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
@@ -92,6 +93,8 @@ async def offline() -> AsyncIterator[Services]:
         stored_sessions=stored,
         messages=Messages(engine),
         live_sessions=live,
+        limiter=limiter_without_limits(scripts, KEYS),
+        counters=counters,
         publisher=publisher,
         hub=hub,
         driver=driver,

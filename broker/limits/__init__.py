@@ -1,0 +1,1 @@
+"""What all gateways count together in Redis, to hold clients to limits."""
