@@ -91,7 +91,7 @@ async def test_a_redis_that_lost_them_gets_them_back(redis_url: str, engine: Asy
             redis.flushall()
             async with one_gateway(redis_url, engine) as there:
                 assert there.refuses
-                assert redis.hexists(KEYS.revocations, "jti t-1")
+                await eventually(lambda: bool(redis.hexists(KEYS.revocations, "jti t-1")), what="its return to Redis")
 
 
 async def test_one_that_was_missed_during_an_interruption_is_read(redis_url: str, engine: AsyncEngine) -> None:
@@ -121,6 +121,7 @@ async def test_without_postgres_what_redis_holds_is_enough(redis_url: str, engin
     stored = StoredRevocations(engine)
     assert await stored.in_force() == []
     async with one_gateway(redis_url, engine):
+        await eventually(stored.in_force, what="what Redis held in Postgres")
         assert {(one.claim, one.value) for one in await stored.in_force()} == {("jti", "t-1"), ("sub", "ana")}
 
 
@@ -151,4 +152,9 @@ async def test_many_are_read_in_pages(redis_url: str, engine: AsyncEngine) -> No
     await StoredRevocations(engine).add(many)
     async with one_gateway(redis_url, engine) as here:
         assert (here.revocations.count, here.refuses) == (len(many), True)
-        assert len(await RevocationHash(here.core.link, keys=KEYS).in_force(NOW)) == len(many)
+        kept = RevocationHash(here.core.link, keys=KEYS)
+
+        async def has_all() -> bool:
+            return len(await kept.in_force(NOW)) == len(many)
+
+        await eventually(has_all, what="all of them in Redis")
