@@ -56,6 +56,10 @@ class UserRemovedError(BrokerError):
     """The host removed this user, whose tokens no longer admit."""
 
 
+class UserBannedError(BrokerError):
+    """The host removed a person with this name or address a short time ago; nobody gets a new seat by it now."""
+
+
 class NotSeatedError(BrokerError):
     """The user holds no seat, or holds it under another connection."""
 

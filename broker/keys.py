@@ -56,6 +56,16 @@ class Keys(msgspec.Struct, frozen=True):
         """The gateway that compares them now; expires."""
         return f"{self.prefix}:fencing"
 
+    @property
+    def revocations(self) -> str:
+        """The hash of "<claim> <value>" → when such tokens were revoked, and until when they are refused."""
+        return f"{self.prefix}:revocations"
+
+    @property
+    def control(self) -> str:
+        """The channel on which every gateway hears of revocations."""
+        return f"{self.prefix}:control"
+
     def canary(self, lease: str) -> str:
         """The key, and the channel, by which one gateway process finds out whether published events arrive."""
         return f"{self.prefix}:canary:{lease}"

@@ -86,6 +86,7 @@ class Counters:
         "replays",
         "resyncs",
         "slow_consumers",
+        "tokens_renewed",
         "upgrades_refused",
     )
 
@@ -93,6 +94,7 @@ class Counters:
         self.joins: Counter[str] = Counter()
         self.joins_refused: Counter[str] = Counter()
         self.limited: Counter[str] = Counter()
+        self.tokens_renewed: Counter[str] = Counter()
         self.upgrades_refused: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.publishes_failed: Counter[str] = Counter()

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import gc
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,16 +24,22 @@ from broker.sessions.event_log import EventLog
 from broker.sessions.fence import Fence
 from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions
+from broker.sessions.revocations import RevocationHash
 from gateway.access.address_sockets import AddressSockets
 from gateway.access.admission import Admission
 from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.door import Door
+from gateway.access.grants import Grants
+from gateway.access.hashed_addresses import HashedAddresses
 from gateway.access.identity_provider import IdentityProvider
 from gateway.access.passwords import Passwords
+from gateway.access.revocations import Revocations
+from gateway.access.revoked import RevokedTokens
 from gateway.access.tokens import Tokens
 from gateway.app import create_app
 from gateway.connection.context import Context
+from gateway.connection.deadlines import Deadlines
 from gateway.connection.heartbeat import Heartbeat
 from gateway.connection.turns import Turns
 from gateway.connection.upgrade import UpgradeProtocol
@@ -42,9 +49,11 @@ from gateway.lifecycle.fencing import Fencing
 from gateway.lifecycle.gateway_lease import GatewayLease
 from gateway.lifecycle.installation import InstallationCheck
 from gateway.lifecycle.relay_probe import RelayProbe
+from gateway.lifecycle.revocation_watch import RevocationWatch
 from gateway.lifecycle.server import SETTLE_SECONDS, Server
 from gateway.limits.limiter import Limiter
 from gateway.limits.rate import Rate
+from gateway.protocol import close_codes
 from gateway.protocol.socket_limits import SocketLimits
 from gateway.recovery.reader import RecoveryReader
 from gateway.recovery.replay import Replays
@@ -54,6 +63,8 @@ from gateway.rooms.driver import RoomDriver
 from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
+from gateway.rooms.member import Member
+from gateway.rooms.membership import Membership
 from gateway.rooms.publishing import Publishing
 from gateway.rooms.tolls import Tolls
 from gateway.settings import Settings
@@ -67,6 +78,7 @@ from persistence.connections import ping
 from persistence.engine import create_engine
 from persistence.installation import Bond
 from persistence.messages import Messages
+from persistence.revocations import StoredRevocations
 from persistence.sessions import StoredSessions
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
@@ -133,6 +145,7 @@ class Gateway:
             "installation": self._installation.run(),
             "fencing": self._once_passed(self._fencing.run),
             "gateway_lease": self._once_passed(self._gateway_lease.run),
+            "revocations": self._once_passed(self._revocation_watch.run),
             "relay_probe": self._once_passed(self._relay_probe.run),
             "address_sockets": self._addresses.run(),
             "loop_lag": self._lag.run(),
@@ -192,11 +205,14 @@ class Gateway:
         # Access
         directory = Directory(sessions, stored)
         self._provider = IdentityProvider.of(settings)
+        revocation_hash = RevocationHash(self._link, keys=keys)
+        self._revocations = Revocations(revocation_hash, StoredRevocations(self._engine))
         tokens = Tokens(
             settings.jwt_secret,
             settings.jwt_expires_seconds,
             old_secrets=settings.old_secrets,
             provider=self._provider,
+            is_revoked=self._revocations.cover,
         )
         leases = GatewayLeases(self._link, scripts, keys=keys, name=name)
         socket_counts = SocketCounts(self._link, scripts, leases, keys=keys)
@@ -212,14 +228,16 @@ class Gateway:
             leave_queue=leave_queue,
             leases=leases,
             limiter=limiter,
+            addresses=HashedAddresses(settings.jwt_secret),
             needs_tokens=settings.needs_tokens,
         )
         # Lifecycle
         self._installation = InstallationCheck(self._link, keys, Bond(self._link, keys, self._engine))
         self._drain = Drain(self._door, settings)
         self._fencing = Fencing(self._link, scripts, Fence(self._link, scripts, keys=keys, name=name), stored)
-        self._gateway_lease = GatewayLease(
-            self._link, leases, hub, leave_queue, keys=keys, on_lost=self._installation.linked
+        self._gateway_lease = GatewayLease(self._link, leases, hub, leave_queue, keys=keys, on_lost=self._data_lost)
+        self._revocation_watch = RevocationWatch(
+            self._link, subscriber, self._revocations, channel=revocation_hash.channel
         )
         probe_channel = ProbeChannel(scripts, subscriber, key=keys.canary(name))
         self._relay_probe = RelayProbe(probe_channel, self._link)
@@ -231,6 +249,7 @@ class Gateway:
         collector = Collector(
             gateway_id=self._id,
             door=self._door,
+            revocations=self._revocations,
             drain=self._drain,
             hub=hub,
             link=self._link,
@@ -246,6 +265,7 @@ class Gateway:
             settings=settings,
             tokens=tokens,
             authority=Authority(tokens, directory, needs_tokens=settings.needs_tokens),
+            revocations=self._revocations,
             passwords=self._passwords,
             directory=directory,
             stored_sessions=stored,
@@ -287,12 +307,14 @@ class Gateway:
                 now=now,
             ),
             admission=admission,
+            grants=Grants(tokens, expires_seconds=settings.jwt_expires_seconds, needs_tokens=settings.needs_tokens),
             door=self._door,
             leave_queue=leave_queue,
             replays=replays,
             heartbeat=Heartbeat(settings.heartbeat_seconds),
             turns=Turns(),
             now=now,
+            deadlines=Deadlines(),
             tasks=self._tasks,
             counters=counters,
             limits=SocketLimits(
@@ -323,6 +345,8 @@ class Gateway:
         self._link.end_of_read = scheduler.end_of_read
         subscriber.on_resubscribed = hub.resubscribed
         hub.listen(probe_channel.channel, self._relay_probe.heard)
+        hub.listen(revocation_hash.channel, self._revocations.heard, self._revocation_watch.interrupted)
+        self._revocations.on_revoked = partial(_end_revoked, hub)
         return services, context
 
     # Supervision
@@ -350,21 +374,32 @@ class Gateway:
         await self._installation.passed.wait()
         await work()
 
+    def _data_lost(self) -> None:
+        """Redis has lost data under an open connection: it may be another installation's, and lack revocations."""
+        self._installation.linked()
+        self._revocation_watch.interrupted()
+
     # Readiness and pings
 
     def _readiness(self) -> Readiness:
+        obstacle = next(self._obstacles(), None)
+        return Readiness(is_ready=obstacle is None, reason=obstacle)
+
+    def _obstacles(self) -> Iterator[str]:
+        """Why this gateway should get no traffic now."""
         if self._door.is_draining:
-            return Readiness(is_ready=False, reason="draining")
+            yield "draining"
         if self._relay_probe.problem is not None:
-            return Readiness(is_ready=False, reason=self._relay_probe.problem)
+            yield self._relay_probe.problem
         if not self._fencing.is_open:
-            return Readiness(is_ready=False, reason="what Redis holds is being checked")
+            yield "what Redis holds is being checked"
+        if not self._revocations.is_known:
+            yield "the revoked tokens are being read"
         if not (self._installation.passed.is_set() and self._gateway_lease.has_lease):
-            return Readiness(is_ready=False, reason="starting")
+            yield "starting"
         limit_ms = self._settings.max_loop_lag_milliseconds
         if limit_ms and self._lag.seconds * 1000 >= limit_ms:
-            return Readiness(is_ready=False, reason=f"the event loop lags by {self._lag.seconds:.1f} s")
-        return Readiness(is_ready=True)
+            yield f"the event loop lags by {self._lag.seconds:.1f} s"
 
     async def _ping_redis(self) -> None:
         await self._link.call("PING")
@@ -409,3 +444,14 @@ def _rates(settings: Settings) -> dict[str, Rate]:
         "reads": settings.limit_reads,
         "writes": settings.limit_writes,
     }
+
+
+def _end_revoked(hub: Hub, revoked: RevokedTokens) -> None:
+    """End the members whom a revoked token has admitted."""
+
+    def is_revoked(member: Member) -> bool:
+        assert isinstance(member, Membership)
+        # Whatever admitted the member was issued before the revocation came here.
+        return revoked.covers(member.token_id, (member.user_id, member.application_subject), issued_at=0)
+
+    hub.end_those(is_revoked, close_codes.UNAUTHORIZED.saying("the token was revoked"))

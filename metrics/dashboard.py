@@ -76,6 +76,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Connections closed", "ops", _rate_by("seance_connections_closed_total", "reason")),
             Panel("WebSocket requests refused", "ops", _rate_by("seance_upgrades_refused_total", "code")),
             Panel("Limited", "ops", _rate_by("seance_limited_total", "what")),
+            Panel("Tokens renewed", "ops", _rate_by("seance_tokens_renewed_total", "by")),
+            Panel("Revocations in force", "short", _each("seance_revocations")),
             Panel(
                 "Connections drained",
                 "ops",

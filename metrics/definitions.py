@@ -78,6 +78,7 @@ REFUSAL = Label(
         "session_closed",
         "session_full",
         "name_taken",
+        "removed",
     ),
 )
 UPGRADE_REFUSAL = Label(
@@ -115,6 +116,8 @@ LIMITED = Label(
     ),
 )
 PUBLISH_FAILURE = Label("reason", ("backlog", "closed", "unknown", "unavailable"))
+# Who has renewed a token: the gateway by itself, or the client with a token of its application.
+RENEWED_BY = Label("by", ("gateway", "client"))
 SERVER = Label("server", ("redis", "postgres"))
 
 DEFINITIONS: tuple[Definition, ...] = (
@@ -158,6 +161,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         " without a close frame, `violation`: the client broke RFC 6455.",
         CLOSE_REASON,
     ),
+    Definition(
+        "seance_tokens_renewed_total",
+        "counter",
+        _GATEWAY,
+        "Tokens of open sockets that were renewed: by the `gateway` itself, or by a `refresh` of the `client`.",
+        RENEWED_BY,
+    ),
+    Definition("seance_revocations", "gauge", _GATEWAY, "Revocations of tokens that the gateway knows."),
     # Messages and events
     Definition("seance_publishes_total", "counter", _GATEWAY, "Messages from sockets and REST handed to Redis."),
     Definition(

@@ -7,14 +7,15 @@ from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import BigInteger, Row, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from broker.secrecy import concealed
+from broker.sessions.bans import Ban
 from broker.sessions.recorded import Recorded
 from persistence.errors import ConflictError, InvalidFieldError, mapped
-from persistence.tables import MessageRow, SessionMarkRow, SessionRow, UserRow
+from persistence.tables import BanRow, MessageRow, SessionMarkRow, SessionRow, UserRow
 
 Presence = Literal["full", "summary"]
 SlowConsumers = Literal["resync", "disconnect"]
@@ -141,9 +142,28 @@ class StoredSessions:
             async with self._engine.connect() as connection:
                 found = (await connection.execute(_RECORDED.where(SessionRow.id.in_(keys)))).all()
         return [
-            Recorded(str(session_id), seq, is_active, tuple(sorted(map(str, removed))))
-            for session_id, is_active, seq, removed in found
+            Recorded(str(session_id), seq, is_active, tuple(sorted(map(str, removed))), tuple(map(_ban, bans)))
+            for session_id, is_active, seq, removed, bans in found
         ]
+
+    async def ban(self, id: str, bans: Collection[Ban]) -> None:  # noqa: A002 - the field's name
+        """Keep bans of the session, so that Redis can get them back; forget the session's bans that are over."""
+        key = _uuid(id)
+        rows = [
+            {"session_id": key, "who": ban.who, "expires_at": datetime.fromtimestamp(ban.expires_at, UTC)}
+            for ban in bans
+        ]
+        added = insert(BanRow).values(rows)
+        expires_at = func.greatest(BanRow.expires_at, added.excluded.expires_at)
+        merged = added.on_conflict_do_update(
+            index_elements=[BanRow.session_id, BanRow.who], set_={BanRow.expires_at: expires_at}
+        )
+
+        async def store(connection: AsyncConnection) -> None:
+            await connection.execute(delete(BanRow).where(BanRow.session_id == key, BanRow.expires_at <= func.now()))
+            await connection.execute(merged)
+
+        await self._in_transaction(store)
 
     async def _in_transaction(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """Do the work in a transaction, and once more when another transaction came in between."""
@@ -169,6 +189,11 @@ _RECORDED = select(
     func.array(
         select(UserRow.id).where(UserRow.session_id == SessionRow.id, UserRow.is_removed).scalar_subquery(),
     ),
+    func.array(
+        select(func.concat(cast(func.extract("epoch", BanRow.expires_at), BigInteger), " ", BanRow.who))
+        .where(BanRow.session_id == SessionRow.id, BanRow.expires_at > func.now())
+        .scalar_subquery(),
+    ),
 )
 
 
@@ -185,6 +210,12 @@ def _valid_max_users(max_users: int) -> int:
     if not 1 <= max_users <= MAX_USERS:
         raise InvalidFieldError("max_users", f"must be 1 to {MAX_USERS}")
     return max_users
+
+
+def _ban(text: str) -> Ban:
+    """Read `<seconds since the epoch> <who>`."""
+    expires_at, _, who = text.partition(" ")
+    return Ban(who, float(expires_at))
 
 
 def _uuid(text: str) -> UUID:

@@ -170,3 +170,25 @@ class RefusedMessageRow(Table):
 
     session_id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class BanRow(Table):
+    """A name or an address (`Ban.who`) that gets no new seat of the session until then; expired rows mean nothing."""
+
+    __tablename__ = "bans"
+
+    session_id: Mapped[UUID] = mapped_column(ForeignKey(SessionRow.id), primary_key=True)
+    who: Mapped[str] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
+class RevocationRow(Table):
+    """The token with this `jti`, or the tokens of this `sub` issued up to `revoked_at`, are refused until then."""
+
+    __tablename__ = "revocations"
+    __table_args__ = (CheckConstraint("claim IN ('jti', 'sub')", name="claim_known"),)
+
+    claim: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    revoked_at: Mapped[datetime]
+    expires_at: Mapped[datetime]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,20 @@ class Farewell:
 
 
 class ReconnectingClient:
-    """One user who stays until its task is cancelled, over as many connections as it takes; `url` may be changed."""
+    """One user who stays until its task is cancelled, over as many connections as it takes; `url` may be changed.
 
-    def __init__(self, url: str, session_id: str, name: str) -> None:
+    `token` is the first token, if there is one. `provide` gives another one when a token ends, as an application does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        session_id: str,
+        name: str,
+        *,
+        token: str | None = None,
+        provide: Callable[[], str] | None = None,
+    ) -> None:
         self.url = url
         self.session_id = session_id
         self.name = name
@@ -36,7 +47,9 @@ class ReconnectingClient:
         self.faults: list[str] = []
         self.seqs: dict[str, int] = {}  # acknowledged text → its seq
         self.is_in = asyncio.Event()
-        self._token: str | None = None
+        self.renewals = 0
+        self._token = token
+        self._provide = provide
         self._resume: Json | None = None
         self._socket: ClientConnection | None = None
         self._unanswered: dict[str, asyncio.Future[int]] = {}
@@ -85,7 +98,10 @@ class ReconnectingClient:
         join = {"type": "join", "name": self.name, "token": self._token, "resume": self._resume}
         await socket.send(json.dumps(join))
         async for frame in socket:
-            self._heard(json.loads(frame))
+            event = json.loads(frame)
+            self._heard(event)
+            if event["type"] == "token_expiring" and self._provide is not None:
+                await socket.send(json.dumps({"type": "refresh", "id": "r", "token": self._provide()}))
             if self._socket is None and self.is_in.is_set():
                 self._socket = socket
                 for text in list(self._unanswered):
@@ -97,6 +113,9 @@ class ReconnectingClient:
                 self._welcomed(event["data"])
             case "ack":
                 self._unanswered.pop(event["id"]).set_result(event["data"]["seq"])
+            case "token_renewed":
+                self.renewals += 1
+                self._token = event["data"]["token"]
             case "error":
                 self.faults.append(f"{self.name}: {event}")
             case "reconnect":

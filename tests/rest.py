@@ -23,7 +23,7 @@ async def call(url: str, method: str, path: str, *, token: str | None = None, bo
         return await client.request(method, path, headers=headers, json=body)
 
 
-async def users(url: str, session_id: str) -> list[str]:
+async def users(url: str, session_id: str, *, token: str | None = None) -> list[str]:
     """The names of who is present."""
-    answer = await call(url, "GET", f"/api/sessions/{session_id}/users")
+    answer = await call(url, "GET", f"/api/sessions/{session_id}/users", token=token)
     return [user["name"] for user in answer.json()["data"]["users"]]

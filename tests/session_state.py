@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ EPOCH = "k3v9"
 GRACE = 15_000
 KEPT: Any = pytest.approx(GRACE, abs=10_000)  # the rest of a grace time that has just begun, in ms
 IDLE_SECONDS = 600
+NO_BANS: Mapping[str, int] = MappingProxyType({})
 
 
 def now_ms() -> int:
@@ -139,6 +141,7 @@ class SessionState:
         multiple_connections: int | None = None,
         seq: int = 0,
         epoch: str = EPOCH,
+        bans: Mapping[str, int] = NO_BANS,
     ) -> Reply:
         """Open the session's hot state, and record its channel."""
         await self._recorder.listen(self.key)
@@ -156,7 +159,8 @@ class SessionState:
             fields += ["log_bytes", log_bytes]
         if multiple_connections is not None:
             fields += ["multiple_connections", multiple_connections]
-        return await self._call("open", (self.key,), epoch, seq, IDLE_SECONDS, *removed, "--", *fields)
+        lists = (*removed, "--", *_flat(bans), "--", *fields)
+        return await self._call("open", (self.key,), epoch, seq, IDLE_SECONDS, *lists)
 
     async def join(
         self,
@@ -168,21 +172,25 @@ class SessionState:
         link: int = 1,
         is_granted: bool = True,
         max_backlog: int = 1000,
+        address: str = "",
+        is_exempt: bool = False,
     ) -> Reply:
         """Take a seat through a gateway; `link` is the number of its connection, `is_granted` gives it a lease."""
         if is_granted:
             await grant(self._link, PARTITION, gateway)
         name = name or NAMES[user]
         decided = (user_json(user, name), name.casefold(), gateway, connection, TS, link, max_backlog)
-        return await self._seats("join", user, *decided)
+        return await self._seats("join", user, *decided, address, int(is_exempt))
 
     async def leave(self, user: str, reason: str = "left", *, connection: str = "c-1", grace: int = GRACE) -> Reply:
         """Give a seat up."""
         return await self._seats("leave", user, connection, reason, TS, grace)
 
-    async def remove(self, user: str, *, earlier: str = "") -> Reply:
+    async def remove(self, user: str, *, earlier: str = "", ban_ms: int = 0, with_addresses: bool = False) -> list[Any]:
         """Remove a user; `earlier` is the JSON of one who may have no seat now."""
-        return await self._seats("remove", user, TS, earlier)
+        name = NAMES[user].casefold() if earlier else ""
+        reply: list[Any] = await self._seats("remove", user, TS, earlier, name, ban_ms, int(with_addresses))
+        return reply
 
     async def close(self) -> Reply:
         """Close the session."""
@@ -228,9 +236,11 @@ class SessionState:
         """Fence the session, whose events were handed out up to `seen`."""
         return await self._seats("fence", epoch, seen, new, int(is_rewritten))
 
-    async def reconcile(self, seq: int, *removed: str, is_active: int = 1, new: str = "new") -> Reply:
+    async def reconcile(
+        self, seq: int, *removed: str, is_active: int = 1, new: str = "new", bans: Mapping[str, int] = NO_BANS
+    ) -> Reply:
         """Make the session agree with what Postgres knows of it."""
-        return await self._seats("reconcile", seq, is_active, new, TS, *removed)
+        return await self._seats("reconcile", seq, is_active, new, TS, *removed, "--", *_flat(bans))
 
     async def _seats(self, name: str, *arguments: str | int) -> Reply:
         return await self._call(name, (self.key, PART), *arguments)
@@ -290,6 +300,11 @@ class SessionState:
         """The ids of removed users."""
         return _texts(await self.redis("SMEMBERS", f"{self.key}:removed"))
 
+    async def bans(self) -> dict[str, Any]:
+        """Who is banned → the rest of the ban in ms."""
+        found = await self.redis("ZRANGE", f"{self.key}:bans", 0, -1, "WITHSCORES")
+        return {who.decode(): pytest.approx(int(deadline) - now_ms(), abs=10_000) for who, deadline in found}
+
     async def held_by(self, gateway: str) -> set[str]:
         """The members whose seats a gateway holds in this partition."""
         return _texts(await self.redis("SMEMBERS", f"{PART}gateway:{gateway}"))
@@ -315,6 +330,8 @@ class SessionState:
         """Suffixes of the session's keys that expire after the idle time."""
         found = set()
         for name in _texts(await self.redis("KEYS", f"{self.key}*")):
+            if name.removeprefix(self.key).startswith((":bans", ":left:")):  # have a time of their own
+                continue
             ttl = await self.redis("TTL", name)
             assert ttl == -1 or IDLE_SECONDS - 60 < ttl <= IDLE_SECONDS, (name, ttl)
             if ttl != -1:
@@ -357,6 +374,11 @@ def closed(seq: int) -> str:
 def bodies(*payloads: str) -> list[dict[str, Any]]:
     """The events in payloads, decoded."""
     return [json.loads(payload.partition("\n")[2]) for payload in payloads]
+
+
+def _flat(bans: Mapping[str, int]) -> list[str | int]:
+    """The bans as arguments of a script, their rest in ms as an instant."""
+    return [part for who, ms in bans.items() for part in (who, now_ms() + ms)]
 
 
 def _mapping(found: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:

@@ -4,16 +4,24 @@
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant
 --       7 number of the gateway's connection to Redis  8 max backlog
+--       9 hash of the client's address, or ""  10 "1" when no ban applies to the user, as for the host
 -- Returns {"unleased"} when the gateway has no lease, so that nobody would free the seat if the gateway died, or has
 --         given the connection up: the user was told that the join failed
 --       | {"unknown"} | {"closed"} | {"removed"} | {"taken"} | {"full"}
+--       | {"banned"} when the seat would be new, and the name or the address is banned
 --       | {"backlog"} when the seat would be new: who comes back adds no entry, and each leave was preceded by a join
 --       | {"joined" or "again", seq, epoch, user count, seat JSON, …} (seats only when presence is full)
 local MAX_CONNECTIONS = 16
+local MAX_ADDRESSES = 16
 
 local session, part = KEYS[1], KEYS[2]
 local uid, user, name, gateway, connection, ts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local address = ARGV[9]
 local users, names = session .. ':users', session .. ':names'
+
+local function is_banned(who)
+  return tonumber(redis.call('ZSCORE', session .. ':bans', who) or 0) > now_ms()
+end
 
 local renewed_by = redis.call('HGET', part .. 'connections', gateway)
 if not redis.call('ZSCORE', part .. 'gateways', gateway) or tonumber(renewed_by or 0) > tonumber(ARGV[7]) then
@@ -46,6 +54,9 @@ if seat then
   connections[#connections + 1] = {connection, gateway}
   connect(seat, connections)
 else
+  if ARGV[10] ~= '1' and (is_banned('name ' .. name) or is_banned('address ' .. address)) then
+    return {'banned'}
+  end
   if redis.call('HEXISTS', names, name) == 1 then
     return {'taken'}
   end
@@ -66,6 +77,19 @@ else
   outcome = 'joined'
 end
 seat.s, seat.t = 'here', nil
+if address ~= '' then
+  local addresses = {}
+  for _, one in ipairs(seat.a or {}) do
+    if one ~= address then
+      addresses[#addresses + 1] = one
+    end
+  end
+  addresses[#addresses + 1] = address
+  if #addresses > MAX_ADDRESSES then
+    table.remove(addresses, 1)
+  end
+  seat.a = addresses
+end
 redis.call('HSET', users, uid, cjson.encode(seat))
 redis.call('SADD', part .. 'gateway:' .. gateway, member)
 

@@ -7,10 +7,13 @@
 --   :users    hash     user id → seat, none once the session is closed; JSON {n: folded name, u: user JSON,
 --                      g: gateway lease, c: connection, s: here|away};
 --                      with several connections g and c are the newest one's, and m has the others, oldest first:
---                      [[connection, lease], …], and t, if it is there, is until when (ms) one that broke has grace
+--                      [[connection, lease], …], and t, if it is there, is until when (ms) one that broke has grace;
+--                      a has the hashed addresses that the user has connected from, the newest last
 --   :names    hash     folded name → user id
 --   :removed  set      user ids that the host removed
 --   :buckets  hash     user id → when the user's token bucket is full (see spend.lua), as long as the user has a seat
+--   :bans     zset     "name <folded name>" or "address <keyed hash>" → until when (ms) nobody gets a new seat by it
+--   :left:<u> string   the hashed addresses of user <u>, who left a short time ago, separated by spaces; it expires
 --   :key:<k>  string   "<seq> <message id>" of a message published with idempotency key <k>
 --   :refused:<seq>     string, there while keys of that time are remembered, when Postgres refused the message for good
 --   :restored:<entry>  string, the new seq of a message whose seq was given twice, by the id of its stream entry
@@ -26,6 +29,12 @@
 --   p  the number of users changed (body)     x  a newer connection of the user <subject> replaced the one in the body
 --   w  everything up to the seq in the body is committed in Postgres; only sent while somebody waits for it
 --   d  the message with the seq in the body can't be written to Postgres, and will not be committed
+
+-- Redis' own clock, in ms: deadlines and leases hold whatever gateways think the time is.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
 
 local function session_id_of(session)
   return string.match(session, '}:session:(.*)$')
@@ -49,6 +58,16 @@ local function emit(part, session, kind, subject, head, tail, epoch)
     trim(session, seq)
   end
   return seq
+end
+
+-- Give nobody a new seat by this name or address until the deadline (ms). A longer ban that is there stays.
+local function ban(session, who, deadline)
+  local bans = session .. ':bans'
+  redis.call('ZREMRANGEBYSCORE', bans, '-inf', now_ms()) -- before ZADD, so that a full memory holds no worker up (settle.lua)
+  if deadline > tonumber(redis.call('ZSCORE', bans, who) or 0) then
+    redis.call('ZADD', bans, deadline, who)
+    redis.call('PEXPIREAT', bans, redis.call('ZREVRANGE', bans, 0, 0, 'WITHSCORES')[2])
+  end
 end
 
 -- An empty session's hot state goes away after a while; a session with users keeps it.

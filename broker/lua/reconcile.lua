@@ -2,7 +2,7 @@
 -- written is not given again, a removed user stays out, a closed session stays closed. What only Redis knows stays.
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 highest seq in Postgres  2 "1" when the session is open in Postgres  3 new epoch  4 instant
---       5.. ids of the users whom the host removed
+--       5.. ids of the users whom the host removed, then "--", then ban, deadline in ms, …
 -- Returns {1 when the session got the new epoch, how many users were removed again, 1 when it was closed again}; zeros
 --         when nothing was missing, and without hot state.
 local session, part = KEYS[1], KEYS[2]
@@ -18,7 +18,8 @@ if is_behind then
   fence(part, session, ARGV[3], seq, math.max(written, seq + 1))
 end
 local removed = 0
-for i = 5, #ARGV do
+local i = 5
+while ARGV[i] ~= '--' do
   local uid = ARGV[i]
   if redis.call('SISMEMBER', session .. ':removed', uid) == 0 then
     -- Before SADD, so that a full memory does not hold a worker up (settle.lua). An empty session expires again below.
@@ -30,6 +31,10 @@ for i = 5, #ARGV do
       vacate(part, session, uid, seat, 'removed', ARGV[4])
     end
   end
+  i = i + 1
+end
+for at = i + 1, #ARGV, 2 do
+  ban(session, ARGV[at], tonumber(ARGV[at + 1]))
 end
 if is_reopened then
   close(part, session, ARGV[4])

@@ -3,12 +3,8 @@
 local PURGE_LIMIT = 100
 local SEQ_LEAP = 1000000
 local FENCE_GRACE_MS = 15000
-
--- Redis' own clock, in ms: deadlines and leases hold whatever gateways think the time is.
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
+-- How long the host can still ban the addresses of a user who has left.
+local LEFT_MS = 60000
 
 -- Announce that a user came or went: as a sequenced event, or as a number in `summary` sessions.
 local function announce(part, session, type, kind, uid, user, count, more, ts)
@@ -99,6 +95,9 @@ local function vacate(part, session, uid, seat, reason, ts)
   let_go(part, member, seat)
   local count = redis.call('HLEN', session .. ':users')
   local kind = reason == 'removed' and 'r' or 'e'
+  if seat.a and kind == 'e' then
+    redis.call('SET', session .. ':left:' .. uid, table.concat(seat.a, ' '), 'PX', LEFT_MS)
+  end
   announce(part, session, 'user_left', kind, uid, seat.u, count, ',"reason":"' .. reason .. '"', ts)
   rest_if_empty(session)
 end

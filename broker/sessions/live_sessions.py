@@ -17,6 +17,7 @@ from broker.errors import (
     SessionClosedError,
     SessionFullError,
     SessionUnknownError,
+    UserBannedError,
     UserRemovedError,
 )
 from broker.events import User, instant
@@ -25,6 +26,7 @@ from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.secrecy import concealed
+from broker.sessions.bans import Ban
 from broker.sessions.epochs import new_epoch, seq_above
 
 IDEMPOTENCY_SECONDS = 86_400
@@ -74,6 +76,13 @@ class Seat(msgspec.Struct, frozen=True):
     users: tuple[msgspec.Raw, ...]
 
 
+class Removal(msgspec.Struct, frozen=True):
+    """The user who was removed, and whom nobody may come in as or from for a while (`Ban.who`)."""
+
+    user: User
+    banned: tuple[str, ...] = ()
+
+
 class Position(msgspec.Struct, frozen=True):
     """How far a session has come in Redis: its epoch, its last seq, and up to which seq Postgres has everything."""
 
@@ -109,6 +118,7 @@ _REFUSALS: dict[bytes, type[Exception]] = {
     b"unknown": SessionUnknownError,
     b"closed": SessionClosedError,
     b"removed": UserRemovedError,
+    b"banned": UserBannedError,
     b"taken": NameTakenError,
     b"full": SessionFullError,
     b"backlog": BacklogFullError,
@@ -181,6 +191,7 @@ class LiveSessions:
         is_active: bool = True,
         max_seq: int | None = None,
         removed_user_ids: Sequence[str] = (),
+        bans: Sequence[Ban] = (),
     ) -> None:
         """Load a session from Postgres as hot state with a new epoch; nothing happens when it is hot already.
 
@@ -203,18 +214,28 @@ class LiveSessions:
             "log_bytes": self._log_bytes,
         }
         flat = [item for pair in fields.items() for item in pair]
-        await self._scripts.call(
-            "open", (self.key(info.id),), new_epoch(), seq, self._idle_seconds, *removed_user_ids, "--", *flat
-        )
+        banned = [argument for ban in bans for argument in ban.arguments]
+        lists = (*removed_user_ids, "--", *banned, "--", *flat)
+        await self._scripts.call("open", (self.key(info.id),), new_epoch(), seq, self._idle_seconds, *lists)
 
-    async def join(self, session_id: str, user: User, *, gateway: str, connection: str) -> Seat:
+    async def join(
+        self,
+        session_id: str,
+        user: User,
+        *,
+        gateway: str,
+        connection: str,
+        address: str = "",
+        is_exempt: bool = False,
+    ) -> Seat:
         """Take a seat, or come back to the one that the same user id holds.
 
         The connection that had the seat is replaced, unless the session allows several connections of one user (16; the
-        oldest one beyond that is replaced).
+        oldest one beyond that is replaced). `address` is a hash of the client's address, which is kept with the seat;
+        no ban keeps a user out who `is_exempt`.
 
-        Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, NameTakenError,
-        SessionFullError or BacklogFullError.
+        Raises LeaseMissingError, SessionUnknownError, SessionClosedError, UserRemovedError, UserBannedError,
+        NameTakenError, SessionFullError or BacklogFullError.
         """
         assert user.id is not None
         reply = await self._scripts.call(
@@ -228,6 +249,8 @@ class LiveSessions:
             instant(),
             self._link.keeper.connects_total,
             self._max_backlog,
+            address,
+            int(is_exempt),
         )
         outcome = reply[0]
         if outcome in _REFUSALS:
@@ -280,17 +303,34 @@ class LiveSessions:
             self._grace_ms,
         )
 
-    async def remove(self, session_id: str, user_id: str, *, earlier: User | None = None) -> User:
-        """Remove a user for the host: the user's tokens admit no more.
+    async def remove(
+        self,
+        session_id: str,
+        user_id: str,
+        *,
+        earlier: User | None = None,
+        ban_seconds: int = 0,
+        with_addresses: bool = False,
+    ) -> Removal:
+        """Remove a user for the host: the user's tokens admit no more, and for `ban_seconds` the name gets no new seat.
 
-        `earlier` is the same user as Postgres knows it, who may have no seat now. Raises SessionUnknownError or
-        SessionClosedError, and NotSeatedError when the user has no seat and `earlier` is None.
+        `with_addresses` bans the addresses that the user connected from as well. `earlier` is the same user as Postgres
+        knows it, who may have no seat now. Raises SessionUnknownError or SessionClosedError, and NotSeatedError when
+        the user has no seat and `earlier` is None.
         """
-        known = b"" if earlier is None else _encode(earlier)
-        reply = await self._scripts.call("remove", self._keys_of(session_id), user_id, instant(), known)
+        known = (b"", "") if earlier is None else (_encode(earlier), fold(earlier.name))
+        reply = await self._scripts.call(
+            "remove",
+            self._keys_of(session_id),
+            user_id,
+            instant(),
+            *known,
+            ban_seconds * 1000,
+            int(with_addresses),
+        )
         if reply[0] in _REFUSALS and reply[0] != b"removed":
             raise _REFUSALS[reply[0]]
-        return _decode_user(reply[1])
+        return Removal(_decode_user(reply[1]), tuple(who.decode() for who in reply[2:]))
 
     async def close(self, session_id: str) -> int:
         """Close the session and return its last seq. Closing twice is fine. Raises SessionUnknownError."""

@@ -9,18 +9,20 @@ from broker.events import instant
 from broker.keys import Keys
 from broker.redis.connection import Reply
 from broker.redis.scripts import Scripts
+from broker.sessions.bans import Ban
 from broker.sessions.epochs import new_epoch
 
 log = structlog.get_logger()
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A session in Postgres: its highest `seq` (0: none), whether it is open, the users whom the host removed."""
+    """A session in Postgres: its highest `seq` (0: none), whether it is open, whom the host removed, bans in force."""
 
     session_id: str
     seq: int
     is_active: bool
     removed_user_ids: tuple[str, ...] = ()
+    bans: tuple[Ban, ...] = ()
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -58,4 +60,6 @@ def reconcile(scripts: Scripts, keys: Keys, recorded: Recorded) -> "asyncio.Futu
         new_epoch(),
         instant(),
         *recorded.removed_user_ids,
+        "--",
+        *(argument for ban in recorded.bans for argument in ban.arguments),
     )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
@@ -16,6 +17,7 @@ from broker.errors import (
     SessionClosedError,
     SessionFullError,
     SessionUnknownError,
+    UserBannedError,
     UserRemovedError,
 )
 from broker.events import User
@@ -24,8 +26,15 @@ from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
 from gateway.access.authority import JOIN
 from gateway.access.claims import Claims
 from gateway.access.directory import Directory
+from gateway.access.hashed_addresses import HashedAddresses
 from gateway.access.passwords import Passwords, PasswordsBusyError
-from gateway.access.token_errors import KeysUnavailableError, TokenError, TokenScopeError, TokenSessionError
+from gateway.access.token_errors import (
+    KeysUnavailableError,
+    TokenError,
+    TokenRevokedError,
+    TokenScopeError,
+    TokenSessionError,
+)
 from gateway.access.tokens import Tokens
 from gateway.limits.addresses import subject_of
 from gateway.limits.limiter import Limiter
@@ -53,13 +62,19 @@ class Identified(msgspec.Struct, frozen=True):
     user: User
     claims: Claims | None
 
+    @property
+    def is_host(self) -> bool:
+        """Whether the token is a host's or an administrator's, whom no ban keeps out."""
+        return self.claims is not None and self.claims.scope in {"host", "admin"}
+
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A user with a seat, and the plan by which the user gets the missed events."""
+    """A user with a seat, the plan by which the user gets the missed events, and the claims of the user's token."""
 
     user: User
     seat: Seat
     plan: Plan
+    claims: Claims | None
 
 
 _ENDINGS: dict[type[Exception], Ending] = {
@@ -68,6 +83,9 @@ _ENDINGS: dict[type[Exception], Ending] = {
     SessionFullError: close_codes.SESSION_FULL,
     NameTakenError: close_codes.NAME_TAKEN,
     UserRemovedError: close_codes.UNAUTHORIZED.saying("the host removed this user; the token is no longer good"),
+    UserBannedError: close_codes.REMOVED.saying(
+        "the host removed a person with this name or address from the session; come back later"
+    ),
     BacklogFullError: close_codes.UNAVAILABLE.saying("too much waits to be stored; reconnect in a moment"),
     BrokerUnavailableError: close_codes.UNAVAILABLE,
     LeaseMissingError: close_codes.UNAVAILABLE,
@@ -108,6 +126,7 @@ class Admission:
         leave_queue: LeaveQueue,
         leases: GatewayLeases,
         limiter: Limiter,
+        addresses: HashedAddresses,
         needs_tokens: bool = False,
     ) -> None:
         self._hub = hub
@@ -119,16 +138,12 @@ class Admission:
         self._leave_queue = leave_queue
         self._leases = leases
         self._limiter = limiter
+        self._addresses = addresses
         self._needs_tokens = needs_tokens
 
     async def find(self, session_id: str) -> SessionInfo | None:
         """The session, or None when there is no such session."""
         return self._hub.info(session_id) or await self._directory.get(session_id)
-
-    def token_for(self, session_id: str, user: User) -> str:
-        """A new token with which this user can join again."""
-        assert user.id is not None
-        return self._tokens.create_access_token(Claims.user(session_id, user.id, user.name))
 
     async def identify(self, session_id: str, join: Join, *, address: str) -> Identified:
         """Check the token or the password; returns the session, and the token's user or a new user with the given name.
@@ -151,14 +166,17 @@ class Admission:
             await self._limiter.spend(user_id, {"resumes": user_id})
         return Identified(info, _user(info.id, join, claims), claims)
 
-    async def admit(self, info: SessionInfo, user: User, join: Join, connection_id: str) -> Admitted:
-        """Take a seat for the user. The gateway must have subscribed to the session's channel before.
+    async def admit(self, who: Identified, join: Join, connection_id: str, address: str) -> Admitted:
+        """Take a seat for the user, who comes from this address.
+
+        The gateway must have subscribed to the session's channel before.
 
         Raises RefusedError and what `refusals` maps.
         """
+        info, user = who.info, who.user
         lease = self._leases.of(info.id)
         try:
-            seat = await self._join(info, user, lease, connection_id)
+            seat = await self._join(who, lease, connection_id, address)
         except (BrokerUnavailableError, asyncio.CancelledError):
             # Redis may have given the seat, although its answer did not arrive.
             self.withdraw(info.id, user, join, connection_id)
@@ -168,17 +186,28 @@ class Admission:
             if plan.is_read:
                 await self._check_holder(info.id, user, connection_id)
             self._check_lease(info.id, lease)
+            self._check_revoked(who.claims)
         except BaseException:
             self.withdraw(info.id, user, join, connection_id)
             raise
-        return Admitted(user, seat, plan)
+        return Admitted(user, seat, plan, who.claims)
 
-    async def _join(self, info: SessionInfo, user: User, lease: str, connection_id: str) -> Seat:
+    async def _join(self, who: Identified, lease: str, connection_id: str, address: str) -> Seat:
+        session_id = who.info.id
+        take_seat = partial(
+            self._sessions.join,
+            session_id,
+            who.user,
+            gateway=lease,
+            connection=connection_id,
+            address=self._addresses.hashed(session_id, address),
+            is_exempt=who.is_host,
+        )
         try:
-            return await self._sessions.join(info.id, user, gateway=lease, connection=connection_id)
+            return await take_seat()
         except SessionUnknownError:
-            await self._directory.open(info.id)
-            return await self._sessions.join(info.id, user, gateway=lease, connection=connection_id)
+            await self._directory.open(session_id)
+            return await take_seat()
 
     def withdraw(self, session_id: str, user: User, join: Join, connection_id: str) -> None:
         """Give up a seat whose welcome was not sent.
@@ -198,6 +227,13 @@ class Admission:
         """Raise RefusedError when the lease was lost during the join: then other gateways free the seat."""
         if lease != self._leases.of(session_id):
             raise RefusedError(close_codes.RESYNC)
+
+    def _check_revoked(self, claims: Claims | None) -> None:
+        """Raise RefusedError when the token was revoked during the join: so far no room could be told to end it."""
+        try:
+            self._tokens.check_revoked(claims)
+        except TokenRevokedError as error:
+            raise RefusedError(close_codes.UNAUTHORIZED.saying(str(error))) from error
 
     async def _claims(self, info: SessionInfo, join: Join) -> Claims | None:
         if join.token is None:

@@ -33,6 +33,7 @@ LOOK = Permission(_READERS, Anonymous.EVERYBODY)
 READ = Permission(_READERS, Anonymous.WITHOUT_PASSWORD)
 PUBLISH = Permission(("host", "publish", "spirit", "admin"))
 MODERATE = Permission(("host", "admin"))
+ADMINISTER = Permission(("admin",))
 
 
 class TokenMissingError(Exception):

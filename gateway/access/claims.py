@@ -23,15 +23,23 @@ class Claims(
         "session_id": "sid",
         "subject": "sub",
         "token_id": "jti",
+        "issued_at": "iat",
         "expires_at": "exp",
         "issuer": "iss",
+        "application_subject": "app_sub",
     },
 ):
-    """The claims of a token. Minting adds `token_id`, `expires_at` (seconds since the epoch) and `issuer`.
+    """The claims of a token.
+
+    Minting adds `issued_at` and `expires_at` (seconds since the epoch), `issuer`, and a `token_id` unless there is one:
+    a token that renews another one has the same, so that both are revoked together.
 
     `session_id` binds the token to a session; None: the token is good for every session. What `subject` names depends
     on the scope: `user`: the user's id in the session; `sessions:join`: the application's own id of the person;
     `sessions:create`: the tenant. `name` is the user's name (scopes `user` and `sessions:join`).
+
+    `application_subject` is in the `user` tokens that a gateway made for the token of an application or of an identity
+    provider: what `sub` was there, or an empty text.
     """
 
     scope: Scope
@@ -39,8 +47,10 @@ class Claims(
     subject: Text | None = None
     name: Text | None = None
     token_id: Text | None = None
+    issued_at: Instant | None = None
     expires_at: Instant | None = None
     issuer: Text | None = None
+    application_subject: Annotated[str, Meta(max_length=255)] | None = None
 
     def __post_init__(self) -> None:
         if self.session_id is None and self.scope in {"user", "host"}:

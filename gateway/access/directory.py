@@ -59,7 +59,11 @@ class Directory:
         [recorded] = await self._stored.recorded([record.id])
         info = _info(record)
         await self._live.open(
-            info, is_active=recorded.is_active, max_seq=recorded.seq, removed_user_ids=recorded.removed_user_ids
+            info,
+            is_active=recorded.is_active,
+            max_seq=recorded.seq,
+            removed_user_ids=recorded.removed_user_ids,
+            bans=recorded.bans,
         )
         return info
 

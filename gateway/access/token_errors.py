@@ -17,6 +17,10 @@ class TokenExpiredError(TokenError):
     """The token has expired. Get a new token."""
 
 
+class TokenRevokedError(TokenError):
+    """The token was revoked. Get a new token."""
+
+
 class TokenScopeError(TokenError):
     """The token is genuine, but its scope does not allow the request."""
 
@@ -26,4 +30,4 @@ class TokenSessionError(TokenError):
 
 
 class KeysUnavailableError(Exception):
-    """The identity provider's keys can't be had now, so the token can't be checked. Nothing was done; retry later."""
+    """The token can't be checked: the identity provider's keys, or the revocations, can't be had now. Retry later."""

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import jwt
 import msgspec
@@ -15,6 +15,7 @@ from gateway.access.identity_provider import IdentityProvider
 from gateway.access.signatures import Expected, Header, Key, unverified_header, verified_payload
 from gateway.access.token_errors import (
     TokenMalformedError,
+    TokenRevokedError,
     TokenScopeError,
     TokenSessionError,
     TokenSignatureError,
@@ -30,7 +31,8 @@ _encode = msgspec.json.Encoder().encode
 class Tokens:
     """Mints and verifies access tokens; tokens expire after `expires_seconds`.
 
-    `secret` (at least 32 bytes) signs. `old_secrets` and the keys of `provider` only verify.
+    `secret` (at least 32 bytes) signs. `old_secrets` and the keys of `provider` only verify. `is_revoked` tells which
+    genuine tokens are refused.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Tokens:
         *,
         old_secrets: Sequence[str] = (),
         provider: IdentityProvider | None = None,
+        is_revoked: Callable[[Claims], bool] = lambda _: False,
     ) -> None:
         self._secret = secret
         self._expires_seconds = expires_seconds
         self._key_id = key_id_of(secret)
         self._keys = {key_id_of(one): Key(ALGORITHM, one.encode()) for one in (secret, *old_secrets)}
         self._provider = provider
+        self._is_revoked = is_revoked
 
     def create_access_token(self, claims: Claims, *, expires_seconds: int | None = None) -> str:
         """Mint a token with these claims, issued now; it expires after `expires_seconds` (default: the setting)."""
@@ -57,7 +61,7 @@ class Tokens:
             "iss": ISSUER,
             "iat": issued_at,
             "exp": issued_at + lifetime,
-            "jti": secrets.token_urlsafe(16),
+            "jti": claims.token_id or secrets.token_urlsafe(16),
         }
         return jwt.encode(payload, self._secret, algorithm=ALGORITHM, headers={"kid": self._key_id})
 
@@ -67,8 +71,8 @@ class Tokens:
         """Verify a token, and the scopes and the session when they are given; returns the claims.
 
         Raises TokenMalformedError or TokenSignatureError for a token that is not genuine, TokenExpiredError after its
-        time, TokenScopeError or TokenSessionError for a genuine token with another scope or session, and
-        KeysUnavailableError when the identity provider's keys can't be had.
+        time, TokenRevokedError, TokenScopeError or TokenSessionError for a genuine token with another scope or session,
+        and KeysUnavailableError when the identity provider's keys or the revocations can't be had.
         """
         payload = await self._payload(token, scopes)
         stated = payload.get("scope")
@@ -76,9 +80,15 @@ class Tokens:
             wanted = " or ".join(f"`{scope}`" for scope in sorted(scopes))
             raise TokenScopeError(f"this needs a token with scope {wanted}; this one has `{stated}`")
         claims = _claims(payload)
+        self.check_revoked(claims)
         if session_id is not None and claims.session_id not in (None, session_id):
             raise TokenSessionError("the token is bound to another session")
         return claims
+
+    def check_revoked(self, claims: Claims | None) -> None:
+        """Raise TokenRevokedError when a token with these claims is revoked by now."""
+        if claims is not None and self._is_revoked(claims):
+            raise TokenRevokedError("the token was revoked")
 
     async def _payload(self, token: str, scopes: Collection[Scope] | None) -> dict[str, object]:
         """The payload of a genuine token that has not expired."""

@@ -11,11 +11,11 @@ from typing import Any, cast
 import structlog
 
 from gateway.access.admission import RefusedError
-from gateway.connection import joining
+from gateway.connection import joining, renewal
 from gateway.connection.context import Context
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
-from gateway.protocol.commands import CommandId, Join
+from gateway.protocol.commands import CommandId, Join, Refresh
 from gateway.protocol.frames import text_frame
 from gateway.protocol.server_events import RETRY_MS
 from gateway.protocol.state_machine import (
@@ -27,6 +27,7 @@ from gateway.protocol.state_machine import (
     Fail,
     Limited,
     Publish,
+    Renew,
     Reply,
     StateMachine,
     Wait,
@@ -160,6 +161,20 @@ class Connection(asyncio.Protocol):
         effect = self._machine.tick()
         if effect is not None:
             self._perform(effect)
+        self._enter_deadline()
+
+    def deadline(self) -> None:
+        """Something may have to be done about the token."""
+        effect = self._machine.token_tick(asyncio.get_running_loop().time())
+        if effect is not None:
+            self._perform(effect)
+            self._enter_deadline()
+
+    def _enter_deadline(self) -> None:
+        """Enter the token's deadline, if it may come before the heartbeat's next visit."""
+        due_at = self._machine.token_due_at
+        if due_at <= asyncio.get_running_loop().time() + 2 * self._context.heartbeat.interval_seconds:
+            self._context.deadlines.add(due_at, self)
 
     # Carrier of its membership
 
@@ -246,7 +261,10 @@ class Connection(asyncio.Protocol):
                 else:
                     member = Membership(self.id, admitted.user, room, self, wants_batches=self.wants_batches)
                     self._seated(member)
-                    joining.welcome(self._context, member, command, admitted)
+                    grant = self._context.grants.of(room.info.id, admitted.user, admitted.claims, self.id)
+                    renewal.accept(self._machine, member, grant)
+                    joining.welcome(self._context, member, command, admitted, grant)
+                    self._enter_deadline()
         except RefusedError as error:
             self._context.counters.joins_refused[error.ending.name] += 1
             self.end(error.ending, command.id, "name" if error.ending is close_codes.NAME_TAKEN else None)
@@ -265,7 +283,7 @@ class Connection(asyncio.Protocol):
 
     # How effects are carried out
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> None:  # noqa: C901 - one branch for each effect
         match effect:
             case Publish():
                 self._context.publishing.publish(self._joined(), effect)
@@ -279,6 +297,10 @@ class Connection(asyncio.Protocol):
                 self._refuse(what, data)
             case Wait(seconds):
                 self._wait(seconds)
+            case Refresh():
+                self._context.tasks.spawn(self._refresh(effect), f"refresh {self.id}")
+            case Renew():
+                renewal.renew(self._context, self._machine, self._joined())
             case Disconnect(ending, command_id, field):
                 self.end(ending, command_id, field)
             case Fail(ending):
@@ -291,6 +313,10 @@ class Connection(asyncio.Protocol):
         self._context.counters.limited[what] += 1
         if data:
             self.answer(data)
+
+    async def _refresh(self, command: Refresh) -> None:
+        await renewal.refresh(self._context, self._machine, self._joined(), command)
+        self._enter_deadline()
 
     def _closed_by_client(self, reply: bytes) -> None:
         if reply:

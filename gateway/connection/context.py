@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from gateway.access.admission import Admission
 from gateway.access.door import Door
+from gateway.access.grants import Grants
+from gateway.connection.deadlines import Deadlines
 from gateway.connection.heartbeat import Heartbeat
 from gateway.connection.turns import Turns
 from gateway.counters import Counters
@@ -32,12 +34,14 @@ class Context:
     scheduler: FlushScheduler
     publishing: Publishing
     admission: Admission
+    grants: Grants
     door: Door
     leave_queue: LeaveQueue
     replays: Replays
     heartbeat: Heartbeat
     turns: Turns
     now: Callable[[], float]
+    deadlines: Deadlines
     tasks: Tasks
     counters: Counters
     limits: SocketLimits

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 import structlog
 
 from gateway.access.admission import Admitted, refusals
+from gateway.access.grants import Grant
 from gateway.connection.context import Context
 from gateway.protocol import server_events
 from gateway.protocol.commands import Join
 from gateway.protocol.frames import text_frame
 from gateway.protocol.server_events import Welcome
+from gateway.protocol.token_life import whole
 from gateway.recovery.replay import Replay
 from gateway.rooms.membership import Membership
 from gateway.rooms.room import Room
@@ -26,10 +28,10 @@ async def admitted(
     with refusals():
         who = await context.admission.identify(session_id, command, address=address)
         async with context.hub.joining(who.info) as room:
-            yield room, await context.admission.admit(who.info, who.user, command, connection_id)
+            yield room, await context.admission.admit(who, command, connection_id, address)
 
 
-def welcome(context: Context, member: Membership, command: Join, admitted: Admitted) -> None:
+def welcome(context: Context, member: Membership, command: Join, admitted: Admitted, grant: Grant) -> None:
     """Enter the room, write the welcome, start the replay. No await between these, so that no event is missed."""
     info, seat, plan = member.room.info, admitted.seat, admitted.plan
     replay = Replay(context.replays, member)
@@ -44,7 +46,8 @@ def welcome(context: Context, member: Membership, command: Join, admitted: Admit
         user_count=seat.user_count,
         seq=command.resume.seq if plan.resumed.recovered and command.resume is not None else seat.seq,
         epoch=seat.epoch,
-        token=context.admission.token_for(info.id, member.user),
+        token=grant.token,
+        token_expires_in_seconds=whole(grant.life.seconds),
         resumed=plan.resumed,
         heartbeat_seconds=context.heartbeat.interval_seconds,
     )

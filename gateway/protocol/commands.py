@@ -14,6 +14,7 @@ from gateway.violations import choices_of, in_words
 MAX_NAME = 50
 MAX_TEXT = 500
 MAX_KEY = 64
+MAX_TOKEN = 4096
 # Unicode's explicit directional formatting (UAX #9): in a name it would reorder the text around the name.
 DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Many clients lose precision above 2^53; the decoder can check bounds of 64 bits.
@@ -40,7 +41,7 @@ class Join(msgspec.Struct, frozen=True, tag="join"):
         Meta(description="Unique in the session without regard to case; ignored with a token that gives a name."),
     ] = None
     token: Annotated[
-        Annotated[str, Meta(max_length=4096)] | None,
+        Annotated[str, Meta(max_length=MAX_TOKEN)] | None,
         Meta(
             description="The token of an earlier `welcome`, one of the application (`sessions:join`), or a host token."
         ),
@@ -81,13 +82,23 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     id: CommandId = None
 
 
+class Refresh(msgspec.Struct, frozen=True, tag="refresh"):
+    """Go on with another token of the same user, before the connection's token ends."""
+
+    token: Annotated[str, Meta(max_length=MAX_TOKEN, description="A token that admits the same user to the session.")]
+    id: CommandId = None
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
+
+
 class Leave(msgspec.Struct, frozen=True, tag="leave"):
     """Give up the seat."""
 
     id: CommandId = None
 
 
-Command = Join | Message | Typing | Ping | Leave
+Command = Join | Message | Typing | Ping | Refresh | Leave
 
 
 class CommandError(Exception):

@@ -22,6 +22,8 @@ ERRORS: dict[str, str] = {
     "not_joined": "Wait for `welcome` first.",
     "session_closed": "The session is closed; nothing was stored.",
     "rate_limited": "You do this too often: repeat it after `retry_after_ms`. Who goes on for 10 s is disconnected.",
+    "unauthorized": "The token of `refresh` is malformed, expired or revoked; the connection keeps the token it has.",
+    "forbidden": "The token of `refresh` is of another user, session or scope; the connection keeps the token it has.",
     "unavailable": "Redis can't be reached, or too much waits for Postgres: repeat it, with the same `key`, after "
     "`retry_after_ms`. When it is not retryable, Postgres refuses the message for good.",
 }
@@ -72,6 +74,7 @@ class Welcome(msgspec.Struct, frozen=True):
     seq: int
     epoch: str
     token: str
+    token_expires_in_seconds: int
     resumed: Resumed
     heartbeat_seconds: int
 
@@ -123,6 +126,22 @@ class Reconnect(msgspec.Struct, frozen=True):
     after_ms: int
 
 
+class TokenExpiring(msgspec.Struct, frozen=True):
+    """In how many seconds the connection's token ends."""
+
+    in_seconds: int
+
+
+class TokenRenewed(msgspec.Struct, frozen=True):
+    """The token of the next join, and for how many seconds it is valid."""
+
+    token: str
+    expires_in_seconds: int
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
+
+
 class WelcomeEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="welcome"):
     """The answer to `join`: the seat is taken, and events follow."""
 
@@ -142,6 +161,13 @@ class PongEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
     id: CommandId = None
     data: Empty
+
+
+class TokenRenewedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="token_renewed"):
+    """The answer to `refresh`; without `id` the gateway has renewed the token by itself. Join with it from now on."""
+
+    id: CommandId = None
+    data: TokenRenewed
 
 
 class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="error"):
@@ -174,6 +200,12 @@ class ReconnectEvent(msgspec.Struct, frozen=True, tag="reconnect"):
     """Reconnect to another gateway: a close with 1012 follows."""
 
     data: Reconnect
+
+
+class TokenExpiringEvent(msgspec.Struct, frozen=True, tag="token_expiring"):
+    """The connection's token ends soon: send `refresh` with another one, else the connection ends with 4501."""
+
+    data: TokenExpiring
 
 
 def welcome(command_id: CommandId, data: Welcome) -> bytes:
@@ -222,6 +254,16 @@ def persisted(seq: int) -> bytes:
 def presence_changed(ts: str, user_count: int) -> bytes:
     """Encode `presence_changed`."""
     return _encode(PresenceChangedEvent(ts, PresenceChanged(user_count)))
+
+
+def token_expiring(in_seconds: int) -> bytes:
+    """Encode `token_expiring`."""
+    return _encode(TokenExpiringEvent(TokenExpiring(in_seconds)))
+
+
+def token_renewed(command_id: CommandId, token: str, expires_in_seconds: int) -> bytes:
+    """Encode `token_renewed`."""
+    return _encode(TokenRenewedEvent(id=command_id, data=TokenRenewed(token, expires_in_seconds)))
 
 
 def reconnect(reason: Literal["restart"], after_ms: int) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 from gateway.limits.rate import Rate
 from gateway.protocol import close_codes, server_events
 from gateway.protocol.close_codes import Ending
-from gateway.protocol.commands import CommandError, CommandId, Join, Leave, Message, Ping, Typing, decode
+from gateway.protocol.commands import CommandError, CommandId, Join, Leave, Message, Ping, Refresh, Typing, decode
 from gateway.protocol.decoder import Decoder
 from gateway.protocol.frames import (
     Binary,
@@ -30,7 +30,7 @@ from gateway.protocol.frames import (
     text_frame,
 )
 from gateway.protocol.frames import Ping as PingFrame
-from gateway.protocol.server_events import ErrorData
+from gateway.protocol.server_events import RETRY_MS, ErrorData
 from gateway.protocol.socket_limits import (
     ABUSE_SECONDS,
     CALM_SECONDS,
@@ -39,6 +39,7 @@ from gateway.protocol.socket_limits import (
     REFUSAL_FRAMES,
     SocketLimits,
 )
+from gateway.protocol.token_life import REFRESH_SECONDS, TokenLife, whole
 
 PINGS_UNANSWERED = 2
 NO_STATUS = 1005
@@ -114,7 +115,11 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
     seconds: float
 
 
-Effect = Join | Publish | Announce | Reply | Disconnect | Fail | ClosedByClient | Limited | Wait
+class Renew(msgspec.Struct, frozen=True, gc=False):
+    """Give the client a new token, and call `token_lasts`."""
+
+
+Effect = Join | Publish | Announce | Reply | Disconnect | Fail | ClosedByClient | Limited | Wait | Refresh | Renew
 
 _NEXT_TURN = Wait(0.0)
 _TYPING_DROPPED = Limited("typing")
@@ -133,15 +138,19 @@ class StateMachine:
         "_decoder",
         "_frames_arrival",
         "_is_alive",
+        "_is_refreshing",
+        "_is_renewed_here",
         "_limited_since",
         "_limits",
         "_malformed",
         "_messages_arrival",
         "_pings",
         "_rest",
+        "_token_lead",
         "_typing_arrival",
         "close_code",
         "state",
+        "token_due_at",
     )
 
     def __init__(self, limits: SocketLimits) -> None:
@@ -157,6 +166,11 @@ class StateMachine:
         self._frames_arrival = self._messages_arrival = self._typing_arrival = 0.0
         # Since when the client is over a limit, and when that time is over if the client keeps to its limits.
         self._limited_since = self._calm_at = 0.0
+        # When something has to be done about the token; its end is `_token_lead` later, 0.0 once the client was told.
+        self.token_due_at = math.inf
+        self._token_lead = 0.0
+        self._is_renewed_here = False
+        self._is_refreshing = False
 
     @property
     def is_open(self) -> bool:
@@ -256,6 +270,29 @@ class StateMachine:
         self._pings += 1
         return Reply(ping_frame())
 
+    def token_lasts(self, life: TokenLife, now: float) -> None:
+        """The connection has this token from now on."""
+        self.token_due_at = life.due_at(now)
+        self._token_lead = life.lead_seconds
+        self._is_renewed_here = life.is_renewed_here
+
+    def token_tick(self, now: float) -> Effect | None:
+        """`token_due_at` may be over: renew the token, or tell the client of its end; end the connection with it."""
+        if now < self.token_due_at or self.state is not ConnectionState.JOINED:
+            return None
+        if self._is_renewed_here:
+            self.token_due_at = math.inf
+            return Renew()
+        if self._token_lead:
+            self.token_due_at += self._token_lead
+            self._token_lead = 0.0
+            return Reply(text_frame(server_events.token_expiring(whole(self.token_due_at - now))))
+        return Disconnect(close_codes.UNAUTHORIZED.saying("the token has ended; join with another one"))
+
+    def refresh_is_over(self) -> None:
+        """The `refresh` was answered REFRESH_SECONDS ago: the next one is taken."""
+        self._is_refreshing = False
+
     def join_is_late(self, seconds: float) -> Disconnect:
         """No join was complete within `seconds`: end the connection."""
         if self.state is ConnectionState.JOINING:
@@ -317,7 +354,7 @@ class StateMachine:
 
     # Commands
 
-    def _command(self, payload: bytes, now: float, wait: float) -> Effect:  # noqa: PLR0911 - one for each kind
+    def _command(self, payload: bytes, now: float, wait: float) -> Effect:  # noqa: C901, PLR0911 - one branch for each
         try:
             command = decode(payload)
         except CommandError as error:
@@ -335,6 +372,8 @@ class StateMachine:
                 return Publish(command.id, command.text, command.key, command.ack == "persisted")
             case Typing() if self.state is ConnectionState.JOINED:
                 return self._typing(now)
+            case Refresh() if self.state is ConnectionState.JOINED:
+                return self._refresh(command)
             case Join():
                 return self._join(command)
             case _ if self.state is ConnectionState.AWAITING_JOIN:
@@ -366,6 +405,14 @@ class StateMachine:
             ending = close_codes.BAD_JOIN.saying("join needs a name, or the token of a welcome")
             return Disconnect(ending, command.id, "name")
         self.state = ConnectionState.JOINING
+        return command
+
+    def _refresh(self, command: Refresh) -> Effect:
+        if self._is_refreshing:
+            message = f"one `refresh` at a time, and one in {REFRESH_SECONDS:g} s"
+            data = ErrorData("rate_limited", message, retryable=True, retry_after_ms=RETRY_MS)
+            return self._refuse(command.id, data)
+        self._is_refreshing = True
         return command
 
     def _refused(self, error: CommandError) -> Effect:

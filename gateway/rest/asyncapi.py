@@ -24,11 +24,13 @@ ANSWERS: tuple[type[msgspec.Struct], ...] = (
     server_events.WelcomeEvent,
     server_events.AckEvent,
     server_events.PongEvent,
+    server_events.TokenRenewedEvent,
     server_events.ErrorEvent,
 )
 NOTICES: tuple[type[msgspec.Struct], ...] = (
     server_events.PersistedEvent,
     server_events.GapEvent,
+    server_events.TokenExpiringEvent,
     server_events.ReconnectEvent,
 )
 EVENTS = (*ANSWERS, *SEQUENCED, *EPHEMERAL, *NOTICES)
@@ -43,7 +45,7 @@ the events that it missed.
 
 A client that asks for the subprotocol `{BATCH_SUBPROTOCOL}` may get a JSON array of these objects in one frame when \
 several came together (see the message `batch`)."""
-_REPLY_TO = {"join": "welcome", "message": "ack", "ping": "pong"}
+_REPLY_TO = {"join": "welcome", "message": "ack", "ping": "pong", "refresh": "token_renewed"}
 _REFUSALS = {
     400: "malformed_request: no Host or two, a body, or a wrong `Sec-WebSocket-Key`.",
     403: "forbidden: the `Origin` is neither the gateway's own nor among CORS_ORIGINS, or is none.",

@@ -19,6 +19,7 @@ COMMANDS: tuple[msgspec.Struct, ...] = (
     commands.Message("Is anybody there?", id=7, key="a-key-of-yours", ack="persisted"),
     commands.Typing(),
     commands.Ping(id="beat"),
+    commands.Refresh(_TOKEN, id=9),
     commands.Leave(),
 )
 EVENTS: tuple[msgspec.Struct, ...] = (
@@ -32,6 +33,7 @@ EVENTS: tuple[msgspec.Struct, ...] = (
             seq=41,
             epoch="k3v9Qz1x",
             token=_TOKEN,
+            token_expires_in_seconds=86_400,
             resumed=server_events.Resumed(recovered=True, source="log", missed=3),
             heartbeat_seconds=25,
         ),
@@ -49,9 +51,11 @@ EVENTS: tuple[msgspec.Struct, ...] = (
     server_events.PresenceChangedEvent(_AT, server_events.PresenceChanged(214)),
     server_events.PersistedEvent(server_events.Persisted(42)),
     server_events.GapEvent(server_events.Gap(45, 47)),
+    server_events.TokenExpiringEvent(server_events.TokenExpiring(60)),
     server_events.ReconnectEvent(server_events.Reconnect("restart", 220)),
     server_events.AckEvent(id=7, data=server_events.Ack(42, _MESSAGE_ID, "persisted")),
     server_events.PongEvent(id="beat", data=Empty()),
+    server_events.TokenRenewedEvent(id=9, data=server_events.TokenRenewed(_TOKEN, 86_400)),
     server_events.ErrorEvent(
         id=7, data=server_events.ErrorData("validation_error", "text must have 1 to 500 …", field="text")
     ),

@@ -36,7 +36,7 @@ _UNAVAILABLE: dict[type[Exception], str] = {
     BacklogFullError: "too many messages wait to be stored; nothing was done",
     SessionBacklogFullError: "too many messages of this session wait to be stored; nothing was done",
     DatabaseUnavailableError: "Postgres can't be reached; nothing was done",
-    KeysUnavailableError: "the identity provider's keys can't be had now; nothing was done",
+    KeysUnavailableError: "the token can't be checked right now; nothing was done",
     PasswordsBusyError: "too many passwords wait to be checked; nothing was done",
     # An error reply: out of memory, still loading its data, no longer the master.
     BrokerError: "Redis refused the command; nothing was done",

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.rest import asyncapi, chat, docs, events, health, messages, openapi, sessions, users
+from gateway.rest import asyncapi, chat, docs, events, health, messages, openapi, sessions, tokens, users
 from gateway.rest.limits import limited
 from gateway.rest.operation import Handler, Operation
 from gateway.rest.operators import only_operators
@@ -19,6 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *messages.OPERATIONS,
     *users.OPERATIONS,
     *events.OPERATIONS,
+    *tokens.OPERATIONS,
     *health.OPERATIONS,
 )
 

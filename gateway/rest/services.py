@@ -10,6 +10,7 @@ from broker.sessions.live_sessions import LiveSessions
 from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.passwords import Passwords
+from gateway.access.revocations import Revocations
 from gateway.access.tokens import Tokens
 from gateway.counters import Counters
 from gateway.limits.limiter import Limiter
@@ -53,6 +54,7 @@ class Services:
     settings: Settings
     tokens: Tokens
     authority: Authority
+    revocations: Revocations
     passwords: Passwords
     directory: Directory
     stored_sessions: StoredSessions

@@ -9,8 +9,13 @@ from broker.sessions.live_sessions import LiveSessions, SessionInfo
 from gateway.counters import Counters
 from gateway.protocol.close_codes import Ending
 from gateway.rooms.driver import RoomDriver
+from gateway.rooms.member import Member
 from gateway.rooms.membership import Membership
 from gateway.rooms.room import Room
+
+
+def _nothing() -> None:
+    """Nothing is missed."""
 
 
 class Hub:
@@ -22,7 +27,7 @@ class Hub:
         self._driver = driver
         self._relay_timer = counters.relay_timer
         self._rooms: dict[bytes, Room] = {}
-        self._others: dict[bytes, Callable[[bytes], None]] = {}
+        self._others: dict[bytes, tuple[Callable[[bytes], None], Callable[[], None]]] = {}
 
     @property
     def room_count(self) -> int:
@@ -69,9 +74,21 @@ class Hub:
         for room, effects in decided:
             self._driver.perform(room, effects)
 
-    def listen(self, channel: bytes, heard: Callable[[bytes], None]) -> None:
-        """Call `heard` with every message of a channel that is no session's. The caller subscribes to the channel."""
-        self._others[channel] = heard
+    def end_those(self, is_ended: Callable[[Member], bool], ending: Ending) -> None:
+        """End every member for which `is_ended` returns True."""
+        decided = [(room, room.end_those(is_ended, ending)) for room in self._rooms.values()]
+        for room, effects in decided:
+            if effects:
+                self._driver.perform(room, effects)
+
+    def listen(
+        self, channel: bytes, heard: Callable[[bytes], None], on_interrupted: Callable[[], None] = _nothing
+    ) -> None:
+        """Call `heard` with every message of a channel that is no session's; the caller subscribes to the channel.
+
+        `on_interrupted` is called once the channel is heard again after messages may have been missed.
+        """
+        self._others[channel] = (heard, on_interrupted)
 
     def _drop_if_empty(self, room: Room) -> None:
         """Drop an empty room, and unsubscribe from its channel."""
@@ -95,10 +112,12 @@ class Hub:
             if self._relay_timer.awaited is not None:
                 self._relay_timer.heard(payload)
         elif channel in self._others:
-            self._others[channel](payload)
+            self._others[channel][0](payload)
 
     def resubscribed(self, channel: bytes) -> None:
         """The subscription to the channel is back after an interruption, in which messages may have been missed."""
         room = self._rooms.get(channel)
         if room is not None:
             self._driver.perform(room, room.catch_up())
+        elif channel in self._others:
+            self._others[channel][1]()

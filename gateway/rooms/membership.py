@@ -28,10 +28,21 @@ class Membership(Member):
 
     `recovery` is set while the member is behind. `in_flight` counts the member's messages and `typing` that Redis has
     not answered (`is_typing`: a `typing` is among them), `uncommitted` the messages whose `ack` waits for the commit in
-    Postgres, `unpaid` those that the limit of the user's messages has not counted yet (gateway/rooms/tolls.py).
+    Postgres, `unpaid` those that the limit of the user's messages has not counted yet (gateway/rooms/tolls.py). The
+    token's data are those of the grant (gateway/access/grants.py) that admits the member now.
     """
 
-    __slots__ = ("in_flight", "is_typing", "recovery", "room", "uncommitted", "unpaid")
+    __slots__ = (
+        "application_subject",
+        "in_flight",
+        "is_typing",
+        "recovery",
+        "room",
+        "token_id",
+        "token_seconds",
+        "uncommitted",
+        "unpaid",
+    )
 
     def __init__(
         self, connection_id: str, user: User, room: Room, carrier: Carrier, *, wants_batches: bool = False
@@ -39,6 +50,9 @@ class Membership(Member):
         super().__init__(connection_id, user, carrier, wants_batches=wants_batches)
         self.room = room
         self.recovery: Recovery | None = None
+        self.token_id = connection_id
+        self.application_subject: str | None = None
+        self.token_seconds = 0
         self.in_flight = 0
         self.is_typing = False
         self.uncommitted = 0

@@ -193,6 +193,15 @@ class Room:
         self._end(self.members, ending, effects)
         return effects
 
+    def end_those(self, is_ended: Callable[[Member], bool], ending: Ending) -> Effects:
+        """End the members for which `is_ended` returns True, after a flush of the queued events."""
+        ended = [member for member in self.members if is_ended(member)]
+        if not ended:
+            return ()
+        effects = self._outbox.take()
+        self._end(ended, ending, effects)
+        return effects
+
     # Events from the channel
 
     def heard(self, event: Event) -> Effects:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from broker.pubsub.publisher import Publisher
 from broker.redis.link import Link
 from gateway.access.door import Door
+from gateway.access.revocations import Revocations
 from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
 from gateway.lifecycle.relay_probe import RelayProbe
@@ -23,6 +24,7 @@ class Collector:
 
     gateway_id: str
     door: Door
+    revocations: Revocations
     drain: Drain
     hub: Hub
     link: Link
@@ -66,6 +68,8 @@ class Collector:
             "seance_limited_total": self.counters.limited,
             "seance_upgrades_refused_total": self.counters.upgrades_refused,
             "seance_connections_closed_total": self.counters.closed,
+            "seance_tokens_renewed_total": self.counters.tokens_renewed,
+            "seance_revocations": self.revocations.count,
         }
 
     def _traffic(self) -> dict[str, Value]:

@@ -19,7 +19,7 @@ from tests.services import Services
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = {"join", "message", "typing", "ping", "leave"}
+COMMANDS = {"join", "message", "typing", "ping", "refresh", "leave"}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def talk(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             limits="on",
             limit_messages_connection="0.1+3",
             limit_resumes="0.01+1",
+            auth_mode="token",
         ) as [strict],
     ):
         document: Json = httpx.get(f"{gateway.url}/asyncapi.json").json()

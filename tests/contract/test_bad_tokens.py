@@ -115,6 +115,27 @@ async def test_no_bad_token_is_let_in_over_websocket(
     assert len(kinds) >= LEAST
 
 
+async def test_no_bad_token_continues_a_connection(strict: Gateway, session_id: str, provider_key: SigningKey) -> None:
+    """Each `refresh` gets an error and leaves the connection as it is; the good token continues it."""
+    claims: dict[str, Any] = {"scope": "sessions:join", "sid": session_id, "sub": "u-2", "name": "Cleo"}
+    good = Tokens(SECRET, 3600).create_access_token(Claims(**renamed(claims)))
+    kinds = bad_tokens(claims, SECRET, OLD_SECRET, provider_key)
+    wrong: dict[str, object] = {}
+    for kind, token in {"good": good, **kinds}.items():
+        async with connected(strict.url, session_id) as client:
+            await client.join("ignored", token=good)
+            await client.say({"type": "refresh", "id": 1, "token": token})
+            await client.say({"type": "ping", "id": 2})
+            answers = [await client.event_of("token_renewed", "error", "pong") for _ in range(2)]
+            told = {answer["type"]: answer["data"].get("code") for answer in answers}
+            refusals = ("unauthorized", "forbidden", "validation_error", "malformed")
+            right = [{"pong": None, "error": code} for code in refusals]
+            if told not in ([{"pong": None, "token_renewed": None}] if kind == "good" else right):
+                wrong[kind] = answers
+    assert wrong == {}
+    assert len(kinds) >= LEAST
+
+
 def renamed(claims: dict[str, Any]) -> dict[str, Any]:
     """The claims under the names of the struct's fields."""
     names = {"sid": "session_id", "sub": "subject"}

@@ -61,7 +61,8 @@ async def test_the_welcome_carries_everything(urls: list[str]) -> None:
     assert welcome["type"] == "welcome"
     assert welcome["id"] == "j-1"
     assert set(data) == {
-        *("session", "you", "users", "user_count", "seq", "epoch", "token", "resumed", "heartbeat_seconds"),
+        *("session", "you", "users", "user_count", "seq", "epoch", "resumed", "heartbeat_seconds"),
+        *("token", "token_expires_in_seconds"),
     }
     assert data["session"] == {
         "id": session["id"],

@@ -11,8 +11,10 @@ import asyncpg
 from redis import Redis
 
 from broker.keys import Keys
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 from tests.frames import client_frame, text
-from tests.gateways import Gateway
+from tests.gateways import SECRET, Gateway
 from tests.metrics import Scrape
 from tests.raw_client import HEADERS, ClosedByServerError, RawClient, connected
 from tests.redis_admin import redis_admin
@@ -23,6 +25,7 @@ from tests.waiting import eventually
 Json = dict[str, Any]
 PARTITIONS = 16
 KEYS = Keys("seance", PARTITIONS)
+TOKENS = Tokens(SECRET, 3600)
 BATCHES: Mapping[str, str | None] = {**HEADERS, "Sec-WebSocket-Protocol": "seance.v1.batch"}
 # What the gateway must refuse, and the schemas too.
 WRONG: tuple[Json, ...] = (
@@ -36,11 +39,16 @@ WRONG: tuple[Json, ...] = (
 )
 
 
+def _admission(name: str, seconds: int = 3600) -> str:
+    """An application's token for a person without an id of the application."""
+    return TOKENS.create_access_token(Claims(scope="sessions:join", name=name), expires_seconds=seconds)
+
+
 class Talk:
     """What was said by either side, and how connections ended.
 
     `gateway` has a short grace time and is stopped at the end; `strict` has little patience, a low rate of messages,
-    and room for one entry.
+    room for one entry, and admits only with a token.
     """
 
     def __init__(self, services: Services, gateway: Gateway, strict: Gateway) -> None:
@@ -68,9 +76,9 @@ class Talk:
 
     async def backlog(self) -> None:
         """Before a worker runs: a partition is as full as it may be, and then a rate is."""
-        session = await create_session(self._strict.url)
+        session = await create_session(self._gateway.url)
         async with self._client(session, self._strict) as ana:
-            await ana.join("Ana")
+            await ana.join("Ana", token=_admission("Ana"))
             for number in range(4):
                 await ana.say({"type": "message", "id": number, "text": "hi"})
             await self._until(ana, "error", code="unavailable")
@@ -243,7 +251,7 @@ class Talk:
             )
         session = await create_session(self._gateway.url)
         async with self._client(session, self._strict) as deaf, self._client(session, self._strict) as silent:
-            await deaf.join("Deaf")
+            await self._tokens(deaf)
             await self._closed(silent)
             await self._closed(deaf)
         for data in (client_frame(3), client_frame(1, b"\xff"), text("x" * 20_000)):
@@ -258,6 +266,18 @@ class Talk:
             async with self._client(session) as ben:
                 await ben.join("Ben")
                 await self._closed(ana)
+
+    async def _tokens(self, client: RawClient) -> None:
+        """Join by a token that ends soon, and go on with another one."""
+        await client.join("Deaf", token=_admission("Deaf", seconds=2))
+        await self._until(client, "token_expiring")
+        for token in (_admission("Deaf"), "no token", _admission("Somebody else")):
+            while True:
+                await client.say({"type": "refresh", "id": 1, "token": token})
+                answer = await client.event_of("token_renewed", "error")
+                if answer["data"].get("code") != "rate_limited":
+                    break
+                await asyncio.sleep(answer["data"]["retry_after_ms"] / 1000)
 
     async def _unavailable(self) -> None:
         """A gateway without its lease gives no seats."""

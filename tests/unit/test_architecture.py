@@ -34,6 +34,7 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "persistence.errors",
         "persistence.installation",
         "persistence.messages",
+        "persistence.revocations",
         "persistence.sessions",
     ),
     ("persistence", "broker"): (
@@ -43,6 +44,8 @@ DOORS: dict[tuple[str, str], tuple[str, ...]] = {
         "broker.redis.scripts",
         "broker.sessions.epochs",
         "broker.sessions.recorded",
+        "broker.sessions.bans",
+        "broker.sessions.revocations",
         "broker.errors",
         "broker.events",
         "broker.keys",

@@ -18,7 +18,7 @@ from broker.events import User
 from broker.keys import Keys
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
-from broker.sessions.live_sessions import LeaveOutcome, LiveSessions, Seat, SessionInfo, SessionState
+from broker.sessions.live_sessions import LeaveOutcome, LiveSessions, Removal, Seat, SessionInfo, SessionState
 from tests.session_state import ANA, BEN, SESSION, kept, take_lease
 
 PARTITIONS = 4
@@ -181,7 +181,7 @@ async def test_a_removed_user_is_returned_and_stays_out(sessions: LiveSessions) 
     """The host gets the user who was removed; that user stays out, and can't be removed twice."""
     await sessions.open(INFO)
     await join(sessions, ANA_USER)
-    assert await sessions.remove(SESSION, ANA) == ANA_USER
+    assert await sessions.remove(SESSION, ANA) == Removal(ANA_USER)
     with pytest.raises(UserRemovedError):
         await join(sessions, ANA_USER)
     with pytest.raises(NotSeatedError):

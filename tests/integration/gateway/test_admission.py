@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from broker.events import User
 from broker.sessions.event_log import EventLog
 from broker.sessions.gateway_leases import GatewayLeases
-from gateway.access.admission import Admission, RefusedError
+from gateway.access.admission import Admission, Identified, RefusedError
 from gateway.access.directory import Directory
+from gateway.access.hashed_addresses import HashedAddresses
 from gateway.access.passwords import Passwords
 from gateway.access.tokens import Tokens
 from gateway.protocol import close_codes
@@ -35,6 +36,7 @@ def admission_of(core: GatewayCore, leases: GatewayLeases, engine: AsyncEngine) 
         leave_queue=core.leave_queue,
         leases=leases,
         limiter=limiter_without_limits(core.scripts, KEYS),
+        addresses=HashedAddresses(SECRET),
     )
 
 
@@ -47,7 +49,7 @@ async def test_a_lease_that_is_lost_during_a_join_ends_it(redis_url: str, engine
         join = Join(name="Ana", resume=Resume(epoch, 0))
         admission = admission_of(core, leases, engine)
         # In this order over one connection: the join, the end of the lease, the renewal that finds the lease gone.
-        joining = asyncio.create_task(admission.admit(INFO, User(ANA, "Ana"), join, "c-1"))
+        joining = asyncio.create_task(admission.admit(Identified(INFO, User(ANA, "Ana"), None), join, "c-1", ""))
         await asyncio.sleep(0)  # let the join be sent
         core.link.call("ZREM", KEYS.gateways(KEYS.partition_of(SESSION)), "gw-1")
         assert (await leases.renew()).lost == {KEYS.partition_of(SESSION)}

@@ -132,7 +132,7 @@ async def test_a_removed_user_is_told_and_ended(core: GatewayCore, other_core: G
     """A removed user gets the events from before and is ended, on any gateway; the others get `user_left`."""
     ana, ben = await core.join(ANA), await other_core.join(BEN)
     last = await core.say()
-    assert await other_core.sessions.remove(INFO.id, ANA) == User(ANA, "Ana")
+    assert (await other_core.sessions.remove(INFO.id, ANA)).user == User(ANA, "Ana")
     assert await ana.ends() == close_codes.REMOVED
     await ben.sees(last + 1)
     assert ana.seqs[-1] == last

@@ -23,7 +23,10 @@ from persistence.sessions import StoredSessions
 from persistence.tables import Table
 from tests.services import Services, run_apart
 
-TABLES = {"installation", "messages", "refused_messages", "session_marks", "sessions", "users"}
+TABLES = {
+    *("bans", "installation", "messages", "refused_messages", "revocations"),
+    *("session_marks", "sessions", "users"),
+}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Sessions in a real Postgres: create, get, close, resume point, and an outage."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import selectinload
 
+from broker.sessions.bans import Ban
 from broker.sessions.recorded import Recorded
 from cluster.process.ports import free_port
 from persistence.engine import create_engine
@@ -185,6 +187,20 @@ async def test_highest_seq_closing_and_removals_are_recorded(engine: AsyncEngine
     }
     removed = [await sessions.is_removed(one, who) for one in (first, second) for who in (ana, bob, "no UUID")]
     assert removed == [False, True, False, True, False, False]
+
+
+async def test_bans_in_force_are_recorded(engine: AsyncEngine, sessions: StoredSessions) -> None:
+    """Of each session Postgres tells the bans that are not over; of two for the same person the longer one counts."""
+    first, second = await add_sessions(engine, 2)
+    now = int(time.time())
+    hour, day = Ban("name ana maria", now + 3600), Ban("address x", now + 86_400)
+    await sessions.ban(first, [hour, day, Ban("name over", now - 10)])
+    await sessions.ban(first, [Ban("address x", now + 60)])
+    [one, other] = await sessions.recorded([first, second])
+    assert {found.session_id: set(found.bans) for found in (one, other)} == {first: {hour, day}, second: set()}
+    async with engine.connect() as connection:
+        kept = (await connection.execute(text("SELECT who FROM bans ORDER BY who"))).scalars().all()
+    assert kept == ["address x", "name ana maria"]
 
 
 async def test_who_was_in_a_session_is_known_by_name(engine: AsyncEngine, sessions: StoredSessions) -> None:

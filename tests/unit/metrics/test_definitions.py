@@ -10,7 +10,7 @@ from metrics.definitions import CLOSE_REASON, DEFINITIONS, REFUSAL, Definition
 
 UNITS = ("_seconds", "_bytes", "_total", "_info")
 # Gauges that count things, and those that are 0 or 1.
-COUNTED = ("connections", "sessions", "entries", "letters", "partitions")
+COUNTED = ("connections", "sessions", "entries", "letters", "partitions", "revocations")
 TRUE_OR_FALSE = ("ready", "draining", "up")
 
 

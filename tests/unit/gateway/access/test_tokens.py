@@ -15,6 +15,7 @@ from gateway.access.token_errors import (
     TokenError,
     TokenExpiredError,
     TokenMalformedError,
+    TokenRevokedError,
     TokenScopeError,
     TokenSessionError,
     TokenSignatureError,
@@ -45,9 +46,10 @@ async def test_claims_survive_the_round_trip(tokens: Tokens, claims: Claims) -> 
     """Verification returns the claims that the token was made with."""
     verified = await tokens.verify_token(tokens.create_access_token(claims))
     assert verified.token_id is not None
+    assert verified.issued_at is not None
     assert verified.expires_at is not None
     assert verified.issuer == "seance"
-    assert claims == msgspec.structs.replace(verified, token_id=None, expires_at=None, issuer=None)
+    assert claims == msgspec.structs.replace(verified, token_id=None, issued_at=None, expires_at=None, issuer=None)
 
 
 def test_payload_uses_registered_names(tokens: Tokens) -> None:
@@ -58,6 +60,21 @@ def test_payload_uses_registered_names(tokens: Tokens) -> None:
     assert {"sub": USER, "sid": SESSION, "name": "Ana", "scope": "user", "iss": "seance"}.items() <= payload.items()
     assert payload.keys() == {"sub", "sid", "name", "scope", "iss", "iat", "exp", "jti"}
     assert payload["exp"] - payload["iat"] == 3600
+
+
+def test_a_token_that_continues_another_one_keeps_its_id(tokens: Tokens) -> None:
+    """A token is minted with a new id, unless its claims have one."""
+    minted = [tokens.create_access_token(Claims(scope="admin", token_id=given)) for given in (None, None, "t-1")]
+    ids = [jwt.decode(token, SECRET, algorithms=["HS256"])["jti"] for token in minted]
+    assert (len(set(ids)), ids[2]) == (3, "t-1")
+
+
+async def test_a_revoked_token_is_refused() -> None:
+    """A genuine token is refused when its claims are revoked, whatever its scope."""
+    tokens = Tokens(SECRET, 3600, is_revoked=lambda claims: claims.token_id == "t-1")
+    await tokens.verify_token(tokens.create_access_token(Claims.host(SESSION)))
+    with pytest.raises(TokenRevokedError, match="revoked"):
+        await tokens.verify_token(tokens.create_access_token(Claims(scope="admin", token_id="t-1")))
 
 
 def test_lifetime_can_be_chosen(tokens: Tokens) -> None:

@@ -20,7 +20,7 @@ from gateway.protocol.commands import (
     decode,
 )
 
-TYPES = "type must be one of join, leave, message, ping, typing"
+TYPES = "type must be one of join, leave, message, ping, refresh, typing"
 
 
 def encoded(**fields: Any) -> bytes:

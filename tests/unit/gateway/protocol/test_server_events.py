@@ -60,6 +60,7 @@ def test_a_welcome_has_every_field_of_the_contract() -> None:
         seq=7,
         epoch="k3v9",
         token="t",
+        token_expires_in_seconds=3600,
         resumed=Resumed(recovered=True, source="log", missed=3),
         heartbeat_seconds=25,
     )
@@ -81,6 +82,7 @@ def test_a_welcome_has_every_field_of_the_contract() -> None:
             "seq": 7,
             "epoch": "k3v9",
             "token": "t",
+            "token_expires_in_seconds": 3600,
             "resumed": {"recovered": True, "source": "log", "missed": 3},
             "heartbeat_seconds": 25,
         },

@@ -143,7 +143,7 @@ def test_a_join_without_name_and_token_ends_the_connection() -> None:
         (b"nonsense", NO_JSON, None, None),
         (b"[]", "a frame must hold one JSON object", None, None),
         (b'{"type":"join","id":5,"name":5}', "name must be a string or null, not a whole number", "name", 5),
-        (b'{"type":"what","id":5}', "type must be one of join, leave, message, ping, typing", "type", 5),
+        (b'{"type":"what","id":5}', "type must be one of join, leave, message, ping, refresh, typing", "type", 5),
     ],
 )
 def test_a_wrong_first_frame_ends_the_connection(
@@ -162,7 +162,7 @@ def test_a_wrong_first_frame_ends_the_connection(
         (b"nonsense", error(None, "malformed", NO_JSON)),
         (
             b'{"type":"what","id":5}',
-            error(5, "unknown_command", "type must be one of join, leave, message, ping, typing", "type"),
+            error(5, "unknown_command", "type must be one of join, leave, message, ping, refresh, typing", "type"),
         ),
         (b'{"type":"message","id":5}', error(5, "validation_error", "text is required", "text")),
     ],

@@ -15,11 +15,13 @@ from broker.redis.link import Link
 from broker.redis.scripts import Scripts
 from broker.sessions.event_log import EventLog
 from broker.sessions.live_sessions import LiveSessions
+from broker.sessions.revocations import RevocationHash
 from gateway.access.authority import Authority
 from gateway.access.claims import Claims
 from gateway.access.directory import Directory
 from gateway.access.door import Door
 from gateway.access.passwords import Passwords
+from gateway.access.revocations import Revocations
 from gateway.access.tokens import Tokens
 from gateway.counters import Counters
 from gateway.lifecycle.drain import Drain
@@ -39,6 +41,7 @@ from gateway.telemetry.loop_lag import LoopLag
 from metrics.exposition import Exposition
 from persistence.engine import create_engine
 from persistence.messages import Messages
+from persistence.revocations import StoredRevocations
 from persistence.sessions import StoredSessions
 from tests.limiters import limiter_without_limits
 
@@ -69,9 +72,11 @@ async def offline() -> AsyncIterator[Services]:
     publisher = Publisher(link, scripts, keys=KEYS, max_backlog=1000)
     driver = RoomDriver(live, EventLog(link, keys=KEYS), FlushScheduler(), counters)
     hub = Hub(subscriber, live, driver, counters)
+    revocations = Revocations(RevocationHash(link, keys=KEYS), StoredRevocations(engine))
     readings = Collector(
         gateway_id="gw-test",
         door=door,
+        revocations=revocations,
         drain=Drain(door, settings),
         hub=hub,
         link=link,
@@ -88,6 +93,7 @@ async def offline() -> AsyncIterator[Services]:
         settings=settings,
         tokens=tokens,
         authority=Authority(tokens, directory, needs_tokens=settings.needs_tokens),
+        revocations=revocations,
         passwords=passwords,
         directory=directory,
         stored_sessions=stored,

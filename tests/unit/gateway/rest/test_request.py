@@ -29,7 +29,9 @@ CLAIMS = {
     "admin": Claims(scope="admin"),
 }
 PUBLISHERS = {"host", "publisher", "publisher anywhere", "spirit", "admin"}
+REVOKE = "/api/tokens/revoke"
 GUARDED = [
+    ("POST", REVOKE, {"admin"}),
     ("POST", MESSAGES, PUBLISHERS),
     ("POST", f"/api/sessions/{SESSION}/events", PUBLISHERS),
     ("DELETE", f"/api/sessions/{SESSION}", {"host", "admin"}),
