@@ -1,6 +1,7 @@
 """What one client may do to a gateway: its turns of the loop, and its rates of messages and `typing`."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.metrics import Scrape
 from tests.raw_client import RawClient, connected
 from tests.rest import call, create_session
 from tests.services import Services
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 FLOOD = client_frame(9) * 100_000
@@ -106,3 +108,22 @@ async def test_a_flood_does_not_hold_up_the_others(services: Services, tmp_path:
                 answered += 1
             await sending
             assert answered > 1
+
+
+async def test_a_drain_closes_a_client_whose_bytes_wait(services: Services, tmp_path: Path) -> None:
+    """A client that is held to its rate gets `reconnect` and 1012, and its close frame is found behind the flood."""
+    with running_gateways(services, tmp_path, limits="on", drain_wait_seconds=0) as [gateway]:
+        session = await create_session(gateway.url)
+        async with joined(gateway, session["id"], "Flood") as flood:
+            sending = asyncio.create_task(flood.send(FLOOD))
+            await eventually(lambda: _is_held_back(gateway))
+            gateway.signal(signal.SIGTERM)
+            await flood.event_of("reconnect")
+            assert await flood.closed() == (1012, "restart")
+            await sending
+        assert await asyncio.to_thread(gateway.wait) == 0
+    assert "code=1012" in gateway.log.read_text()
+
+
+async def _is_held_back(gateway: Gateway) -> bool:
+    return await asyncio.to_thread(lambda: Scrape(gateway.url).of("seance_limited_total", what="frames")) > 0
