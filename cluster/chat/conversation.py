@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from seance_client import (
+    AbuseError,
     Client,
     ConnectTimeoutError,
     EndedError,
@@ -25,6 +26,7 @@ from cluster.chat.transcript import Line, Transcript, plain
 _UNDER_WAY = 64
 _QUIT = frozenset({"/quit", "/leave", "/exit"})
 _REMEDIES: dict[type[EndedError], str] = {
+    AbuseError: "wait a minute before you come back",
     UnauthorizedError: "is --password or --token right?",
     ForbiddenError: "this token is for another session",
     NameTakenError: "choose another --name",
@@ -42,6 +44,7 @@ class Conversation:
         self._timeout_seconds = timeout_seconds
         self._slots = asyncio.Semaphore(_UNDER_WAY)
         self._has_failed = False
+        self._has_joined = False
 
     async def run(self) -> bool:
         """Send and show until the end; return whether every message has arrived, and nothing else went wrong."""
@@ -72,12 +75,19 @@ class Conversation:
                 if line is not None:
                     self._terminal.show(line)
         except EndedError as error:
-            remedy = next((text for kind, text in _REMEDIES.items() if isinstance(error, kind)), None)
+            remedy = self._remedy(error)
             self._fail(f"it is over: {error.reason or error}" + (f"; {remedy}" if remedy else ""))
+
+    def _remedy(self, error: EndedError) -> str | None:
+        """What the person can do about it."""
+        if isinstance(error, UnauthorizedError) and self._has_joined:
+            return "your access has ended: come back with a new --token, or with --name"
+        return next((text for kind, text in _REMEDIES.items() if isinstance(error, kind)), None)
 
     async def _connect(self) -> None:
         try:
             await self._client.connect(timeout=self._timeout_seconds)
+            self._has_joined = True
         except ConnectTimeoutError as error:
             self._fail(str(error))
         except EndedError:

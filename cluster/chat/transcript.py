@@ -4,6 +4,7 @@ import msgspec
 from seance_client import (
     Connected,
     Disconnected,
+    ErrorReceived,
     Event,
     Gap,
     MessageReceived,
@@ -72,6 +73,8 @@ class Transcript:
                 return Line(f"* {missed} missed {'event follows' if missed == 1 else 'events follow'}", is_note=True)
             case NotRecovered():
                 return Line("* some events may be missing here", is_note=True)
+            case ErrorReceived("rate_limited", message):
+                return Line(f"* that was too much at once ({plain(message)})", is_note=True)
             case Disconnected(_, reason, will_retry=True, retry_seconds=seconds):
                 soon = "now" if seconds < 0.1 else f"in {seconds:.1f} s"  # noqa: PLR2004 - too short to be named
                 what = "the connection was lost" if self._was_connected else "no connection"

@@ -20,7 +20,9 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 @click.option("--url", help="Address of a gateway or balancer.  [default: the local cluster's]")
 @click.option("--name", help="Your name in the session.")
 @click.option("--password", envvar="SEANCE_PASSWORD", help="The session's password, or the one to --create it with.")
-@click.option("--token", envvar="SEANCE_TOKEN", help="Come as the user of this token, or as host.")
+@click.option(
+    "--token", envvar="SEANCE_TOKEN", help="Come as the user of this token, or as host; with --create: to create."
+)
 @click.option("--proxy", help="URL of a proxy.  [default: https_proxy, http_proxy and no_proxy; none for loopback]")
 @click.option("--create", "create_name", metavar="NAME", help="Make a session of this name first, and print its id.")
 @click.option(
@@ -53,13 +55,15 @@ def chat(
     base, session_id = _place(target, url)
     if (session_id is None) == (create_name is None):
         raise click.UsageError("say which session: its id, a URL that holds it, or --create NAME")
-    if name is None and token is None:
+    if name is None and (token is None or session_id is None):
         name = _ask_name()
-    options = {"name": name, "token": token, "password": password, "proxy": proxy}
     base = base or _local_url(home)
     if session_id is None:
-        session_id = asyncio.run(_created(base, create_name or "", password, proxy))
+        session_id, host_token = asyncio.run(_created(base, create_name or "", password, token, proxy))
         click.echo(session_id)
+        # A token that may create sessions need not admit to them; the host's does.
+        token = host_token if token is not None else None
+    options = {"name": name, "token": token, "password": password, "proxy": proxy}
     has_succeeded = asyncio.run(_converse(base, session_id, options, timeout_seconds))
     if not has_succeeded:
         raise SystemExit(1)
@@ -83,7 +87,7 @@ def _place(target: str | None, url: str | None) -> tuple[str | None, str | None]
 
 def _ask_name() -> str:
     if not sys.stdin.isatty():
-        raise click.UsageError("who are you? Say --name or --token")
+        raise click.UsageError("who are you? Say --name, or --token without --create")
     name: str = click.prompt("Your name")
     return name
 
@@ -102,13 +106,17 @@ def _local_url(home: Path) -> str:
     return status.url
 
 
-async def _created(url: str, name: str, password: str | None, proxy: str | None) -> str:
+async def _created(
+    url: str, name: str, password: str | None, token: str | None, proxy: str | None
+) -> tuple[str, str | None]:
+    """The id and the host token of a new session."""
     from seance_client import UsageError
     from seance_client.rest import Rest, RestError
 
     try:
-        async with Rest(url, proxy=proxy) as rest:
-            return (await rest.create_session(name, password=password)).id
+        async with Rest(url, token=token, proxy=proxy) as rest:
+            session = await rest.create_session(name, password=password)
+            return session.id, session.host_token
     except RestError as error:
         details = "".join(f"; {problem.message}" for problem in error.details)
         raise FailedError(f"no session was made: {error}{details}") from error

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -23,6 +24,13 @@ _MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
 }
+# Comments that fill whole lines; tests/unit/gateway/rest/test_chat.py holds the modules to texts of one line.
+_COMMENT = re.compile(rb"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
+
+
+def without_comments(module: bytes) -> bytes:
+    """The module as browsers get it, a quarter smaller. Lines keep their numbers, which errors name."""
+    return _COMMENT.sub(lambda comment: b"\n" * comment.group().count(b"\n"), module)
 
 
 def _serve(content: bytes, media_type: str) -> Handler:
@@ -52,7 +60,12 @@ def _serve(content: bytes, media_type: str) -> Handler:
 def _files(folder: Traversable) -> dict[str, Handler]:
     """Every file of the folder that has a known media type, by name."""
     kinds = {file.name: _MEDIA_TYPES.get(file.name.rpartition(".")[2]) for file in folder.iterdir()}
-    return {name: _serve((folder / name).read_bytes(), kind) for name, kind in kinds.items() if kind is not None}
+    return {name: _serve(_content(folder / name), kind) for name, kind in kinds.items() if kind is not None}
+
+
+def _content(file: Traversable) -> bytes:
+    content = file.read_bytes()
+    return without_comments(content) if file.name.endswith(".js") else content
 
 
 def pages() -> dict[str, Handler]:

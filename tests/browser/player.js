@@ -23,12 +23,25 @@ async ({ run, parallel, deadlineMs }) => {
     presence_changed: ({ userCount }) => ({ count: userCount }),
     persisted: ({ seq }) => ({ persisted: seq }),
     gap: ({ first, last }) => ({ gap: [first, last] }),
+    token_expiring: ({ inSeconds }) => ({ token_expiring: inSeconds }),
+    token_renewed: ({ token }) => ({ token_renewed: token }),
     unknown: ({ of }) => ({ unknown: of }),
   };
 
-  async function outcome({ name, client: { name: user, join_timeout_ms, wants_batches }, do: actions, expect }, id) {
-    const policy = { backoffBaseMs: 10, backoffCapMs: 20, joinTimeoutMs: join_timeout_ms ?? 10_000 };
-    const client = new Client(location.origin, id, { name: user, policy, wantsBatches: wants_batches ?? false });
+  /** What the application gives as tokens, one after the other. */
+  function provider(tokens) {
+    const left = [...tokens];
+    return async () => {
+      const token = left.shift();
+      if (token?.fails) throw new Error(token.fails);
+      return token;
+    };
+  }
+
+  async function outcome({ client: { name, join_timeout_ms, wants_batches, tokens }, do: actions, expect }, id) {
+    const policy = { backoffBaseMs: 10, backoffCapMs: 20, limitedMs: 0, joinTimeoutMs: join_timeout_ms ?? 10_000 };
+    const getToken = tokens === undefined ? undefined : provider(tokens);
+    const client = new Client(location.origin, id, { name, policy, getToken, wantsBatches: wants_batches ?? false });
     const events = [];
     const came = new EventTarget();
     const until = (isTrue) =>

@@ -66,6 +66,72 @@ async def test_the_types_declare_exactly_what_is_exported(browser: Browser, scri
     assert sorted(exported) == sorted(re.findall(r"(?m)^export (?:class|function|const) (\w+)", types))
 
 
+async def test_a_limited_request_is_repeated_only_when_that_is_harmless(browser: Browser, scripted_url: str) -> None:
+    """After 429 an idempotent call waits and tries again; another call, or one without patience, gets the time."""
+    page = await browser.new_page()
+    try:
+        await page.goto(f"{scripted_url}/client/")
+        found = await page.evaluate("""async () => {
+          const { Rest } = await import("/client/index.js");
+          let asked = [];
+          const fetch = async (url, { method, headers }) => {
+            asked.push([method, headers.Authorization ?? null]);
+            const isRefused = asked.length === 1;
+            const body = isRefused ? { error: { code: "rate_limited", message: "no" } } : { success: true, data: {} };
+            const status = isRefused ? 429 : 200;
+            return new Response(JSON.stringify(body), { status, headers: isRefused ? { "Retry-After": "1" } : {} });
+          };
+          const outcome = async (call, options) => {
+            asked = [];
+            const began = performance.now();
+            const error = await call(new Rest("", { fetch, ...options })).then(() => null, (problem) => problem);
+            const hasWaited = performance.now() - began >= 1000;
+            return { asked, hasWaited, error: error && [error.status, error.code, error.retryAfterMs] };
+          };
+          return Promise.all([
+            await outcome((rest) => rest.session("s", { token: "t" })),
+            await outcome((rest) => rest.createSession({ name: "n", key: "k" }), { token: "u" }),
+            await outcome((rest) => rest.createSession({ name: "n" })),
+            await outcome((rest) => rest.users("s"), { patienceMs: 500 }),
+          ]);
+        }""")
+    finally:
+        await page.close()
+    refused = [429, "rate_limited", 1000]
+    assert found == [
+        {"asked": [["GET", "Bearer t"]] * 2, "hasWaited": True, "error": None},
+        {"asked": [["POST", "Bearer u"]] * 2, "hasWaited": True, "error": None},
+        {"asked": [["POST", None]], "hasWaited": False, "error": refused},
+        {"asked": [["GET", None]], "hasWaited": False, "error": refused},
+    ]
+
+
+async def test_a_session_that_may_not_be_read_gives_no_reason(browser: Browser, scripted_url: str) -> None:
+    """The client asks with its token why a connection failed; that reading needs another token is no answer."""
+    page = await browser.new_page()
+    try:
+        await page.goto(f"{scripted_url}/client/")
+        found = await page.evaluate("""async () => {
+          const { explain } = await import("/client/refusal.js");
+          const ask = (status, code, token) => {
+            let sent;
+            const fetch = async (_, { headers }) => {
+              sent = headers.Authorization ?? null;
+              return new Response(JSON.stringify({ error: { code, message: "no" } }), { status });
+            };
+            return explain("ws://gateway/ws/s", token, fetch).then((refusal) => [sent, refusal?.status ?? null]);
+          };
+          return [
+            await ask(401, "unauthorized", null),
+            await ask(403, "forbidden", "t"),
+            await ask(404, "session_not_found", "t"),
+          ];
+        }""")
+    finally:
+        await page.close()
+    assert found == [[None, None], ["Bearer t", None], ["Bearer t", 404]]
+
+
 async def test_texts_are_trimmed_and_counted_as_the_gateway_does(browser: Browser, scripted_url: str) -> None:
     """White space as `str.strip` has it, which differs from that of JavaScript, and code points, not UTF-16 units."""
     blank = [chr(point) for point in range(0x3100) if unicodedata.category(chr(point))[0] in "CZ"]

@@ -295,6 +295,49 @@ async def test_a_rest_error_names_the_fields_or_the_missing_server(gateway_url: 
         assert (nobody.value.status, nobody.value.code) == (0, "unreachable")
 
 
+class Limiting:
+    """A server that refuses every second request with 429."""
+
+    def __init__(self) -> None:
+        self.requests: list[bytes] = []
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request, and close."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.requests.append(head.partition(b" HTTP")[0])
+        is_refused = len(self.requests) % 2 == 1
+        body = LIMITED if is_refused else CLOSED
+        status = b"429 Too Many Requests\r\nRetry-After: 1" if is_refused else b"200 OK"
+        length = str(len(body)).encode()
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: " + length + b"\r\nConnection: close\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+
+LIMITED = b'{"success": false, "error": {"code": "rate_limited", "message": "too many requests", "details": []}}'
+CLOSED = b'{"success": true, "data": {"id": "s", "is_active": false, "seq": 7}}'
+
+
+async def test_a_limited_request_is_repeated_only_when_that_is_harmless() -> None:
+    """After 429 an idempotent call waits and tries again; another call, or one without patience, gets the time."""
+    limiting = Limiting()
+    async with await asyncio.start_server(limiting.answer, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()[:2]
+        async with Rest(f"http://{host}:{port}") as rest:
+            began = asyncio.get_running_loop().time()
+            assert (await rest.close_session("s")).seq == 7
+            assert asyncio.get_running_loop().time() - began >= 1
+            assert limiting.requests == [b"DELETE /api/sessions/s"] * 2
+            with pytest.raises(RestError, match="too many requests") as refused:
+                await rest.publish("s", "hi")
+            assert (refused.value.status, refused.value.code, refused.value.retry_after) == (429, "rate_limited", 1)
+        limiting.requests.clear()
+        async with Rest(f"http://{host}:{port}", patience=0.5) as impatient:
+            with pytest.raises(RestError, match="rate_limited"):
+                await impatient.close_session("s")
+        assert len(limiting.requests) == 1
+
+
 async def test_the_seat_is_free_after_an_error_in_the_block(gateway_url: str, session: Session) -> None:
     """The client leaves the session, however the `async with` block ends."""
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from seance_client import (
     SeanceError,
     SessionClosed,
     SpiritThinking,
+    TokenExpiring,
+    TokenRenewed,
     UnconfirmedError,
     Unknown,
     UserJoined,
@@ -77,13 +80,15 @@ class Player:
         self._came = asyncio.Condition()
         self._sends: list[asyncio.Task[Json]] = []
         options = script["client"]
-        policy = Policy(backoff_base=0.01, backoff_cap=0.02, join_timeout=options.get("join_timeout_ms", 10_000) / 1000)
+        seconds = options.get("join_timeout_ms", 10_000) / 1000
+        policy = Policy(backoff_base=0.01, backoff_cap=0.02, limited_wait=0, join_timeout=seconds)
         self._client = Client(
             url,
             self.session_id,
             name=options["name"],
             policy=policy,
             wants_batches=options.get("wants_batches", False),
+            get_token=partial(_answer, iter(options["tokens"])) if "tokens" in options else None,
         )
 
     async def outcome(self) -> Json:
@@ -131,6 +136,17 @@ class Player:
         return {"ack": ack.seq}
 
 
+async def _answer(tokens: Iterator[str | Json | None]) -> str | None:
+    """What the application gives as the next token."""
+    match next(tokens):
+        case {"fails": str(reason)}:
+            raise OSError(reason)
+        case str(token):
+            return token
+        case _:
+            return None
+
+
 def neutral(event: Event) -> Json:  # noqa: C901, PLR0911, PLR0912 - one line for each event
     """An event in the scripts' words."""
     match event:
@@ -162,6 +178,10 @@ def neutral(event: Event) -> Json:  # noqa: C901, PLR0911, PLR0912 - one line fo
             return {"persisted": seq}
         case Gap(first, last):
             return {"gap": [first, last]}
+        case TokenExpiring(seconds):
+            return {"token_expiring": seconds}
+        case TokenRenewed(token):
+            return {"token_renewed": token}
         case Unknown(kind):
             return {"unknown": kind}
 

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from seance_client import Client, MessageReceived, UserLeft
 
+from gateway.access.claims import Claims
+from gateway.access.tokens import Tokens
 from tests.clients.following import messages, next_of
 from tests.forked import run
-from tests.gateways import Gateway, inherited
+from tests.gateways import SECRET, Gateway, inherited, running_gateways
 from tests.rest import call, create_session, users
+from tests.services import Services
 from tests.terminal import Terminal
 from tests.typist import Key, Typist, at_a_terminal
 from tests.waiting import eventually
@@ -75,6 +78,19 @@ def test_create_prints_the_id_of_the_new_session(gateway_url: str) -> None:
     refused = chat(session_id, "--url", gateway_url, "--name", "Ben")
     assert refused.returncode == 1
     assert "needs a password; is --password or --token right?" in refused.stderr
+
+
+def test_create_with_a_token_joins_as_host(services: Services, tmp_path: Path) -> None:
+    """Where tokens are needed, a token that only creates is enough: the new session's host token admits."""
+    token = Tokens(SECRET, 3600).create_access_token(Claims(scope="sessions:create"))
+    with running_gateways(services, tmp_path, auth_mode="token") as [gateway]:
+        refused = chat("--url", gateway.url, "--create", "Evening", "--name", "Ana")
+        assert (refused.returncode, "no session was made" in refused.stderr) == (1, True), refused.stderr
+        done = chat("--url", gateway.url, "--create", "Evening", "--token", token, "--name", "Ana", said="first\n")
+        assert done.returncode == 0, done.stderr
+        assert "* you are Ana in “Evening”; 1 here: Ana" in done.stderr
+        nameless = chat("--url", gateway.url, "--create", "Evening", "--token", token)
+        assert (nameless.returncode, "who are you" in nameless.stderr) == (2, True), nameless.stderr
 
 
 async def test_a_text_that_is_too_long_is_named_and_the_rest_is_sent(gateway_url: str) -> None:

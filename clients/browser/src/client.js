@@ -27,19 +27,21 @@ export class Client extends EventTarget {
   #policy;
   #lastTrouble = "nothing has answered yet";
 
-  constructor(url, sessionId, { name, token, password, resume, policy, wantsBatches = false, ...rest } = {}) {
+  constructor(url, sessionId, { name, token, getToken, password, resume, policy, wantsBatches = false, ...rest } = {}) {
     super();
-    if (name === undefined && token === undefined) throw new UsageError("a client needs a name or a token");
+    if ((name ?? token ?? getToken) === undefined) throw new UsageError("a client needs a name or a token, or `getToken`");
     needed("WebSocket", rest.WebSocket);
     this.sessionId = sessionId;
     this.#policy = { ...DEFAULTS, ...policy };
     const draw = rest.draw ?? Math.random;
     const join = { name, token, password };
-    this.#machine = new Machine(websocketUrls(url, sessionId), join, this.#policy, draw, resume ?? null);
+    const urls = websocketUrls(url, sessionId);
+    this.#machine = new Machine(urls, join, this.#policy, draw, resume ?? null, getToken !== undefined);
+    const explains = rest.explain ?? ((address) => explain(address, this.token, rest.fetch));
     this.#runner = new Runner(
       this.#machine,
       this.#policy,
-      { wantsBatches, explain: rest.explain ?? ((address) => explain(address, rest.fetch)), WebSocket: rest.WebSocket },
+      { wantsBatches, getToken, explain: explains, WebSocket: rest.WebSocket },
       (event) => this.#tell(event),
       (error) => this.#end(error),
     );
@@ -74,6 +76,10 @@ export class Client extends EventTarget {
     return this.#machine.welcome;
   }
 
+  get token() {
+    return this.#machine.token;
+  }
+
   get position() {
     return this.#machine.position;
   }
@@ -105,8 +111,10 @@ export class Client extends EventTarget {
     const command = this.#machine.say(text, key, ack, this.#runner.now());
     return within(timeoutMs, this.#runner.answer(command), () => {
       this.#runner.forget(command.id);
-      const problem = `not acknowledged within ${timeoutMs} ms`;
-      return new SendTimeoutError(problem, key, this.#machine.forget(command.id));
+      const isUncertain = this.#machine.forget(command.id);
+      // The next message may have waited for this one.
+      this.#runner.act(this.#machine.tick(this.#runner.now()));
+      return new SendTimeoutError(`not acknowledged within ${timeoutMs} ms`, key, isUncertain);
     });
   }
 
@@ -123,7 +131,7 @@ export class Client extends EventTarget {
   }
 
   typing() {
-    if (!this.#runner.isCongested) this.#runner.act(this.#machine.typing());
+    if (!this.#runner.isCongested) this.#runner.act(this.#machine.typing(this.#runner.now()));
   }
 
   #tell(event) {

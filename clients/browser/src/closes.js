@@ -5,6 +5,7 @@ import * as errors from "./errors.js";
 export const LEFT = 1000;
 export const NO_CLOSE_FRAME = 1006;
 export const RESYNC = 4003;
+export const UNAUTHORIZED = 4501;
 const TOO_LARGE = 1009;
 
 /** What to do when a connection ends. */
@@ -21,7 +22,7 @@ const ERRORS = new Map([
   [403, errors.ForbiddenError],
   [404, errors.SessionNotFoundError],
   [4500, errors.BadJoinError],
-  [4501, errors.UnauthorizedError],
+  [UNAUTHORIZED, errors.UnauthorizedError],
   [4502, errors.ForbiddenError],
   [4503, errors.SessionNotFoundError],
   [4504, errors.SessionClosedError],
@@ -40,8 +41,9 @@ export const CODES_BY_NAME = new Map([
   ["heartbeat_lost", 4001],
   ["unavailable", 4002],
   ["resync", RESYNC],
+  ["rate_limited", 4004],
   ["bad_join", 4500],
-  ["unauthorized", 4501],
+  ["unauthorized", UNAUTHORIZED],
   ["forbidden", 4502],
   ["session_not_found", 4503],
   ["session_closed", 4504],

@@ -16,12 +16,16 @@ const fail = (id, error) => ({ do: "fail", id, error });
 export class Commands {
   #backoff;
   #outbox;
+  #limitedMs;
   #pings = new Set();
+  // The last `refresh` without an answer.
+  #refresh = null;
   #lastId = 0;
 
   constructor(policy, backoff) {
     this.#backoff = backoff;
     this.#outbox = new Outbox(policy);
+    this.#limitedMs = policy.limitedMs;
   }
 
   /** The earliest time at which `due` has something to write; null: nothing waits for a time. */
@@ -46,6 +50,23 @@ export class Commands {
     const id = (this.#lastId += 1);
     this.#pings.add(id);
     return { id, effect: write({ type: "ping", id }) };
+  }
+
+  /** Make a `refresh`, to be written now. */
+  refresh(token) {
+    const id = (this.#lastId += 1);
+    this.#refresh = id;
+    return write({ type: "refresh", id, token });
+  }
+
+  /** Whether this is the id of the last `refresh`. */
+  isRefresh(id) {
+    return id !== null && id === this.#refresh;
+  }
+
+  /** Milliseconds until a refused command may be repeated, with jitter. */
+  waitOf({ retryAfterMs }) {
+    return this.#backoff.jittered(retryAfterMs || DEFAULT_RETRY_MS);
   }
 
   /** The caller no longer waits for the command; returns whether the gateway may have executed it. */
@@ -76,7 +97,11 @@ export class Commands {
   refused(id, complaint, now) {
     if (!this.#outbox.has(id)) return null;
     if (complaint.retryable) {
-      this.#outbox.hold(id, now + this.#backoff.jittered(complaint.retryAfterMs || DEFAULT_RETRY_MS));
+      const until = now + this.waitOf(complaint);
+      // The rate gives room for several messages during the longer wait, so that refusals stay rare.
+      const later = now + this.#backoff.jittered(this.#limitedMs);
+      if (complaint.code === "rate_limited") this.#outbox.limit(id, Math.max(until, later));
+      else this.#outbox.hold(id, until);
       return [];
     }
     this.#outbox.take(id);
@@ -87,6 +112,7 @@ export class Commands {
   /** The connection is lost: commands under way may be lost too. */
   disconnected() {
     this.#outbox.disconnected();
+    this.#refresh = null;
     const lost = [...this.#pings].map((id) => fail(id, new NotConnectedError("the connection was lost")));
     this.#pings.clear();
     return lost;

@@ -35,7 +35,7 @@ export class LeftError extends EndedError {}
 export class FrameTooLargeError extends EndedError {}
 /** The join is not valid, such as a name that is too long (4500). */
 export class BadJoinError extends EndedError {}
-/** The token or the password is wrong (4501); join again with another token or password. */
+/** The token or the password is wrong, or the token has ended (4501); join again with another one. */
 export class UnauthorizedError extends EndedError {}
 /** The token does not allow this (4502), or the Origin is not allowed (HTTP 403). */
 export class ForbiddenError extends EndedError {}
@@ -47,11 +47,11 @@ export class SessionClosedError extends EndedError {}
 export class SessionFullError extends EndedError {}
 /** Somebody in the session has this name (4506); choose another one. */
 export class NameTakenError extends EndedError {}
-/** The host removed this user (4507). */
+/** The host removed this user (4507), who stays out for a time. */
 export class RemovedError extends EndedError {}
 /** A newer connection of the same user replaced this one (4508). */
 export class ReplacedError extends EndedError {}
-/** Too many malformed frames (4509). */
+/** This client sent too much, or too many malformed frames (4509). */
 export class AbuseError extends EndedError {}
 /** The server refused the upgrade with an HTTP status after which a retry can't help. */
 export class RefusedError extends EndedError {}
@@ -86,13 +86,17 @@ export class SendTimeoutError extends SeanceError {
   }
 }
 
-/** REST: the server refused, with HTTP status, error code and one `{field, message}` for each invalid field. */
+/**
+ * REST: the server refused, with HTTP status, error code, one `{field, message}` for each invalid field, and the
+ * milliseconds that `Retry-After` names, else 0.
+ */
 export class RestError extends SeanceError {
-  constructor(status, code, message, details = []) {
+  constructor(status, code, message, details = [], retryAfterMs = 0) {
     super(`${message} (${code}, ${status})`);
     this.status = status;
     this.code = code;
     this.reason = message;
     this.details = details;
+    this.retryAfterMs = retryAfterMs;
   }
 }

@@ -30,7 +30,7 @@ export interface Welcome {
   readonly userCount: number;
   readonly seq: number;
   readonly epoch: string;
-  /** With this token the user comes back; keep it with `client.position`. */
+  /** The user's token at the time of this join; `client.token` is the newest one. */
   readonly token: string;
   readonly resumed: {
     readonly recovered: boolean;
@@ -39,6 +39,8 @@ export interface Welcome {
     readonly missedAtLeast: number;
   };
   readonly heartbeatSeconds: number;
+  /** How long the token is valid; null: unknown. */
+  readonly tokenExpiresInSeconds: number | null;
 }
 
 /** A message has its `seq`: `accepted` means ordered and on its way, `persisted` means committed in Postgres. */
@@ -115,6 +117,19 @@ export interface Gap {
   readonly last: number;
 }
 
+/** The token ends in so many seconds. With `getToken` the client renews it; else the connection may end (4501). */
+export interface TokenExpiring {
+  readonly type: "token_expiring";
+  readonly inSeconds: number;
+}
+
+/** The token of the next join, here and in a later client: keep it in place of the one before. */
+export interface TokenRenewed {
+  readonly type: "token_renewed";
+  readonly token: string;
+  readonly expiresInSeconds: number;
+}
+
 /** An event of a type `of` that this client does not know. */
 export interface Unknown {
   readonly type: "unknown";
@@ -163,6 +178,8 @@ export interface ErrorReceived {
   readonly type: "error_received";
   readonly code: string;
   readonly message: string;
+  /** How long to wait, when the gateway names a time. */
+  readonly retryAfterMs: number | null;
 }
 
 /** What `for await (const event of client)` yields. */
@@ -176,6 +193,8 @@ export type SeanceEvent =
   | PresenceChanged
   | Persisted
   | Gap
+  | TokenExpiring
+  | TokenRenewed
   | Unknown
   | Connected
   | Recovered
@@ -215,6 +234,14 @@ export interface Policy {
   deadAfter: number;
   /** How long the pong may take after the network changed or the machine slept: 2 500. */
   suspectMs: number;
+  /** How long `getToken` may take: 10 000. */
+  tokenTimeoutMs: number;
+  /** The wait after `getToken` has failed while the connection is open: 5 000. */
+  tokenRetryMs: number;
+  /** The shortest wait after a message was refused with `rate_limited`: 1 000. */
+  limitedMs: number;
+  /** The shortest time between two `typing`; gateways take 0.5 a second: 2 000. */
+  typingMs: number;
   /** How long a repetition of a message is safe: 270 000. */
   keyMs: number;
   /** How long a join without an answer may hold the name or the seat: 60 000. */
@@ -235,10 +262,16 @@ export interface Refusal {
 }
 
 export interface ClientOptions {
-  /** The user's name, unless `token` says it. */
+  /** The user's name, unless the token says it. */
   name?: string;
-  /** A user's token from an earlier welcome, or the host token of the session. */
+  /** A user's token (`client.token` of an earlier client, or one of the application), or the session's host token. */
   token?: string;
+  /**
+   * Gives a token of the application for this user, or null when the user gets none any more. The client calls it before
+   * the first join without `token`, before the token ends, and before it comes back with a token that has ended or was
+   * refused. What it throws counts as a passing failure.
+   */
+  getToken?: () => string | null | undefined | Promise<string | null | undefined>;
   /** The session's password, when it has one. */
   password?: string;
   /** The position of an earlier client of the same user (`client.position`); all later events follow. */
@@ -260,7 +293,7 @@ export interface ClientOptions {
 export class Client extends EventTarget implements AsyncIterable<SeanceEvent> {
   /**
    * `url`: address of a gateway or balancer (`http`, `https`, `ws` or `wss`), or several, tried in turn.
-   * Throws UsageError: a wrong address, neither a name nor a token, or a runtime without `WebSocket`.
+   * Throws UsageError: a wrong address, neither name nor token nor `getToken`, or a runtime without `WebSocket`.
    */
   constructor(url: string | readonly string[], sessionId: string, options: ClientOptions);
   readonly sessionId: string;
@@ -277,7 +310,9 @@ export class Client extends EventTarget implements AsyncIterable<SeanceEvent> {
 
   /** The last welcome; null before the first. */
   readonly welcome: Welcome | null;
-  /** The position of the last event received; a later client needs it and the welcome's token. */
+  /** The newest token of this user: a later client comes back with it. It changes with every renewal. */
+  readonly token: string | null;
+  /** The position of the last event received; a later client needs it and `token`. */
   readonly position: Position | null;
   /** Whether the client is in the session now. */
   readonly isConnected: boolean;
@@ -299,7 +334,7 @@ export class Client extends EventTarget implements AsyncIterable<SeanceEvent> {
   send(text: string, options?: { key?: string; ack?: Level; timeoutMs?: number }): Promise<Ack>;
   /** The round trip to the gateway in milliseconds. */
   ping(options?: { timeoutMs?: number }): Promise<number>;
-  /** Tell the others that this user is typing; without a connection nothing happens. */
+  /** Tell the others that this user is typing, at most every 2 s; without a connection nothing happens. */
   typing(): void;
 
   addEventListener<Type extends keyof ClientEventMap>(
@@ -326,7 +361,8 @@ export class Client extends EventTarget implements AsyncIterable<SeanceEvent> {
 
 export interface Session {
   readonly id: string;
-  readonly name: string;
+  /** Null for a caller without a token, when the session has a password. */
+  readonly name: string | null;
   readonly createdAt: string;
   readonly maxUsers: number;
   readonly isActive: boolean;
@@ -346,8 +382,10 @@ export interface NewSession {
   spirit?: boolean;
   slowConsumers?: "resync" | "disconnect";
   multipleConnections?: boolean;
-  /** Idempotency key of the creation. */
+  /** Idempotency key of the creation; without a token one that nobody can guess, such as `crypto.randomUUID()`. */
   key?: string;
+  /** For this call, in place of the token of `Rest`. */
+  token?: string;
 }
 
 export type StoredMessage = Omit<MessageReceived, "type" | "ts">;
@@ -359,14 +397,19 @@ export interface Page {
   readonly nextAfter: number | null;
 }
 
-/** The REST API of a gateway or balancer. Every method rejects with RestError. */
+/**
+ * The REST API of a gateway or balancer. Every method rejects with RestError. `token` goes with every request, unless the
+ * call has its own. After 429 an idempotent call (reading, closing, removing, and with a `key` creating) waits as long as
+ * `Retry-After` says and tries again, for up to `patienceMs` (30 000) in total.
+ */
 export class Rest {
   /** `fetch`: by default the global one. Throws UsageError in a runtime without `fetch`. */
-  constructor(url: string, options?: { token?: string | null; fetch?: typeof fetch });
-  createSession(fields: NewSession): Promise<Session & { readonly hostToken: string }>;
-  session(sessionId: string): Promise<Session>;
-  users(sessionId: string): Promise<{ readonly users: readonly User[]; readonly userCount: number }>;
-  history(sessionId: string, options?: { before?: number; after?: number; limit?: number }): Promise<Page>;
+  constructor(url: string, options?: { token?: string | null; patienceMs?: number; fetch?: typeof fetch });
+  /** `hostToken` is null when a creation without a token was repeated. */
+  createSession(fields: NewSession): Promise<Session & { readonly hostToken: string | null }>;
+  session(sessionId: string, options?: { token?: string }): Promise<Session>;
+  users(sessionId: string, options?: { token?: string }): Promise<{ readonly users: readonly User[]; readonly userCount: number }>;
+  history(sessionId: string, options?: { before?: number; after?: number; limit?: number; token?: string }): Promise<Page>;
   closeSession(sessionId: string, options?: { token?: string }): Promise<unknown>;
   removeUser(sessionId: string, userId: string, options?: { token?: string }): Promise<unknown>;
 }
@@ -425,4 +468,6 @@ export class RestError extends SeanceError {
   readonly code: string;
   readonly reason: string;
   readonly details: readonly { readonly field: string; readonly message: string }[];
+  /** What `Retry-After` names; 0: nothing. */
+  readonly retryAfterMs: number;
 }

@@ -1,10 +1,11 @@
 // The client's state machine: events with their time go in, effects come out. Pure: no promise, clock or socket.
 //
 // Each method that is told of something returns the effects, in order: {do: "dial" | "write" | "hangup" | "emit" |
-// "answer" | "fail" | "stop", ...}. `deadline` says when `tick` is due. Times are milliseconds.
+// "answer" | "fail" | "ask" | "stop", ...}. `deadline` says when `tick` is due. Times are milliseconds.
 
-import { LEFT, NO_CLOSE_FRAME, errorOf } from "./closes.js";
+import { LEFT, NO_CLOSE_FRAME, UNAUTHORIZED, errorOf } from "./closes.js";
 import { Commands } from "./commands.js";
+import { Credentials } from "./credentials.js";
 import { LeftError } from "./errors.js";
 import { Order, Place } from "./order.js";
 import { Backoff } from "./policy.js";
@@ -15,6 +16,8 @@ import { MalformedFrame, content, decode } from "./wire.js";
 /** The phases of a client. */
 export const Phase = Object.freeze({
   IDLE: "idle",
+  // The application is asked for a token.
+  ASKING: "asking",
   DIALING: "dialing",
   JOINING: "joining",
   JOINED: "joined",
@@ -32,6 +35,7 @@ export class Machine {
   welcome = null;
   #urls;
   #join;
+  #credentials;
   #policy;
   #order;
   #commands;
@@ -42,15 +46,22 @@ export class Machine {
   #phaseEndsAt = null;
   // While joined.
   #silence = null;
+  // When to ask the application again for a token, while joined.
+  #askAt = null;
+  // When `typing` was written last, and when it is due again because it was asked for too soon.
+  #typingAt = -Infinity;
+  #typingDue = null;
 
   /**
-   * `urls`: WebSocket addresses of the session, tried in turn. `join`: who comes; later joins use the token of the last
-   * welcome. `draw`: random numbers from 0 to 1. `position`: where an earlier client of the same user stopped.
+   * `urls`: WebSocket addresses of the session, tried in turn. `join`: who comes; later joins use the newest token of the
+   * gateway. `draw`: random numbers from 0 to 1. `position`: where an earlier client of the same user stopped. `canAsk`:
+   * whether the application gives tokens.
    */
-  constructor(urls, join, policy, draw, position = null) {
+  constructor(urls, join, policy, draw, position = null, canAsk = false) {
     const backoff = new Backoff(policy, draw);
     this.#urls = urls;
     this.#join = join;
+    this.#credentials = new Credentials(join.token, canAsk);
     this.#policy = policy;
     this.#order = new Order(position);
     this.#commands = new Commands(policy, backoff);
@@ -62,6 +73,11 @@ export class Machine {
     return this.#order.position;
   }
 
+  /** The token of the next join: the newest of the gateway, or of the application; null: none. */
+  get token() {
+    return this.#credentials.token;
+  }
+
   /** Whether no more messages can wait. */
   get isFull() {
     return this.#commands.isFull;
@@ -69,7 +85,9 @@ export class Machine {
 
   /** When `tick` has to be called, unless something happens before; Infinity: never. */
   get deadline() {
-    const waits = [this.#phaseEndsAt, ...(this.#silence ? [this.#commands.deadline, this.#silence.deadline] : [])];
+    const { deadline } = this.#commands;
+    const joined = this.#silence ? [deadline, this.#silence.deadline, this.#askAt, this.#typingDue] : [];
+    const waits = [this.#phaseEndsAt, ...joined];
     return Math.min(...waits.map((time) => time ?? Infinity));
   }
 
@@ -77,12 +95,13 @@ export class Machine {
 
   /** Begin. */
   start() {
-    this.#dial();
+    this.#reach(-Infinity);
     return this.#done();
   }
 
   /** Send a message as soon as possible; an effect answers or fails its id later. */
   say(text, key, ack, now) {
+    this.#typingDue = null;
     const id = this.#commands.say(text, key, ack);
     this.#flush(now);
     return { id, effects: this.#done() };
@@ -100,9 +119,33 @@ export class Machine {
     return { id, effects: [effect] };
   }
 
-  /** Tell the others that this user is typing; without a connection nothing happens. */
-  typing() {
-    return this.phase === Phase.JOINED ? [write({ type: "typing" })] : [];
+  /** Tell the others that this user is typing, later when that is too soon; nothing happens without a connection. */
+  typing(now) {
+    if (this.phase === Phase.JOINED) {
+      this.#typingDue = Math.max(now, this.#typingAt + this.#policy.typingMs);
+      this.#type(now);
+    }
+    return this.#done();
+  }
+
+  /** The application answers the effect `ask`; null: this user gets no token any more. */
+  provided(token, now) {
+    if (this.phase === Phase.ASKING && token === null) {
+      this.#goOn(null, UNAUTHORIZED, "the application has no token for this user", now);
+    } else if (this.phase === Phase.ASKING) {
+      this.#credentials.provided(token);
+      this.#dial();
+    } else if (this.phase === Phase.JOINED && token !== null) {
+      this.#effects.push(this.#commands.refresh(token));
+    }
+    return this.#done();
+  }
+
+  /** The application could not answer the effect `ask` now. */
+  unprovided(reason, now) {
+    if (this.phase === Phase.ASKING) this.#goOn(this.#recovery.waitAfterFailure(), NO_CLOSE_FRAME, reason, now);
+    else if (this.phase === Phase.JOINED) this.#askAt = now + this.#policy.tokenRetryMs;
+    return this.#done();
   }
 
   /** Give up the seat and end. */
@@ -134,7 +177,7 @@ export class Machine {
       this.#recovery.opened();
       const wanted = {
         name: this.#join.name,
-        token: this.welcome?.token ?? this.#join.token,
+        token: this.token,
         password: this.#join.password,
         resume: this.position,
       };
@@ -158,8 +201,11 @@ export class Machine {
       this.#stop(null);
     } else if (OPEN.has(this.phase) || this.phase === Phase.DIALING) {
       const [why, words] = this.#recovery.explained(code, reason);
-      const wait = this.#recovery.waitAfterClose(why, now, { wasJoining: this.phase === Phase.JOINING });
-      this.#goOn(wait, why, words, now);
+      const isCurable = why === UNAUTHORIZED && this.#credentials.refused();
+      const wasJoining = this.phase === Phase.JOINING;
+      const wait = this.#recovery.waitAfterClose(why, now, { wasJoining, isCurable });
+      const hasEnded = why === UNAUTHORIZED && this.#credentials.hasEnded(now);
+      this.#goOn(wait, why, hasEnded ? `${words || "the token is not valid"}; the token of this user has ended` : words, now);
     }
     return this.#done();
   }
@@ -186,6 +232,8 @@ export class Machine {
       this.#mend("the gateway is silent", now);
     } else {
       if (this.#silence?.asks(now)) this.#effects.push(this.#commands.ping().effect);
+      if (this.#askAt !== null && now >= this.#askAt) this.#ask();
+      this.#type(now);
       this.#flush(now);
     }
     return this.#done();
@@ -202,7 +250,7 @@ export class Machine {
 
   /** The network is back: an attempt that waits starts now. */
   reachable(now) {
-    if (this.phase === Phase.WAITING) this.#dial();
+    if (this.phase === Phase.WAITING) this.#reach(now);
     return this.suspected(now);
   }
 
@@ -216,7 +264,18 @@ export class Machine {
     else if (isJoining) this.#mend(`${envelope.type} before the welcome`, now);
     else if (event.type === "ack") this.#answered(this.#commands.acked(envelope.id, event), now);
     else if (event.type === "pong") this.#effects.push(...this.#commands.ponged(envelope.id));
+    else if (event.type === "token_expiring" || event.type === "token_renewed") this.#tokenChanged(event, now);
     else this.#happened(envelope.seq, event, now);
+  }
+
+  #tokenChanged(event, now) {
+    if (event.type === "token_renewed") {
+      this.#credentials.issued(event.token, event.expiresInSeconds, now);
+      this.#askAt = null;
+    } else if (this.#credentials.canAsk) {
+      this.#ask();
+    }
+    this.#emit(event);
   }
 
   #happened(seq, event, now) {
@@ -234,6 +293,7 @@ export class Machine {
     const previous = this.position;
     const hasRecovered = this.#order.welcomed(welcome);
     this.welcome = welcome;
+    this.#credentials.issued(welcome.token, welcome.tokenExpiresInSeconds, now);
     this.phase = Phase.JOINED;
     this.#phaseEndsAt = null;
     this.#recovery.joined(now);
@@ -263,11 +323,40 @@ export class Machine {
       this.#answered(effects, now);
       return;
     }
-    if (id === null || this.phase === Phase.JOINING) this.#recovery.complained(complaint.code, complaint.message);
-    this.#emit({ type: "error_received", code: complaint.code, message: complaint.message });
+    const { code, message, retryable, retryAfterMs } = complaint;
+    const again = now + this.#commands.waitOf(complaint);
+    if (id === null || this.phase === Phase.JOINING) {
+      this.#recovery.complained(code, message, retryAfterMs === null ? -Infinity : again);
+    } else if (this.#commands.isRefresh(id) && retryable) {
+      this.#askAt = again;
+    }
+    this.#emit({ type: "error_received", code, message, retryAfterMs });
   }
 
   // What follows.
+
+  /** Open a connection; first ask the application for a token when there is none that could be good. */
+  #reach(now) {
+    if (!this.#credentials.needsAnother(now)) {
+      this.#dial();
+      return;
+    }
+    this.phase = Phase.ASKING;
+    this.#phaseEndsAt = null;
+    this.#ask();
+  }
+
+  #type(now) {
+    if (this.#typingDue === null || now < this.#typingDue) return;
+    this.#typingAt = now;
+    this.#typingDue = null;
+    this.#effects.push(write({ type: "typing" }));
+  }
+
+  #ask() {
+    this.#askAt = null;
+    this.#effects.push({ do: "ask" });
+  }
 
   #dial() {
     this.phase = Phase.DIALING;
@@ -306,7 +395,7 @@ export class Machine {
 
   #phaseEnded(now) {
     if (this.phase === Phase.WAITING) {
-      this.#dial();
+      this.#reach(now);
     } else if (this.phase === Phase.JOINING) {
       this.#mend("no welcome in time", now);
     } else {
@@ -328,6 +417,8 @@ export class Machine {
   #disconnected() {
     this.#effects.push(...this.#commands.disconnected());
     this.#silence = null;
+    this.#askAt = null;
+    this.#typingDue = null;
   }
 
   #emit(event) {

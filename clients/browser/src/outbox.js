@@ -1,13 +1,18 @@
 // The messages that wait for their acknowledgement, over any number of connections. Pure.
 
+// How long messages go one at a time after the gateway refused one because of a rate.
+const LIMITED_MS = 10_000;
+
 /** Keeps the order of the calls; `policy.keyMs` is the time during which a repetition is safe. */
 export class Outbox {
-  /** When the next message may be sent; null: at any time. */
+  /** When the next message may be sent; null: at any time, or after an answer. */
   heldUntil = null;
   #policy;
   // Command id → {command, firstSentAt, epoch, isInFlight}, in the order of the calls.
   #waiting = new Map();
   #inFlight = 0;
+  // Until then messages go one at a time.
+  #limitedUntil = -Infinity;
 
   constructor(policy) {
     this.#policy = policy;
@@ -46,9 +51,11 @@ export class Outbox {
   due(now, epoch) {
     if (this.heldUntil !== null && now < this.heldUntil) return [];
     this.heldUntil = null;
+    // One at a time, so that the gateway takes no later message before one that it refuses.
+    const most = now < this.#limitedUntil ? 1 : this.#policy.maxInFlight;
     const commands = [];
     for (const pending of this.#waiting.values()) {
-      if (this.#inFlight >= this.#policy.maxInFlight) break;
+      if (this.#inFlight >= most) break;
       if (pending.isInFlight) continue;
       pending.isInFlight = true;
       this.#inFlight += 1;
@@ -78,6 +85,12 @@ export class Outbox {
     if (pending.isInFlight) this.#inFlight -= 1;
     pending.isInFlight = false;
     this.heldUntil = Math.max(until, this.heldUntil ?? until);
+  }
+
+  /** The gateway refused this message because of a rate; all wait, and for some seconds go one at a time. */
+  limit(id, until) {
+    this.hold(id, until);
+    this.#limitedUntil = Math.max(this.#limitedUntil, until + LIMITED_MS);
   }
 
   /** The connection is lost: commands under way may be lost too. */

@@ -11,6 +11,10 @@ export const DEFAULTS = Object.freeze({
   pingAfter: 1,
   deadAfter: 2.5,
   suspectMs: 2_500,
+  tokenTimeoutMs: 10_000,
+  tokenRetryMs: 5_000,
+  limitedMs: 1_000,
+  typingMs: 2_000,
   // The server keeps a key for 300 s, and must still have the key when a repetition arrives.
   keyMs: 270_000,
   ghostMs: 60_000,

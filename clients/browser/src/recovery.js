@@ -9,6 +9,8 @@ export class Recovery {
   #joinedAt = null;
   // From `reconnect`: the time of the next attempt.
   #backAt = null;
+  // From an `error` with `retry_after_ms`: no attempt comes before this time.
+  #notBefore = -Infinity;
   // The last `error`: its close code, for the case that the close frame is lost, and its reason.
   #announcedCode = null;
   #announcedReason = "";
@@ -24,6 +26,7 @@ export class Recovery {
   opened() {
     this.#announcedCode = null;
     this.#backAt = null;
+    this.#notBefore = -Infinity;
   }
 
   /** The welcome came. An older join may still succeed on another gateway, and replace this connection. */
@@ -36,10 +39,11 @@ export class Recovery {
     this.#backAt = at;
   }
 
-  /** The gateway sent an `error`; a close may follow. */
-  complained(name, message) {
+  /** The gateway sent an `error`; a close may follow. `notBefore`: the time that the error names, if any. */
+  complained(name, message, notBefore) {
     this.#announcedCode = CODES_BY_NAME.get(name) ?? null;
     this.#announcedReason = message;
+    this.#notBefore = Math.max(this.#notBefore, notBefore);
   }
 
   /** The close code and its reason; the announced ones when the close frame is lost or says less. */
@@ -52,21 +56,26 @@ export class Recovery {
    * Milliseconds until the next attempt after this close code; null: no further attempt.
    *
    * `wasJoining`: a join has no answer; the gateway may still execute it. `isUrgent`: reconnect at once, unless
-   * connections have just been failing.
+   * connections have just been failing. `isCurable`: the next join comes with a better token, so no code is final.
    */
-  waitAfterClose(code, now, { wasJoining, isUrgent = false }) {
+  waitAfterClose(code, now, { wasJoining, isUrgent = false, isCurable = false }) {
     const reaction = reactionToClose(code);
     const isGhost = SEAT_CODES.has(code) && this.#ghostUntil !== null && now < this.#ghostUntil;
-    if (reaction === Reaction.STOP && !isGhost) return null;
+    if (reaction === Reaction.STOP && !isGhost && !isCurable) return null;
     if (wasJoining && !SEAT_CODES.has(code)) this.#ghostUntil = now + this.#policy.ghostMs;
     if (this.#joinedAt !== null && now - this.#joinedAt >= this.#policy.stableAfterMs) this.#backoff.reset();
     this.#joinedAt = null;
-    const isAtOnce = (isUrgent || reaction === Reaction.AT_ONCE) && this.#backoff.attempts === 0;
-    const wait = this.#backoff.next();
-    const backAt = this.#backAt;
+    const isAtOnce = (isUrgent || isCurable || reaction === Reaction.AT_ONCE) && this.#backoff.attempts === 0;
+    let wait = this.#backoff.next();
+    if (this.#backAt !== null) wait = Math.max(0, this.#backAt - now);
+    else if (isAtOnce) wait = 0;
     this.#backAt = null;
-    if (backAt !== null) return Math.max(0, backAt - now);
-    return isAtOnce ? 0 : wait;
+    return Math.max(wait, this.#notBefore - now);
+  }
+
+  /** Milliseconds until the next attempt after a failure on this side of the connection. */
+  waitAfterFailure() {
+    return this.#backoff.next();
   }
 
   /** Milliseconds until the next attempt after this HTTP status; null: no further attempt. */

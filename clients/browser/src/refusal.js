@@ -6,19 +6,24 @@ import { sessionUrl } from "./texts.js";
 const DEADLINE_MS = 5000;
 const MAX_RETRY_AFTER_SECONDS = 300;
 
+// The session may be read with another token only, which says nothing about the upgrade.
+const NO_REASON = new Set(["unauthorized", "forbidden"]);
+
 /**
  * The refusal `{status, retryAfterMs, reason}` of this WebSocket URL; null when the API knows no reason either, or when
- * there is neither a global `fetch` nor `givenFetch`.
+ * there is neither a global `fetch` nor `givenFetch`. `token`: that of the user, or null.
  */
-export async function explain(websocketUrl, givenFetch) {
+export async function explain(websocketUrl, token, givenFetch) {
   try {
     const fetch = needed("fetch", givenFetch);
-    const answer = await fetch(sessionUrl(websocketUrl), { signal: AbortSignal.timeout(DEADLINE_MS) });
+    const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
+    const answer = await fetch(sessionUrl(websocketUrl), { headers, signal: AbortSignal.timeout(DEADLINE_MS) });
     if (answer.ok) return null;
     const body = await answer.json().catch(() => null);
+    if (NO_REASON.has(body?.error?.code)) return null;
     return {
       status: answer.status,
-      retryAfterMs: secondsOf(answer.headers.get("Retry-After")) * 1000,
+      retryAfterMs: retryAfterMs(answer),
       reason: String(body?.error?.message ?? "the upgrade was refused"),
     };
   } catch {
@@ -26,5 +31,8 @@ export async function explain(websocketUrl, givenFetch) {
   }
 }
 
-/** `Retry-After`, when it is a number; for a date the backoff decides. */
-const secondsOf = (value) => (/^\d+$/.test(value ?? "") ? Math.min(Number(value), MAX_RETRY_AFTER_SECONDS) : 0);
+/** The milliseconds that `Retry-After` names, at most five minutes; 0 without the header, and for a date. */
+export function retryAfterMs({ headers }) {
+  const value = headers.get("Retry-After") ?? "";
+  return /^\d+$/.test(value) ? Math.min(Number(value), MAX_RETRY_AFTER_SECONDS) * 1000 : 0;
+}

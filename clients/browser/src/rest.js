@@ -2,8 +2,13 @@
 
 import { RestError } from "./errors.js";
 import { needed } from "./platform.js";
+import { retryAfterMs } from "./refusal.js";
 
 const DEADLINE_MS = 10_000;
+const PATIENCE_MS = 30_000;
+// After 429 without a time.
+const SHORTEST_WAIT_MS = 500;
+const TOO_MANY_REQUESTS = 429;
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
@@ -11,33 +16,36 @@ const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCas
 export class Rest {
   #base;
   #token;
+  #patienceMs;
   #givenFetch;
 
-  constructor(url, { token = null, fetch } = {}) {
+  constructor(url, { token = null, patienceMs = PATIENCE_MS, fetch } = {}) {
     needed("fetch", fetch);
     this.#base = String(url).replace(/\/+$/, "");
     this.#token = token;
+    this.#patienceMs = patienceMs;
     this.#givenFetch = fetch;
   }
 
   /** Create a session; the answer has its `hostToken`. The same `key` and fields give the same session for 24 hours. */
-  createSession({ key, ...fields }) {
+  createSession({ key, token, ...fields }) {
     const headers = key === undefined ? {} : { "Idempotency-Key": key };
-    return this.#call("POST", "/api/sessions", { body: renamed(fields, snake), headers });
+    const isIdempotent = key !== undefined;
+    return this.#call("POST", "/api/sessions", { body: renamed(fields, snake), headers, token, isIdempotent });
   }
 
-  session(sessionId) {
-    return this.#call("GET", path(sessionId));
+  session(sessionId, { token } = {}) {
+    return this.#call("GET", path(sessionId), { token });
   }
 
-  users(sessionId) {
-    return this.#call("GET", path(sessionId, "users"));
+  users(sessionId, { token } = {}) {
+    return this.#call("GET", path(sessionId, "users"), { token });
   }
 
   /** A page of messages: before or after a seq, else the newest; at most 200. */
-  history(sessionId, { before, after, limit = 50 } = {}) {
+  history(sessionId, { before, after, limit = 50, token } = {}) {
     const given = Object.entries({ before, after, limit }).filter(([, value]) => value !== undefined && value !== null);
-    return this.#call("GET", `${path(sessionId, "messages")}?${new URLSearchParams(given)}`);
+    return this.#call("GET", `${path(sessionId, "messages")}?${new URLSearchParams(given)}`, { token });
   }
 
   /** Close the session for good; needs its host token. */
@@ -50,20 +58,30 @@ export class Rest {
     return this.#call("DELETE", path(sessionId, "users", userId), { token });
   }
 
-  async #call(method, where, { body, headers = {}, token = this.#token } = {}) {
+  /** The answer of a request. After 429 an idempotent one waits as long as `Retry-After` says, and tries again. */
+  async #call(method, where, { body, headers = {}, token = this.#token, isIdempotent = true } = {}) {
     const sent = { ...headers };
     if (body !== undefined) sent["Content-Type"] = "application/json";
     if (token) sent.Authorization = `Bearer ${token}`;
+    const request = { method, headers: sent, body: JSON.stringify(body) };
+    for (let patience = isIdempotent ? this.#patienceMs : 0; ; ) {
+      const answer = await this.#fetch(where, request);
+      // Jittered, so that not all clients come at once.
+      const wait = Math.max(retryAfterMs(answer), SHORTEST_WAIT_MS) * (1 + 0.25 * Math.random());
+      if (answer.status !== TOO_MANY_REQUESTS || wait > patience) return opened(answer);
+      patience -= wait;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+
+  async #fetch(where, request) {
     // Called without `this`, which browsers demand.
     const fetch = needed("fetch", this.#givenFetch);
-    let answer;
     try {
-      const signal = AbortSignal.timeout(DEADLINE_MS);
-      answer = await fetch(this.#base + where, { method, headers: sent, body: JSON.stringify(body), signal });
+      return await fetch(this.#base + where, { ...request, signal: AbortSignal.timeout(DEADLINE_MS) });
     } catch (error) {
       throw new RestError(0, "unreachable", error.name === "TimeoutError" ? "no answer in time" : error.message);
     }
-    return opened(answer);
   }
 }
 
@@ -75,7 +93,7 @@ async function opened(answer) {
   const envelope = await answer.json().catch(() => null);
   if (envelope?.success === true) return renamed(envelope.data, camel);
   const { code = "unexpected_answer", message = "this is no answer of the gateway", details } = envelope?.error ?? {};
-  throw new RestError(answer.status, code, message, details);
+  throw new RestError(answer.status, code, message, details, retryAfterMs(answer));
 }
 
 /** The same data with other names. */

@@ -28,6 +28,7 @@ export class Runner {
   #answers = new Map();
   #effects = [];
   #isActing = false;
+  #isAsking = false;
   // Removes the listeners on the page.
   #page = new AbortController();
 
@@ -107,6 +108,9 @@ export class Runner {
       case "fail":
         this.#settle(effect);
         break;
+      case "ask":
+        this.#ask();
+        break;
       case "hangup":
         this.#hangUp();
         break;
@@ -139,6 +143,26 @@ export class Runner {
     this.#hangUp();
     clearTimeout(this.#timer);
     this.#end(error);
+  }
+
+  /** Ask the application for a token, unless it has not answered the last question yet. */
+  async #ask() {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const { getToken } = this.#options;
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error("no answer in time")), this.#policy.tokenTimeoutMs);
+    });
+    // In a function of its own, so that what `getToken` throws at once becomes a rejection.
+    const given = (async () => getToken())();
+    const answered = await Promise.race([given, late]).then(
+      (token) => (now) => this.#machine.provided(token || null, now),
+      (error) => (now) => this.#machine.unprovided(`the application gave no token: ${error?.message || error}`, now),
+    );
+    clearTimeout(timer);
+    this.#isAsking = false;
+    this.act(answered(this.now()));
   }
 
   #setTimer() {

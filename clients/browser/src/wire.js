@@ -60,6 +60,7 @@ const READERS = new Map(
         { recovered: false, source: "none", missed: 0, missedAtLeast: 0 },
       ),
       heartbeat_seconds: either(number, 25),
+      token_expires_in_seconds: nullable(number),
     }),
     ack: struct({ seq: whole, message_id: text, level: text }),
     error: struct({
@@ -86,6 +87,8 @@ const READERS = new Map(
     spirit_thinking: struct({}),
     user_typing: struct({ user }),
     presence_changed: struct({ user_count: whole }),
+    token_expiring: struct({ in_seconds: number }),
+    token_renewed: struct({ token: text, expires_in_seconds: number }),
     // This `seq` is data, not the position of the event.
     persisted: struct({ seq: whole }),
     gap: (value) => {

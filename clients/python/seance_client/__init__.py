@@ -47,6 +47,8 @@ from seance_client.events import (
     SessionClosed,
     SessionInfo,
     SpiritThinking,
+    TokenExpiring,
+    TokenRenewed,
     Unknown,
     User,
     UserJoined,
@@ -55,6 +57,7 @@ from seance_client.events import (
     Welcome,
 )
 from seance_client.policy import Policy
+from seance_client.provider import TokenProvider
 from seance_client.transport import (
     Connection,
     ConnectionEndedError,
@@ -107,6 +110,9 @@ __all__ = [
     "SessionNotFoundError",
     "SpiritThinking",
     "Target",
+    "TokenExpiring",
+    "TokenProvider",
+    "TokenRenewed",
     "UnauthorizedError",
     "UnconfirmedError",
     "Unknown",

@@ -13,6 +13,7 @@ from seance_client.errors import ConnectTimeoutError, NotConnectedError, SendTim
 from seance_client.events import Ack, Event, Level, Position, Welcome
 from seance_client.machine import Machine, Phase
 from seance_client.policy import Policy
+from seance_client.provider import TokenProvider
 from seance_client.runner import Runner
 from seance_client.texts import checked_key, checked_text
 from seance_client.transport import Connector, Target, open_websocket
@@ -25,8 +26,12 @@ class Client:
     Args:
         url: Address of a gateway or balancer (`http`, `https`, `ws` or `wss`), or several, tried in turn.
         session_id: The session's id.
-        name: The user's name, unless `token` says it.
-        token: A user's token from an earlier welcome, or the host token of the session.
+        name: The user's name, unless the token says it.
+        token: A user's token (`client.token` of an earlier client, or one of the application), or the session's host
+            token.
+        get_token: Gives a token of the application for this user, or None when the user gets none any more; may be
+            async. The client calls it before the first join without `token`, before the token ends, and before it comes
+            back with a token that has ended or was refused.
         password: The session's password, when it has one.
         resume: The position of an earlier client of the same user (`client.position`); all later events follow.
         policy: All times and bounds.
@@ -47,6 +52,7 @@ class Client:
         *,
         name: str | None = None,
         token: str | None = None,
+        get_token: TokenProvider | None = None,
         password: str | None = None,
         resume: Position | None = None,
         policy: Policy | None = None,
@@ -58,11 +64,12 @@ class Client:
         proxy: str | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        if name is None and token is None:
-            raise UsageError("a client needs a name or a token")
+        if name is None and token is None and get_token is None:
+            raise UsageError("a client needs a name or a token, or `get_token`")
         self.session_id = session_id
         policy = policy or Policy()
-        self._machine = Machine(websocket_urls(url, session_id), Join(name, token, password), policy, draw, resume)
+        urls, join = websocket_urls(url, session_id), Join(name, token, password)
+        self._machine = Machine(urls, join, policy, draw, resume, can_ask=get_token is not None)
         target = Target(
             url="",
             wants_batches=wants_batches,
@@ -71,7 +78,7 @@ class Client:
             tls=tls,
             proxy=proxy,
         )
-        self._runner = Runner(self._machine, policy, connect, target, wants_events=wants_events)
+        self._runner = Runner(self._machine, policy, connect, target, get_token=get_token, wants_events=wants_events)
         self._slots = asyncio.Semaphore(policy.max_in_flight)
 
     # Connecting and ending.
@@ -124,8 +131,13 @@ class Client:
         return self._machine.welcome
 
     @property
+    def token(self) -> str | None:
+        """The newest token of this user: a later client comes back with it. It changes with every renewal."""
+        return self._machine.token
+
+    @property
     def position(self) -> Position | None:
-        """The position of the last event received, read or not; a later client needs it and the welcome's token."""
+        """The position of the last event received, read or not; a later client needs it and `token`."""
         return self._machine.position
 
     @property
@@ -173,6 +185,8 @@ class Client:
                 finally:
                     is_uncertain = self._machine.forget(command_id)
         except TimeoutError as error:
+            # The next message may have waited for this one.
+            self._runner.step(self._machine.tick(self._runner.now()))
             problem = f"not acknowledged within {timeout:g} s"
             raise SendTimeoutError(problem, key, is_uncertain=is_uncertain) from error
         if acked is None:
@@ -193,6 +207,6 @@ class Client:
         return self._runner.now() - began
 
     def typing(self) -> None:
-        """Tell the others that this user is typing; without a connection nothing happens."""
+        """Tell the others that this user is typing, at most every 2 s; without a connection nothing happens."""
         if not self._runner.is_congested:
-            self._runner.step(self._machine.typing())
+            self._runner.step(self._machine.typing(self._runner.now()))

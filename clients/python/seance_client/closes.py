@@ -5,7 +5,7 @@ from enum import Enum
 from seance_client import errors
 from seance_client.errors import EndedError
 
-LEFT, NO_CLOSE_FRAME, RESYNC = 1000, 1006, 4003
+LEFT, NO_CLOSE_FRAME, RESYNC, UNAUTHORIZED = 1000, 1006, 4003, 4501
 _TOO_LARGE = 1009
 WITHOUT_CODE = frozenset({1005, NO_CLOSE_FRAME})
 _STOP_CODES = range(4500, 5000)
@@ -29,7 +29,7 @@ _ERRORS: dict[int, type[EndedError]] = {
     403: errors.ForbiddenError,
     404: errors.SessionNotFoundError,
     4500: errors.BadJoinError,
-    4501: errors.UnauthorizedError,
+    UNAUTHORIZED: errors.UnauthorizedError,
     4502: errors.ForbiddenError,
     4503: errors.SessionNotFoundError,
     4504: errors.SessionClosedError,
@@ -47,8 +47,9 @@ CODES_BY_NAME: dict[str, int] = {
     "heartbeat_lost": 4001,
     "unavailable": 4002,
     "resync": RESYNC,
+    "rate_limited": 4004,
     "bad_join": 4500,
-    "unauthorized": 4501,
+    "unauthorized": UNAUTHORIZED,
     "forbidden": 4502,
     "session_not_found": 4503,
     "session_closed": 4504,

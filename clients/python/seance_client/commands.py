@@ -24,8 +24,11 @@ class Commands:
 
     def __init__(self, policy: Policy, backoff: Backoff) -> None:
         self._backoff = backoff
+        self._limited_wait = policy.limited_wait
         self._outbox = Outbox(policy.key_seconds)
         self._pings: set[int] = set()
+        # The last `refresh` without an answer.
+        self._refresh: int | None = None
         self._last_id = 0
 
     @property
@@ -44,6 +47,20 @@ class Commands:
         self._last_id += 1
         self._pings.add(self._last_id)
         return self._last_id, Write(wire.encode(wire.Ping(self._last_id)))
+
+    def refresh(self, token: str) -> Write:
+        """Make a `refresh`, to be written now."""
+        self._last_id += 1
+        self._refresh = self._last_id
+        return Write(wire.encode(wire.Refresh(self._last_id, token)))
+
+    def is_refresh(self, command_id: int | str | None) -> bool:
+        """Whether this is the id of the last `refresh`."""
+        return command_id is not None and command_id == self._refresh
+
+    def wait_of(self, complaint: Complaint) -> float:
+        """Seconds until a refused command may be repeated, with jitter."""
+        return self._backoff.jittered((complaint.retry_after_ms or _DEFAULT_RETRY_MS) / 1000)
 
     def forget(self, command_id: int) -> bool:
         """The caller no longer waits for the command; returns whether the gateway may have executed it."""
@@ -77,8 +94,13 @@ class Commands:
         if not isinstance(command_id, int) or command_id not in self._outbox:
             return None
         if complaint.retryable:
-            wait = self._backoff.jittered((complaint.retry_after_ms or _DEFAULT_RETRY_MS) / 1000)
-            self._outbox.hold(command_id, now + wait)
+            until = now + self.wait_of(complaint)
+            if complaint.code == "rate_limited":
+                # The rate gives room for several messages meanwhile, so that refusals stay rare.
+                until = max(until, now + self._backoff.jittered(self._limited_wait))
+                self._outbox.limit(command_id, until)
+            else:
+                self._outbox.hold(command_id, until)
             return []
         self._outbox.take(command_id)
         kind = _ERRORS.get(complaint.code, CommandError)
@@ -87,6 +109,7 @@ class Commands:
     def disconnected(self) -> list[Effect]:
         """The connection is lost: commands under way may be lost too."""
         self._outbox.disconnected()
+        self._refresh = None
         lost = NotConnectedError("the connection was lost")
         pings, self._pings = self._pings, set()
         return [Fail(number, lost) for number in pings]

@@ -12,6 +12,10 @@ class Dial(msgspec.Struct, frozen=True):
     url: str
 
 
+class AskToken(msgspec.Struct, frozen=True):
+    """Ask the application for a token, unless it is being asked already."""
+
+
 class Write(msgspec.Struct, frozen=True):
     """Send a text frame."""
 
@@ -48,4 +52,4 @@ class Stop(msgspec.Struct, frozen=True):
     error: EndedError | None
 
 
-Effect = Dial | Write | Hangup | Emit | Answer | Fail | Stop
+Effect = Dial | AskToken | Write | Hangup | Emit | Answer | Fail | Stop

@@ -39,7 +39,7 @@ class BadJoinError(EndedError):
 
 
 class UnauthorizedError(EndedError):
-    """The token or the password is wrong (4501); join again with another token or password."""
+    """The token or the password is wrong, or the token has ended (4501); join again with another one."""
 
 
 class ForbiddenError(EndedError):
@@ -63,7 +63,7 @@ class NameTakenError(EndedError):
 
 
 class RemovedError(EndedError):
-    """The host removed this user (4507)."""
+    """The host removed this user (4507), who stays out for a time."""
 
 
 class ReplacedError(EndedError):
@@ -71,7 +71,7 @@ class ReplacedError(EndedError):
 
 
 class AbuseError(EndedError):
-    """Too many malformed frames (4509)."""
+    """This client sent too much, or too many malformed frames (4509)."""
 
 
 class RefusedError(EndedError):

@@ -59,6 +59,7 @@ class Welcome(msgspec.Struct, frozen=True):
     user_count: int = 0
     resumed: Resumed = Resumed()
     heartbeat_seconds: float = 25.0
+    token_expires_in_seconds: float | None = None
 
     def __repr__(self) -> str:
         return concealed(self, "token")
@@ -150,6 +151,22 @@ class Gap(msgspec.Struct, frozen=True):
     last: int
 
 
+class TokenExpiring(msgspec.Struct, frozen=True):
+    """The token ends in so many seconds. With `get_token` the client renews it; else the connection may end (4501)."""
+
+    in_seconds: float
+
+
+class TokenRenewed(msgspec.Struct, frozen=True):
+    """The token of the next join, here and in a later client; the one in the welcome has done its work."""
+
+    token: str
+    expires_in_seconds: float
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """An event of a type that this client does not know; `data` is its JSON, decoded."""
 
@@ -164,6 +181,8 @@ class ErrorReceived(msgspec.Struct, frozen=True):
 
     code: str
     message: str
+    retry_after: float | None = None
+    """Seconds, when the gateway names a time."""
 
 
 class Connected(msgspec.Struct, frozen=True):
@@ -209,6 +228,8 @@ SessionEvent = (
     | PresenceChanged
     | Persisted
     | Gap
+    | TokenExpiring
+    | TokenRenewed
     | Unknown
 )
 LocalEvent = Connected | Recovered | NotRecovered | Disconnected | ErrorReceived

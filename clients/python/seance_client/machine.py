@@ -3,12 +3,14 @@
 Each method that takes an event returns the effects, in order. `deadline` says when `tick` is due.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from enum import Enum
 
 from seance_client import closes, wire
 from seance_client.commands import Commands
-from seance_client.effects import Dial, Effect, Emit, Hangup, Stop, Write
+from seance_client.credentials import Credentials
+from seance_client.effects import AskToken, Dial, Effect, Emit, Hangup, Stop, Write
 from seance_client.errors import EndedError, LeftError
 from seance_client.events import (
     Ack,
@@ -22,6 +24,8 @@ from seance_client.events import (
     NotRecovered,
     Position,
     Recovered,
+    TokenExpiring,
+    TokenRenewed,
     Welcome,
 )
 from seance_client.order import Order, Place
@@ -35,6 +39,7 @@ class Phase(Enum):
     """The phases of a client."""
 
     IDLE = "not started"
+    ASKING = "the application is asked for a token"
     DIALING = "a connection is being opened"
     JOINING = "open; the welcome has not come"
     JOINED = "in the session"
@@ -51,9 +56,11 @@ class Machine:
 
     Args:
         urls: WebSocket addresses of the session, tried in turn.
-        join: Name, token and password of the first join; later joins use the token of the last welcome.
+        join: Name, token and password of the first join; later joins use the newest token of the gateway.
         draw: Random numbers from 0 to 1, for the backoff.
         position: The position of an earlier client of the same user.
+        can_ask: Whether the application gives tokens: before the first join without one, before a token ends, and
+            after it has ended or was refused.
     """
 
     def __init__(
@@ -63,6 +70,8 @@ class Machine:
         policy: Policy,
         draw: Callable[[], float],
         position: Position | None = None,
+        *,
+        can_ask: bool = False,
     ) -> None:
         self.phase = Phase.IDLE
         self.welcome: Welcome | None = None
@@ -70,6 +79,7 @@ class Machine:
         self._urls = tuple(urls)
         self._join = join
         self._policy = policy
+        self._credentials = Credentials(join.token, can_ask=can_ask)
         self._order = Order(position)
         self._commands = Commands(policy, backoff)
         self._recovery = Recovery(policy, backoff)
@@ -79,6 +89,11 @@ class Machine:
         self._phase_ends_at: float | None = None
         # While joined.
         self._silence: Silence | None = None
+        # When to ask the application again for a token, while joined.
+        self._ask_at: float | None = None
+        # When `typing` was written last, and when it is due again because it was asked for too soon.
+        self._typing_at = -math.inf
+        self._typing_due: float | None = None
 
     @property
     def position(self) -> Position | None:
@@ -86,22 +101,28 @@ class Machine:
         return self._order.position
 
     @property
+    def token(self) -> str | None:
+        """The token of the next join: the newest of the gateway, or of the application."""
+        return self._credentials.token
+
+    @property
     def deadline(self) -> float | None:
         """When `tick` has to be called, unless something happens before."""
         times = [self._phase_ends_at]
         if self._silence is not None:
-            times += [self._commands.deadline, self._silence.deadline]
+            times += [self._commands.deadline, self._silence.deadline, self._ask_at, self._typing_due]
         return min((time for time in times if time is not None), default=None)
 
     # Calls of the application.
 
     def start(self) -> list[Effect]:
         """Begin."""
-        self._dial()
+        self._reach(-math.inf)
         return self._done()
 
     def say(self, text: str, key: str, level: Level, now: float) -> tuple[int, list[Effect]]:
         """Send a message as soon as possible; an effect answers or fails its id later."""
+        self._typing_due = None
         command_id = self._commands.say(text, key, level)
         self._flush(now)
         return command_id, self._done()
@@ -117,9 +138,31 @@ class Machine:
         command_id, write = self._commands.ping()
         return command_id, [write]
 
-    def typing(self) -> list[Effect]:
-        """Tell the others that this user is typing; without a connection nothing happens."""
-        return [Write(wire.TYPING)] if self.phase is Phase.JOINED else []
+    def typing(self, now: float) -> list[Effect]:
+        """Tell the others that this user is typing, later when that is too soon; never without a connection."""
+        if self.phase is Phase.JOINED:
+            self._typing_due = max(now, self._typing_at + self._policy.typing_seconds)
+            self._type(now)
+        return self._done()
+
+    def provided(self, token: str | None, now: float) -> list[Effect]:
+        """The application answers AskToken; None: this user gets no token any more."""
+        if self.phase is Phase.ASKING and token is None:
+            self._go_on(None, closes.UNAUTHORIZED, "the application has no token for this user", now)
+        elif self.phase is Phase.ASKING and token is not None:
+            self._credentials.provided(token)
+            self._dial()
+        elif self.phase is Phase.JOINED and token is not None:
+            self._effects.append(self._commands.refresh(token))
+        return self._done()
+
+    def unprovided(self, reason: str, now: float) -> list[Effect]:
+        """The application could not answer AskToken now."""
+        if self.phase is Phase.ASKING:
+            self._go_on(self._recovery.wait_after_failure(), closes.NO_CLOSE_FRAME, reason, now)
+        elif self.phase is Phase.JOINED:
+            self._ask_at = now + self._policy.token_retry
+        return self._done()
 
     def leave(self, now: float) -> list[Effect]:
         """Give up the seat and end."""
@@ -145,8 +188,7 @@ class Machine:
             self.phase = Phase.JOINING
             self._phase_ends_at = now + self._policy.join_timeout
             self._recovery.opened()
-            token = self.welcome.token if self.welcome else self._join.token
-            join = Join(self._join.name, token, self._join.password, self._order.position)
+            join = Join(self._join.name, self.token, self._join.password, self._order.position)
             self._effects.append(Write(wire.encode(join)))
         return self._done()
 
@@ -162,7 +204,11 @@ class Machine:
             self._stop(None)
         elif self.phase in OPEN or self.phase is Phase.DIALING:
             code, reason = self._recovery.explained(code, reason)
-            wait = self._recovery.wait_after_close(code, now, was_joining=self.phase is Phase.JOINING)
+            is_curable = code == closes.UNAUTHORIZED and self._credentials.refused()
+            was_joining = self.phase is Phase.JOINING
+            wait = self._recovery.wait_after_close(code, now, was_joining=was_joining, is_curable=is_curable)
+            if code == closes.UNAUTHORIZED and self._credentials.has_ended(now):
+                reason = f"{reason or 'the token is not valid'}; the token of this user has ended"
             self._go_on(wait, code, reason, now)
         return self._done()
 
@@ -187,6 +233,9 @@ class Machine:
                 self._mend("the gateway is silent", now)
             elif self._silence.asks(now):
                 self._effects.append(self._commands.ping()[1])
+            if self._ask_at is not None and now >= self._ask_at:
+                self._ask_token()
+            self._type(now)
             self._flush(now)
         return self._done()
 
@@ -216,8 +265,11 @@ class Machine:
                 self._mend(f"{envelope.type} before the welcome", now)
             case Ack():
                 self._effects += self._commands.acked(envelope.id, content)
+                self._flush(now)
             case "pong":
                 self._effects += self._commands.ponged(envelope.id)
+            case TokenExpiring() | TokenRenewed():
+                self._token_changed(content, now)
             case _:
                 self._happened(envelope.seq, content, now)
 
@@ -231,10 +283,19 @@ class Machine:
         elif place is Place.NEXT and (not isinstance(event, MessageReceived) or self._order.is_new(event.id)):
             self._emit(event)
 
+    def _token_changed(self, event: TokenExpiring | TokenRenewed, now: float) -> None:
+        self._emit(event)
+        if isinstance(event, TokenRenewed):
+            self._credentials.issued(event.token, event.expires_in_seconds, now)
+            self._ask_at = None
+        elif self._credentials.can_ask:
+            self._ask_token()
+
     def _welcomed(self, welcome: Welcome, now: float) -> None:
         previous = self._order.position
         has_recovered = self._order.welcomed(welcome)
         self.welcome = welcome
+        self._credentials.issued(welcome.token, welcome.token_expires_in_seconds, now)
         self.phase = Phase.JOINED
         self._phase_ends_at = None
         self._recovery.joined(now)
@@ -250,11 +311,33 @@ class Machine:
         if effects is not None:
             self._effects += effects
             return
+        retry_after = None if complaint.retry_after_ms is None else complaint.retry_after_ms / 1000
         if command_id is None or self.phase is Phase.JOINING:
-            self._recovery.complained(complaint.code, complaint.message)
-        self._emit(ErrorReceived(complaint.code, complaint.message))
+            not_before = None if retry_after is None else now + self._commands.wait_of(complaint)
+            self._recovery.complained(complaint.code, complaint.message, not_before)
+        elif self._commands.is_refresh(command_id) and complaint.retryable:
+            self._ask_at = now + self._commands.wait_of(complaint)
+        self._emit(ErrorReceived(complaint.code, complaint.message, retry_after))
 
     # What follows.
+
+    def _reach(self, now: float) -> None:
+        """Open a connection; first ask the application for a token when there is none that could be good."""
+        if self._credentials.needs_another(now):
+            self.phase = Phase.ASKING
+            self._phase_ends_at = None
+            self._ask_token()
+        else:
+            self._dial()
+
+    def _type(self, now: float) -> None:
+        if self._typing_due is not None and now >= self._typing_due:
+            self._typing_at, self._typing_due = now, None
+            self._effects.append(Write(wire.TYPING))
+
+    def _ask_token(self) -> None:
+        self._ask_at = None
+        self._effects.append(AskToken())
 
     def _dial(self) -> None:
         self.phase = Phase.DIALING
@@ -290,7 +373,7 @@ class Machine:
     def _phase_ended(self, now: float) -> None:
         match self.phase:
             case Phase.WAITING:
-                self._dial()
+                self._reach(now)
             case Phase.JOINING:
                 self._mend("no welcome in time", now)
             case _:
@@ -307,7 +390,7 @@ class Machine:
 
     def _disconnected(self) -> None:
         self._effects += self._commands.disconnected()
-        self._silence = None
+        self._silence = self._ask_at = self._typing_due = None
 
     def _emit(self, event: Event) -> None:
         self._effects.append(Emit(event))

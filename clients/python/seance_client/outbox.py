@@ -1,9 +1,14 @@
 """The messages that wait for their acknowledgement, over any number of connections. Pure."""
 
+import math
+
 import msgspec
 
 from seance_client.events import Level
 from seance_client.wire import Message
+
+# How long messages go one at a time after the gateway refused one because of a rate.
+_LIMITED_SECONDS = 10.0
 
 
 class Pending(msgspec.Struct):
@@ -25,6 +30,8 @@ class Outbox:
         self._waiting: dict[int, Pending] = {}
         # After a refusal that allows a retry all messages wait, so that none overtakes another.
         self._held_until: float | None = None
+        # Until then messages go one at a time.
+        self._limited_until = -math.inf
 
     def __contains__(self, command_id: int) -> bool:
         return command_id in self._waiting
@@ -49,6 +56,9 @@ class Outbox:
             return []
         self._held_until = None
         ready = [pending for pending in self._waiting.values() if not pending.is_in_flight]
+        if now < self._limited_until:
+            # One at a time, so that the gateway takes no later message before one that it refuses.
+            ready = ready[:1] if len(ready) == len(self._waiting) else []
         for pending in ready:
             pending.is_in_flight = True
             if pending.first_sent_at is None:
@@ -73,6 +83,11 @@ class Outbox:
         self._waiting[command_id].is_in_flight = False
         self._held_until = max(until, self._held_until or until)
 
+    def limit(self, command_id: int, until: float) -> None:
+        """The gateway refused this message because of a rate; all wait, and for some seconds go one at a time."""
+        self.hold(command_id, until)
+        self._limited_until = max(self._limited_until, until + _LIMITED_SECONDS)
+
     def disconnected(self) -> None:
         """The connection is lost: commands under way may be lost too."""
         self._held_until = None
@@ -81,5 +96,5 @@ class Outbox:
 
     @property
     def held_until(self) -> float | None:
-        """When the next message may be sent; None: at any time."""
+        """When the next message may be sent; None: at any time, or after an answer."""
         return self._held_until

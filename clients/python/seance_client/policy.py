@@ -24,6 +24,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Silence in heartbeats of the server after which this client asks for a sign of life."""
     dead_after: float = 2.5
     """Silence in heartbeats after which the connection counts as dead."""
+    token_timeout: float = 10.0
+    """How long `get_token` may take."""
+    token_retry: float = 5.0
+    """The wait after `get_token` has failed while the connection is open."""
+    limited_wait: float = 1.0
+    """The shortest wait after a message was refused with `rate_limited`."""
+    typing_seconds: float = 2.0
+    """The shortest time between two `typing`: gateways take 0.5 a second."""
     key_seconds: float = _KEY_SECONDS
     """For how long a message may be repeated without becoming two."""
     ghost_seconds: float = 60.0

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from seance_client.effects import Answer, Dial, Effect, Emit, Fail, Hangup, Stop, Write
+from seance_client.effects import Answer, AskToken, Dial, Effect, Emit, Fail, Hangup, Stop, Write
 from seance_client.errors import LeftError, SeanceError, UsageError
 from seance_client.events import Ack, Connected, Disconnected, Event
 from seance_client.inbox import Inbox
 from seance_client.machine import OPEN, Machine, Phase
 from seance_client.policy import Policy
+from seance_client.provider import Provider, TokenProvider
 from seance_client.transport import (
     Connection,
     ConnectionEndedError,
@@ -32,7 +33,14 @@ class Runner:
     """Performs effects. `joined` is set at the first welcome, `ended` at the end; then `error` has the reason."""
 
     def __init__(
-        self, machine: Machine, policy: Policy, connect: Connector, target: Target, *, wants_events: bool
+        self,
+        machine: Machine,
+        policy: Policy,
+        connect: Connector,
+        target: Target,
+        *,
+        get_token: TokenProvider | None,
+        wants_events: bool,
     ) -> None:
         self.inbox = Inbox(policy.max_events)
         self.joined = asyncio.Event()
@@ -44,6 +52,7 @@ class Runner:
         self._connect = connect
         self._target = target
         self._wants_events = wants_events
+        self._provider = None if get_token is None else self._provider_of(get_token)
         self._answers: dict[int, asyncio.Future[Ack | None]] = {}
         self._connection: Connection | None = None
         self._outgoing: deque[bytes] = deque()
@@ -107,6 +116,14 @@ class Runner:
         if deadline is not None and deadline < self._fires_at:
             self._set_timer(deadline)
 
+    def _provider_of(self, get_token: TokenProvider) -> Provider:
+        return Provider(
+            get_token,
+            self._policy.token_timeout,
+            lambda token: self.step(self._machine.provided(token, self.now())),
+            lambda reason: self.step(self._machine.unprovided(reason, self.now())),
+        )
+
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Write(frame):
@@ -121,6 +138,9 @@ class Runner:
             case Dial(url):
                 self._target = msgspec.structs.replace(self._target, url=url)
                 self._changed.set()
+            case AskToken():
+                if self._provider is not None:
+                    self._provider.ask()
             case Stop(error):
                 self._end(error)
 
@@ -165,13 +185,15 @@ class Runner:
                 self._changed.clear()
                 if self._machine.phase is Phase.DIALING:
                     await self._dial()
-                elif self._machine.phase is Phase.WAITING:
+                elif self._machine.phase in {Phase.WAITING, Phase.ASKING}:
                     await self._changed.wait()
         except Exception as error:
             self._end(error)
             raise
         finally:
             self.step(self._machine.close())
+            if self._provider is not None:
+                await self._provider.close()
             if self._timer is not None:
                 self._timer.cancel()
 

@@ -13,10 +13,10 @@ from websockets.typing import Subprotocol
 
 from seance_client.closes import NO_CLOSE_FRAME
 from seance_client.proxies import is_loopback
+from seance_client.retry_after import seconds_of
 
 BATCHES = "seance.v1.batch"
 _CLOSE_SECONDS = 2.0
-_MAX_RETRY_AFTER_SECONDS = 300.0
 
 
 class ConnectionEndedError(Exception):
@@ -121,9 +121,8 @@ async def open_websocket(target: Target) -> Connection:
     except InvalidStatus as error:
         response = error.response
         reason = response.reason_phrase or "the upgrade was refused"
-        raise UpgradeRefusedError(
-            response.status_code, reason, _seconds(response.headers.get("Retry-After"))
-        ) from error
+        retry_after = seconds_of(response.headers.get("Retry-After"))
+        raise UpgradeRefusedError(response.status_code, reason, retry_after) from error
     except WebSocketException as error:
         raise OSError(f"no WebSocket came about: {error}") from error
     except ImportError as error:
@@ -138,11 +137,6 @@ def _ended(error: ConnectionClosed) -> ConnectionEndedError:
         reason = error.sent.reason if error.sent is not None else "the connection was lost"
         return ConnectionEndedError(NO_CLOSE_FRAME, reason)
     return ConnectionEndedError(error.rcvd.code, error.rcvd.reason)
-
-
-def _seconds(value: str | None) -> float:
-    """`Retry-After`, when it is a number; for a date the backoff decides."""
-    return min(float(value), _MAX_RETRY_AFTER_SECONDS) if value is not None and value.isdecimal() else 0.0
 
 
 async def give_up_after(seconds: float, opening: Awaitable[Connection]) -> Connection:

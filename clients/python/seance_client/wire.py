@@ -16,6 +16,8 @@ from seance_client.events import (
     PresenceChanged,
     SessionClosed,
     SpiritThinking,
+    TokenExpiring,
+    TokenRenewed,
     Unknown,
     User,
     UserJoined,
@@ -84,6 +86,16 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     id: int
 
 
+class Refresh(msgspec.Struct, frozen=True, tag="refresh"):
+    """Replace the token of this connection."""
+
+    id: int
+    token: str
+
+    def __repr__(self) -> str:
+        return concealed(self, "token")
+
+
 class _Presence(msgspec.Struct, frozen=True):
     user: User
     user_count: int = 0
@@ -120,7 +132,7 @@ class _Range(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}
 TYPING = b'{"type":"typing"}'
 LEAVE = b'{"type":"leave"}'
 
-Command = Join | Message | Ping
+Command = Join | Message | Ping | Refresh
 
 encode: Callable[[Command], bytes] = msgspec.json.Encoder().encode
 _envelope = msgspec.json.Decoder(Envelope).decode
@@ -133,6 +145,8 @@ _message = msgspec.json.Decoder(_Message).decode
 _presence = msgspec.json.Decoder(_Presence).decode
 _range = msgspec.json.Decoder(_Range).decode
 _seq = msgspec.json.Decoder(_Seq).decode
+_token_expiring = msgspec.json.Decoder(TokenExpiring).decode
+_token_renewed = msgspec.json.Decoder(TokenRenewed).decode
 _typing = msgspec.json.Decoder(_Typing).decode
 _welcome = msgspec.json.Decoder(Welcome).decode
 
@@ -207,6 +221,8 @@ _CONTENTS: dict[str, Callable[[Envelope], Content]] = {
     "reconnect": lambda envelope: _hint(envelope.data),
     "session_closed": lambda envelope: SessionClosed(*_place(envelope)),
     "spirit_thinking": lambda envelope: SpiritThinking(envelope.ts or ""),
+    "token_expiring": lambda envelope: _token_expiring(envelope.data),
+    "token_renewed": lambda envelope: _token_renewed(envelope.data),
     "user_joined": _user_joined,
     "user_left": _user_left,
     "user_typing": lambda envelope: UserTyping(envelope.ts or "", _typing(envelope.data).user),

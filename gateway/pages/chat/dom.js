@@ -1,5 +1,7 @@
 // Functions that build the page. Texts of people become text nodes only.
 
+const LOOK_MS = 250;
+
 /** The element of this selector; throws when there is none. */
 export function one(selector, root = document) {
   const found = root.querySelector(selector);
@@ -51,6 +53,20 @@ export async function busy(form, doing, work) {
     button.removeAttribute("aria-disabled");
     form.removeAttribute("aria-busy");
   }
+}
+
+/** Disable the button of a form for a time, which the button counts down. */
+export async function pause(form, milliseconds) {
+  const button = one("button", form);
+  const usual = button.textContent;
+  const until = performance.now() + milliseconds;
+  button.disabled = true;
+  for (let left = milliseconds; left > 0; left = until - performance.now()) {
+    button.textContent = `Wait ${Math.ceil(left / 1000)} s`;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(left, LOOK_MS)));
+  }
+  button.textContent = usual;
+  button.disabled = false;
 }
 
 /** Ask a question (a text and elements); resolves with whether the answer is yes. */

@@ -1,15 +1,18 @@
 // The door of a session: asks for the name, and for the password when the session has one.
 
-import { BadJoinError, ForbiddenError, NameTakenError, Rest, SessionClosedError, SessionFullError, SessionNotFoundError, UnauthorizedError } from "./client/index.js";
+import * as client from "./client/index.js";
 
-import { busy, complain, one, show } from "./dom.js";
+import { busy, complain, one, pause, show } from "./dom.js";
 import { GATEWAY } from "./gateway.js";
 import * as limits from "./limits.js";
 import * as memory from "./memory.js";
+import { TooManyAttemptsError } from "./room.js";
 import * as words from "./words.js";
 
 // After these nobody can join, whatever the name.
-const FINAL = [SessionClosedError, SessionNotFoundError, ForbiddenError];
+const FINAL = [client.SessionClosedError, client.SessionNotFoundError, client.ForbiddenError];
+// What a stranger sees of a session whose name is not for strangers.
+const HIDDEN_NAME = "A session with a password";
 
 /**
  * Show the door. `enter({session, name, password, trouble})` joins, and rejects when the join fails; meanwhile
@@ -28,7 +31,7 @@ export async function door(sessionId, enter) {
   show("door");
   let session;
   try {
-    session = await new Rest(GATEWAY).session(sessionId);
+    session = await looked(sessionId);
   } catch (error) {
     const isMissing = words.isMissing(error);
     head(form, null, isMissing ? "Session not found" : "The session can't be opened now");
@@ -36,15 +39,25 @@ export async function door(sessionId, enter) {
     complain(form, words.refused(error));
     return;
   }
-  document.title = `${session.name} · Séance`;
-  head(form, session.isActive ? "You are invited to" : null, session.name);
+  document.title = session.name ? `${session.name} · Séance` : "Séance";
+  head(form, session.isActive ? "You are invited to" : null, session.name || HIDDEN_NAME);
   isOpen(form, session.isActive, session);
   if (!session.isActive) complain(form, "This session is closed.");
   show("door", session.isActive ? name : null);
   form.onsubmit = (event) => {
     event.preventDefault();
-    if (isRight(form, session)) busy(form, "Joining…", () => tryToEnter(form, session, enter));
+    if (isRight(form, session)) knock(form, session, enter);
   };
+}
+
+/** The session as a stranger sees it, who may not see a session with a password at all. */
+async function looked(sessionId) {
+  try {
+    return await new client.Rest(GATEWAY).session(sessionId);
+  } catch (error) {
+    if (!words.asksForToken(error)) throw error;
+    return { id: sessionId, isActive: true, hasPassword: true, isHidden: true };
+  }
 }
 
 function head(form, eyebrow, title) {
@@ -60,6 +73,18 @@ function isRight(form, session) {
   return problem === null;
 }
 
+/** Try to join. After too many passwords the button waits as long as the gateway says. */
+async function knock(form, session, enter) {
+  let waitMs = 0;
+  await busy(form, "Joining…", async () => {
+    waitMs = await tryToEnter(form, session, enter);
+  });
+  if (waitMs === 0) return;
+  await pause(form, waitMs);
+  complain(form, null);
+}
+
+/** Join, or say why not; returns for how many milliseconds no attempt can succeed. */
 async function tryToEnter(form, session, enter) {
   const { name, password } = form.elements;
   const trouble = (problem) => complain(form, problem);
@@ -67,16 +92,22 @@ async function tryToEnter(form, session, enter) {
     await enter({ session, name: name.value, password: password.value, trouble });
     password.value = "";
   } catch (error) {
-    const isName = error instanceof NameTakenError || error instanceof BadJoinError;
-    const field = isName ? "name" : error instanceof UnauthorizedError && session.hasPassword ? "password" : null;
+    if (error instanceof TooManyAttemptsError) {
+      complain(form, error.message);
+      return error.retryAfterMs;
+    }
+    const isName = error instanceof client.NameTakenError || error instanceof client.BadJoinError;
+    const isPassword = error instanceof client.UnauthorizedError && session.hasPassword;
+    const field = isName ? "name" : isPassword ? "password" : null;
     if (FINAL.some((Kind) => error instanceof Kind)) isOpen(form, false);
-    else if (error instanceof SessionFullError) facts(form, { ...session, userCount: session.maxUsers });
-    complain(form, words.ended(error, session.hasPassword), field);
+    else if (error instanceof client.SessionFullError) facts(form, { ...session, userCount: session.maxUsers });
+    complain(form, words.ended(error, words.unauthorized(session)), field);
   }
+  return 0;
 }
 
 function facts(form, session) {
-  one(".facts", form).textContent = session === null ? "" : words.seats(session.userCount, session.maxUsers);
+  one(".facts", form).textContent = session?.maxUsers ? words.seats(session.userCount ?? 0, session.maxUsers) : "";
 }
 
 /** Show the fields and the button of the join, or hide them when nobody can join. */

@@ -1,6 +1,6 @@
 // The room: joins one client to the conversation, the roster, the composer and the state of the connection.
 
-import { Client, ReplacedError, Rest, SessionClosedError, SessionNotFoundError } from "./client/index.js";
+import { Client, RemovedError, ReplacedError, Rest, SeanceError, SessionClosedError, SessionNotFoundError } from "./client/index.js";
 
 import { Composer } from "./composer.js";
 import { ask, copy, make, one, show, unask, written } from "./dom.js";
@@ -17,6 +17,7 @@ const TYPING_MS = 4000;
 const THINKING_MS = 15_000;
 const LOOK_AGAIN_MS = 1500;
 const CATCH_UP_AGAIN_MS = 10_000;
+const ATTEMPT_AGAIN_MS = 10_000;
 const LEAVE_MS = 2000;
 const TOLD_MS = 2000;
 // Added to a seq: the place of a notice of the page, between two events.
@@ -24,6 +25,14 @@ const BETWEEN = 0.5;
 const REASONS = { left: "left", lost: "lost the connection and left", removed: "was removed by the host" };
 const MISSING = "Earlier messages may be missing here. The page tries again to fetch them.";
 const stored = (message) => ({ ...message, kind: "message" });
+
+/** Too many passwords were tried; the next attempt may come after `retryAfterMs`. */
+export class TooManyAttemptsError extends SeanceError {
+  constructor(retryAfterMs) {
+    super(words.tooManyAttempts(Math.ceil(retryAfterMs / 1000)));
+    this.retryAfterMs = retryAfterMs;
+  }
+}
 
 export class Room {
   #sessionId;
@@ -39,6 +48,9 @@ export class Room {
   #hasBeenHere = false;
   #isLeaving = false;
   #trouble;
+  #hasPassword;
+  // Why the page gave up the join; null: the page did not.
+  #gaveUp = null;
   // Ranges of the history, {after, upTo}, that could not be fetched; tried again later, and with the next connection.
   #unfetched;
   // Name → when to stop showing it.
@@ -54,6 +66,7 @@ export class Room {
     this.#sessionId = sessionId;
     this.#known = known;
     this.#trouble = trouble;
+    this.#hasPassword = Boolean(password);
     this.#unfetched = known?.unfetched ?? [];
     const who = known === null ? { name, password: password || undefined } : { token: known.token, resume: known.position };
     this.#client = new Client(GATEWAY, sessionId, { ...who, wantsBatches: true, policy: { leaveTimeoutMs: LEAVE_MS } });
@@ -66,7 +79,11 @@ export class Room {
   /** Join; rejects with the reason when the join fails. The page shows the room from then on. */
   async enter() {
     this.#status.connecting();
-    await this.#client.connect({ timeoutMs: this.#known === null ? 20_000 : Infinity });
+    try {
+      await this.#client.connect({ timeoutMs: this.#known === null ? 20_000 : Infinity });
+    } catch (error) {
+      throw this.#gaveUp ?? error;
+    }
   }
 
   /** Show the stored messages before the connection of a reload is open. */
@@ -74,7 +91,7 @@ export class Room {
     if (this.#transcript !== undefined) return;
     this.#transcript = new Transcript((before) => this.#older(before));
     this.#memory = new memory.Memory(this.#sessionId, () => ({
-      token: this.#client.welcome?.token ?? this.#known?.token,
+      token: this.#client.token,
       position: this.#client.position,
       tail: this.#transcript.tail,
       pending: this.#pending.unsent,
@@ -173,6 +190,9 @@ export class Room {
         this.#linked(false);
         if (event.willRetry) this.#lost(event);
         break;
+      case "error_received":
+        this.#complained(event);
+        break;
       case "ended":
         this.#ended(event.error);
         return;
@@ -215,6 +235,13 @@ export class Room {
     if (this.#hasBeenHere) return;
     this.#hasBeenHere = true;
     if (this.#known === null) this.#readBack(welcome.seq);
+  }
+
+  #complained({ code, retryAfterMs }) {
+    // The client would try the same password again and again; the person decides.
+    if (code !== "rate_limited" || !this.#hasPassword || this.#transcript !== undefined) return;
+    this.#gaveUp = new TooManyAttemptsError(retryAfterMs ?? ATTEMPT_AGAIN_MS);
+    this.#client.close();
   }
 
   #lost({ code, retryMs }) {
@@ -283,14 +310,20 @@ export class Room {
     const again = make("button", { type: "button", className: "primary", textContent });
     again.addEventListener("click", () => location.reload());
     const another = make("a", { href: "chat", className: "button", textContent: "Start another session" });
-    one(".actions", over).replaceChildren(...(isFinal ? [] : [again]), another);
+    const mayReturn = !isFinal && !(error instanceof RemovedError);
+    one(".actions", over).replaceChildren(...(mayReturn ? [again] : []), another);
     one("button, a", over).focus();
   }
 
   // History.
 
+  /** A page of the history; the token of the user admits to a session with a password too. */
+  #history(options) {
+    return this.#rest.history(this.#sessionId, { ...options, token: this.#client.token });
+  }
+
   async #older(before) {
-    const page = await this.#rest.history(this.#sessionId, { before, limit: PAGE });
+    const page = await this.#history({ before, limit: PAGE });
     return { items: page.items.map(stored), nextBefore: page.nextBefore };
   }
 
@@ -318,7 +351,7 @@ export class Room {
     let from = after;
     try {
       while (from !== null && from < upTo) {
-        const page = await this.#rest.history(this.#sessionId, { after: from, limit: 200 });
+        const page = await this.#history({ after: from, limit: 200 });
         this.#transcript.fill(page.items.filter(({ seq }) => seq <= upTo).map(stored));
         from = page.nextAfter;
       }
@@ -353,7 +386,7 @@ export class Room {
   // Actions of the host.
 
   async #remove(user, token) {
-    const details = "This person is disconnected at once. With the link this person can join again, as somebody new.";
+    const details = "This person is disconnected at once, and can't come back for a time.";
     if (!(await ask(["Remove ", written(user.name), "?"], details, "Remove"))) return;
     await this.#asHost(() => this.#rest.removeUser(this.#sessionId, user.id, { token }));
   }

@@ -2,13 +2,15 @@
 
 import * as errors from "./client/index.js";
 
+const TOO_MANY = "Too many people from this network come at once";
 const RETRIES = new Map([
   [1012, "The server is restarting"],
   [4000, "Too much came at once"],
   [4001, "The connection went silent"],
   [4002, "The service is not available right now"],
   [4003, "Catching up"],
-  [429, "Too many connections from this network"],
+  [4004, TOO_MANY],
+  [429, TOO_MANY],
   [503, "The service is not available right now"],
 ]);
 
@@ -23,6 +25,7 @@ export function lost(code) {
 const ENDS = [
   [errors.SessionClosedError, "This session is closed."],
   [errors.RemovedError, "The host has removed you from this session."],
+  [errors.AbuseError, "This page sent too much, so the server ended the connection. Join again in a minute."],
   [errors.ReplacedError, "You have joined from another tab or device."],
   [errors.NameTakenError, "Somebody in this session has that name already. Choose another one."],
   [errors.SessionFullError, "Every seat is taken. Try again when somebody has left."],
@@ -31,12 +34,20 @@ const ENDS = [
   [errors.ConnectTimeoutError, "No answer from the server. Try again in a moment."],
 ];
 
-/** Why the client ended, or could not join; `hasPassword` decides about the words for an unauthorized join. */
-export function ended(error, hasPassword = false) {
+const NEEDS_TOKEN = "This page can't join that session by itself. Open the session from the application that invited you.";
+const ACCESS_ENDED = "Your access to this session has ended and could not be renewed. Join again to go on.";
+
+/** Why a join was unauthorized: a wrong password, or a token that this page does not have. */
+export function unauthorized({ hasPassword, isHidden = false }) {
+  if (!hasPassword) return NEEDS_TOKEN;
+  const wrong = "That is not the password of this session";
+  return isHidden ? `${wrong}, or the session can be joined only from the application that invited you.` : `${wrong}.`;
+}
+
+/** Why the client ended, or could not join; `denied`: the words for an unauthorized one. */
+export function ended(error, denied = ACCESS_ENDED) {
   if (error === null) return "You have left this session.";
-  if (error instanceof errors.UnauthorizedError) {
-    return hasPassword ? "That is not the password of this session." : "Your place in this session is no longer valid.";
-  }
+  if (error instanceof errors.UnauthorizedError) return denied;
   if (error instanceof errors.BadJoinError) return `That name can't be used: ${error.reason}. Choose another name.`;
   return ENDS.find(([Kind]) => error instanceof Kind)?.[1] ?? `The server has ended the connection: ${error.message}.`;
 }
@@ -44,6 +55,8 @@ export function ended(error, hasPassword = false) {
 const SHORT_ENDS = [
   [errors.SessionClosedError, "Session closed"],
   [errors.RemovedError, "Removed by the host"],
+  [errors.UnauthorizedError, "Access ended"],
+  [errors.AbuseError, "Sent too much"],
   [errors.ReplacedError, "Open in another tab"],
 ];
 
@@ -55,14 +68,21 @@ export function undelivered(error) {
   return error instanceof errors.CommandError ? `It was not delivered: ${error.reason}.` : "It was not delivered.";
 }
 
+/** A join that has to wait: too many passwords were tried. */
+export const tooManyAttempts = (seconds) => `Too many attempts. Try again in ${seconds} s.`;
+
 /** Whether there is no session at this address. */
 export const isMissing = (error) => error instanceof errors.RestError && error.status === 404;
+
+/** Whether the server wants a token, which this page does not have. */
+export const asksForToken = (error) => error instanceof errors.RestError && error.status === 401;
 
 /** The words for an error of the REST API. */
 export function refused(error) {
   if (!(error instanceof errors.RestError)) return "Something went wrong. Try again.";
   if (error.status === 0) return "The server can't be reached. Are you online?";
   if (isMissing(error)) return "There is no such session. Is the link complete?";
+  if (asksForToken(error)) return "Only applications with a token may do that on this server.";
   if (error.status >= 500) return "The service is not available right now. Try again in a moment.";
   return error.status === 429 ? `${sentence(error.reason)} Try again in a moment.` : sentence(error.reason);
 }

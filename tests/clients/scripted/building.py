@@ -12,9 +12,9 @@ CONNECTED: Json = {"connected": True}
 CUT = 1006
 
 
-def resume(seq: int, epoch: str = EPOCH) -> Json:
+def resume(seq: int, epoch: str = EPOCH, token: str = TOKEN) -> Json:
     """The join of a client that comes back."""
-    return {"expect": {"type": "join", "token": TOKEN, "resume": {"epoch": epoch, "seq": seq}}}
+    return {"expect": {"type": "join", "token": token, "resume": {"epoch": epoch, "seq": seq}}}
 
 
 def back(seq: int, missed: int = 0, source: str = "log") -> Json:

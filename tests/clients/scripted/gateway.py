@@ -40,6 +40,8 @@ class Run:
         # When the gateway last named a time to come back.
         self.told_at = time.monotonic()
         self.is_idle = asyncio.Event()
+        if not self.connections:
+            self.is_idle.set()
 
     def begin(self) -> list[Json]:
         """The steps of the next connection."""
@@ -90,12 +92,15 @@ class Gateway:
             return _json(HTTPStatus.OK, list(SCRIPTS.values()))
         if room == "client":
             return _module(name)
-        if room == "runs" and name in self._runs:
-            return _json(HTTPStatus.OK, await self._runs[name].report())
+        if room == "runs" and name.partition("~")[0] in SCRIPTS:
+            return _json(HTTPStatus.OK, await self._run(name).report())
         return _json(HTTPStatus.NOT_FOUND, {"scripts": list(SCRIPTS)})
 
+    def _run(self, session_id: str) -> Run:
+        return self._runs.setdefault(session_id, Run(session_id))
+
     def _upgrade(self, connection: ServerConnection, session_id: str) -> Response | None:
-        run = self._runs.setdefault(session_id, Run(session_id))
+        run = self._run(session_id)
         steps = run.begin()
         match steps[0]:
             case {"refuse": int()}:
@@ -151,6 +156,8 @@ class _Play:
                 await self._answer("ack", {"message_id": "x", "level": "accepted", **fields}, rest)
             case {"error": dict(fields), **rest}:
                 await self._answer("error", {"message": "no", "retryable": False, **fields}, rest)
+            case {"renew": dict(fields), **rest}:
+                await self._answer("token_renewed", fields, {"id": None, **rest})
             case {"pong": _}:
                 await self._answer("pong", {}, {})
             case {"send": {"type": "reconnect"} as event}:
@@ -188,7 +195,7 @@ class _Play:
         wrong = {name: command.get(name) for name, value in fields.items() if command.get(name) != value}
         if wrong:
             raise MismatchError(f"the client should say {fields}, and said {command}")
-        if command["type"] in {"message", "ping"}:
+        if command["type"] in {"message", "ping", "refresh"}:
             self._run.messages.append(command)
 
     async def _read(self) -> Json:
@@ -212,6 +219,8 @@ class _Play:
     async def _answer(self, kind: str, data: Json, rest: Json) -> None:
         """Answer a command of the run: the last one, or the one with index `of`; `id` says something else."""
         command_id = rest["id"] if "id" in rest else self._run.messages[rest.get("of", -1)]["id"]
+        if "retry_after_ms" in data:
+            self._run.told_at = time.monotonic()
         await self._say({"type": kind, "data": data, **({} if command_id is None else {"id": command_id})})
 
     async def _say(self, event: object) -> None:

@@ -16,7 +16,7 @@ from tests.clients.scripted.building import (
 
 def scripts() -> list[Json]:
     """All of them."""
-    return [*_refused(), *_ghosts(), *_announced(), *_told()]
+    return [*_refused(), *_ghosts(), *_announced(), *_told(), *_limited()]
 
 
 def _refused() -> list[Json]:
@@ -97,6 +97,41 @@ def _announced() -> list[Json]:
             "error-of-no-command",
             [JOIN, WELCOME, complaint, {"message": [2, "on"]}],
             events=[CONNECTED, {"error": "malformed"}, {"message": "on", "seq": 2}],
+        ),
+    ]
+
+
+def _limited() -> list[Json]:
+    """A join beyond a limit: the error names the least wait, whatever close follows."""
+    error: Json = {"error": {"code": "rate_limited", "retryable": True, "retry_after_ms": 300}, "id": None}
+    unavailable: Json = {"error": {"code": "unavailable", "retryable": True}, "id": None}
+    told: Json = {"error": "rate_limited"}
+    waits: Json = {"told_to_wait_ms": 300}
+    return [
+        script(
+            f"join-limited-then-{name}",
+            [JOIN, error, *steps],
+            [waits, JOIN, WELCOME],
+            events=[told, *events, CONNECTED],
+        )
+        for name, steps, events in (
+            ("4004", [{"close": 4004}], [lost(4004)]),
+            ("cut", [{"cut": True}], [lost(4004)]),
+            ("another-error", [unavailable, {"close": 4002}], [{"error": "unavailable"}, lost(4002)]),
+        )
+    ] + [
+        script(
+            "resume-limited",
+            [JOIN, WELCOME, {"cut": True}],
+            [resume(1), error, {"close": 4004}],
+            [waits, resume(1), back(1)],
+            events=[CONNECTED, lost(CUT), told, lost(4004), *recovered()],
+        ),
+        script(
+            "abuse-announced-then-cut",
+            [JOIN, WELCOME, {"error": {"code": "abuse"}, "id": None}, {"cut": True}],
+            events=[CONNECTED, {"error": "abuse"}, lost(4509, retry=False)],
+            ends=4509,
         ),
     ]
 

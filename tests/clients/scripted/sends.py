@@ -24,11 +24,15 @@ _LATER: Json = {"code": "unavailable", "retryable": True, "retry_after_ms": 20}
 
 def scripts() -> list[Json]:
     """All of them."""
-    return [*_answers(), *_retries(), *_reconnects()]
+    return [*_answers(), *_retries(), *_limited(), *_reconnects()]
 
 
 def _said(text: str) -> Json:
     return {"expect": {"type": "message", "text": text}}
+
+
+def _keyed(text: str) -> Json:
+    return {"expect": {"type": "message", "text": text, "key": f"key-{text}"}}
 
 
 def _answers() -> list[Json]:
@@ -124,6 +128,51 @@ def _retries() -> list[Json]:
             [resume(1), back(1), SAYS, {"ack": {"seq": 2}}],
             do=_SEND,
             sends=[{"ack": 2}],
+            events=[CONNECTED, lost(CUT), *recovered()],
+        ),
+    ]
+
+
+def _limited() -> list[Json]:
+    """Messages beyond a rate: each is sent again with its key, in order, and one at a time."""
+    limited: Json = {"code": "rate_limited", "retryable": True, "retry_after_ms": 40}
+    keyed: list[Json] = [{"send": text, "key": f"key-{text}"} for text in "abc"]
+
+    def again(text: str, seq: int) -> list[Json]:
+        return [_keyed(text), {"told_to_wait_ms": 40}, {"ack": {"seq": seq}}]
+
+    return [
+        script(
+            "rate-limited-in-order",
+            [
+                JOIN,
+                WELCOME,
+                *map(_keyed, "abc"),
+                *({"error": limited, "of": number} for number in range(3)),
+                *again("a", 2),
+                _keyed("b"),
+                {"error": limited},
+                *again("b", 3),
+                _keyed("c"),
+                {"ack": {"seq": 4}},
+            ],
+            do=keyed,
+            sends=[{"ack": 2}, {"ack": 3}, {"ack": 4}],
+            events=[CONNECTED],
+        ),
+        script(
+            "rate-limited-then-cut",
+            [
+                JOIN,
+                WELCOME,
+                *map(_keyed, "ab"),
+                {"error": limited, "of": 0},
+                {"error": limited, "of": 1},
+                {"cut": True},
+            ],
+            [resume(1), back(1), _keyed("a"), {"ack": {"seq": 2}}, _keyed("b"), {"ack": {"seq": 3}}],
+            do=keyed[:2],
+            sends=[{"ack": 2}, {"ack": 3}],
             events=[CONNECTED, lost(CUT), *recovered()],
         ),
     ]

@@ -5,8 +5,14 @@ import json
 from typing import Any
 
 import pytest
-from seance_client.effects import Answer, Dial, Effect, Emit, Fail, Hangup, Stop, Write
-from seance_client.errors import LeftError, NotConnectedError, SessionFullError, UnconfirmedError
+from seance_client.effects import Answer, AskToken, Dial, Effect, Emit, Fail, Hangup, Stop, Write
+from seance_client.errors import (
+    LeftError,
+    NotConnectedError,
+    SessionFullError,
+    UnauthorizedError,
+    UnconfirmedError,
+)
 from seance_client.events import Ack, Disconnected, Event
 from seance_client.machine import Machine, Phase
 from seance_client.policy import Backoff, Policy
@@ -24,22 +30,27 @@ WELCOME = {
 }
 
 
-def machine(policy: Policy = POLICY, *, draw: float = 1.0) -> Machine:
+def machine(policy: Policy = POLICY, *, draw: float = 1.0, can_ask: bool = False) -> Machine:
     """One that draws the longest waits, unless told otherwise."""
-    return Machine(URLS, Join("Ana"), policy, lambda: draw)
+    return Machine(URLS, Join("Ana"), policy, lambda: draw, can_ask=can_ask)
 
 
-def welcome(seq: int = 1, epoch: str = "e", *, recovered: bool = False) -> bytes:
+def welcome(seq: int = 1, epoch: str = "e", *, recovered: bool = False, **fields: object) -> bytes:
     resumed = {"recovered": recovered, "source": "log" if recovered else "none", "missed": 0}
-    return json.dumps({"type": "welcome", "data": {**WELCOME, "seq": seq, "epoch": epoch, "resumed": resumed}}).encode()
+    data = {**WELCOME, "seq": seq, "epoch": epoch, "resumed": resumed, **fields}
+    return json.dumps({"type": "welcome", "data": data}).encode()
 
 
-def joined(policy: Policy = POLICY, now: float = 0.0, *, draw: float = 1.0) -> Machine:
+def joined(
+    policy: Policy = POLICY, now: float = 0.0, *, draw: float = 1.0, can_ask: bool = False, **fields: Any
+) -> Machine:
     """A machine that has been welcomed."""
-    it = machine(policy, draw=draw)
+    it = machine(policy, draw=draw, can_ask=can_ask)
     it.start()
+    if can_ask:
+        it.provided("first", now)
     it.opened(now)
-    it.heard(welcome(), now)
+    it.heard(welcome(**fields), now)
     assert it.phase is Phase.JOINED
     return it
 
@@ -227,6 +238,26 @@ def test_a_refused_message_holds_the_others_back() -> None:
     assert [frame["text"] for frame in written(it.tick(3))] == ["first", "second"]
 
 
+def test_after_a_rate_limit_messages_go_one_at_a_time() -> None:
+    """The next message goes when the one before is answered, or given up, and after ten seconds all go together."""
+    it = joined(draw=0.0)
+    first, _ = it.say("first", "k1", "accepted", 1)
+    it.say("second", "k2", "accepted", 1)
+    it.heard(json.dumps({"type": "error", "id": first, "data": LIMITED}).encode(), 1)
+    assert it.deadline == 2
+    assert it.tick(2) == []
+    it.heard(json.dumps({"type": "error", "id": first + 1, "data": LIMITED}).encode(), 2)
+    assert [command["text"] for command in written(it.tick(3))] == ["first"]
+    it.say("third", "k3", "accepted", 3)
+    it.forget(first)
+    assert [command["text"] for command in written(it.tick(4))] == ["second"]
+    # A ping is due too.
+    assert [command.get("text") for command in written(it.tick(13))] == [None, "third"]
+
+
+LIMITED = {"code": "rate_limited", "message": "", "retryable": True, "retry_after_ms": 50}
+
+
 def test_a_forgotten_message_is_uncertain_only_if_it_was_sent() -> None:
     """A message that was never written can't have been carried out."""
     it = machine()
@@ -248,7 +279,7 @@ def test_pings_end_with_their_connection() -> None:
     assert failed.id == number
     assert isinstance(failed.error, NotConnectedError)
     assert it.ping() == (None, [])
-    assert it.typing() == []
+    assert it.typing(1) == []
 
 
 def test_leaving_waits_for_the_close_and_fails_what_is_unanswered() -> None:
@@ -283,3 +314,90 @@ def test_what_comes_too_late_is_ignored() -> None:
     assert it.deadline is None
     late = (it.opened(1), it.refused(503, 0, "", 1), it.lost(1006, "", 1), it.heard(welcome(), 1), it.tick(99))
     assert late == ([], [], [], [], [])
+
+
+def frame(kind: str, **data: object) -> bytes:
+    """A frame of the gateway."""
+    return json.dumps({"type": kind, "data": data}).encode()
+
+
+def test_a_renewal_names_the_token_and_the_time_of_its_end() -> None:
+    """Until a renewed token ends the client comes back with it; afterwards the error says that it has ended."""
+    it = joined(token_expires_in_seconds=60)
+    it.heard(frame("token_renewed", token="t2", expires_in_seconds=60), 50)
+    assert it.token == "t2"
+    it.lost(1006, "", 100)
+    assert written(rejoin(it, 101)) == []
+    it.lost(1006, "", 200)
+    it.tick(210)
+    assert [command["token"] for command in written(it.opened(210))] == ["t"]
+    [stop] = [effect for effect in it.lost(4501, "expired", 211) if isinstance(effect, Stop)]
+    assert isinstance(stop.error, UnauthorizedError)
+    assert stop.error.reason == "expired"
+
+
+def test_an_ended_token_is_named_in_the_error() -> None:
+    """Without `get_token` the gateway judges the ended token, and the error says that the token has ended."""
+    it = joined(token_expires_in_seconds=60)
+    it.lost(1006, "", 100)
+    it.tick(101)
+    it.opened(101)
+    [stop] = [effect for effect in it.lost(4501, "no", 101) if isinstance(effect, Stop)]
+    assert isinstance(stop.error, UnauthorizedError)
+    assert stop.error.reason == "no; the token of this user has ended"
+
+
+def test_an_application_that_fails_is_asked_again() -> None:
+    """While the connection is open the client asks again after some seconds; a loss takes the question back."""
+    it = joined(can_ask=True)
+    assert AskToken() in it.heard(frame("token_expiring", in_seconds=60), 1)
+    assert it.unprovided("away", 1) == []
+    assert it.deadline == 1 + POLICY.token_retry
+    assert it.tick(1 + POLICY.token_retry) == [AskToken()]
+    assert [command["token"] for command in written(it.provided("second", 7))] == ["second"]
+    it.unprovided("away", 8)
+    it.lost(1006, "", 9)
+    assert it.deadline == 9 + POLICY.backoff_base
+    # An answer that comes too late is for nobody.
+    assert it.provided("third", 9) == []
+
+
+def test_a_refused_token_is_replaced_once() -> None:
+    """After 4501 the application is asked; when its token is refused too, that is the end."""
+    it = joined(can_ask=True)
+    assert wait(it.lost(4501, "revoked", 1)) == 0
+    assert it.tick(1) == [AskToken()]
+    it.provided("second", 2)
+    assert [command["token"] for command in written(it.opened(2))] == ["second"]
+    assert isinstance(it.lost(4501, "revoked", 3)[-1], Stop)
+
+
+@pytest.mark.parametrize("code", [4002, 4003, 1006])
+def test_an_error_names_the_least_wait(code: int) -> None:
+    """The client waits as long as the error before the close says, and up to a quarter longer."""
+    it = machine()
+    it.start()
+    it.opened(0)
+    it.heard(frame("error", code="rate_limited", message="", retryable=True, retry_after_ms=8000), 0)
+    assert wait(it.lost(code, "", 2)) == 8
+    it.tick(10)
+    it.opened(10)
+    assert wait(it.lost(4002, "", 10)) == 1
+
+
+def test_typing_is_told_at_most_every_two_seconds() -> None:
+    """An application may call it at every key; what comes too soon is told later, unless the message went out."""
+    it = joined()
+    assert [command["type"] for command in written(it.typing(1))] == ["typing"]
+    assert it.typing(1.5) == it.typing(2.9) == []
+    assert it.deadline == 3
+    assert it.tick(2.9) == []
+    assert [command["type"] for command in written(it.tick(3))] == ["typing"]
+    assert it.typing(4) == []
+    it.say("done", "k", "accepted", 4.5)
+    assert it.tick(5) == []
+    assert [command["type"] for command in written(it.typing(5))] == ["typing"]
+    it.typing(6)
+    it.lost(1006, "", 6)
+    assert [command["type"] for command in written(rejoin(it, 7, recovered=True))] == ["message"]
+    assert it.tick(9) == []

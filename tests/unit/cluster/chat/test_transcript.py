@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from seance_client import (
     Connected,
     Disconnected,
+    ErrorReceived,
     Event,
     Gap,
     NotRecovered,
@@ -13,6 +14,8 @@ from seance_client import (
     Recovered,
     SessionInfo,
     SpiritThinking,
+    TokenExpiring,
+    TokenRenewed,
     Unknown,
     User,
     UserTyping,
@@ -36,6 +39,7 @@ def test_events_of_the_connection_are_told_in_words() -> None:
     lost = Disconnected(1006, "refused", will_retry=True, retry_seconds=0.5)
     events: list[Event] = [
         lost,
+        ErrorReceived("rate_limited", "more than 20 joins a second", 3.0),
         Connected(WELCOME),
         Disconnected(4003, "", will_retry=True),
         Connected(WELCOME),
@@ -50,6 +54,7 @@ def test_events_of_the_connection_are_told_in_words() -> None:
     assert all(line is not None and line.is_note for line in told)
     assert [line.text for line in told if line is not None] == [
         "* no connection (refused); trying again in 0.5 s",
+        "* that was too much at once (more than 20 joins a second)",
         "* you are Ana in “Evening”; 1 here: Ana",
         "* the connection was lost (no reason given); trying again now",
         "* connected again",
@@ -60,6 +65,8 @@ def test_events_of_the_connection_are_told_in_words() -> None:
         "* events 1 to 2 could not be delivered",
         "* something this client does not know: dance\ufffd",
     ]
+    assert transcript.line(TokenExpiring(60)) is None
+    assert transcript.line(TokenRenewed("t2", 3600)) is None
     assert transcript.line(UserTyping("", User(None, "Ben"))) is None
     assert transcript.line(PresenceChanged("", 7)) == Line("* 7 here")
     assert transcript.line(SpiritThinking("")) == Line("* the spirit is thinking …")

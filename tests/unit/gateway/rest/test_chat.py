@@ -6,6 +6,8 @@ from importlib import resources
 import httpx
 import pytest
 
+from gateway.rest.chat import without_comments
+
 PAGES = resources.files("gateway") / "pages"
 
 
@@ -74,6 +76,41 @@ async def test_every_module_of_the_browser_client_is_served(client: httpx.AsyncC
     assert len(modules) > 10
     for name in modules:
         assert (await client.get(f"/chat/client/{name}", headers={"Origin": "https://chat.example"})).status_code == 200
+
+
+def test_modules_are_served_without_comments() -> None:
+    """Comments that fill whole lines are left out, and every other line stays where it is."""
+    module = b"""// What it is.
+  // More.
+/**
+ * A function.
+ */
+export function f() { // here
+  /** One line. */
+  /* Another. */ g();
+  return "// no comment"; /* the
+  end */
+}
+"""
+    assert without_comments(module).splitlines() == [
+        *[b""] * 5,
+        b"export function f() { // here",
+        b"",
+        b"  /* Another. */ g();",
+        b'  return "// no comment"; /* the',
+        b"  end */",
+        b"}",
+    ]
+
+
+def test_no_text_of_a_module_could_be_taken_for_a_comment() -> None:
+    """A text in backticks ends on its line, so that a line that looks like a comment is one."""
+    modules = [
+        file for folder in ("chat", "client") for file in (PAGES / folder).iterdir() if file.name.endswith(".js")
+    ]
+    for module in modules:
+        code = without_comments(module.read_bytes()).decode()
+        assert [line for line in code.splitlines() if line.count("`") % 2] == [], module.name
 
 
 @pytest.mark.parametrize("path", ["/chat/", "/chat/index.html", "/chat/client/index.d.ts", "/chat/..%2f..%2fserve.py"])
