@@ -64,7 +64,7 @@ attack: $(VENV)/.dev ## floods, guesses and fills beside two users who talk, 12 
 conformance: $(VENV)/.dev ## the Autobahn test suite against the WebSocket codec; needs Python 2.7
 	@$(VENV)/bin/python -m tests.conformance
 
-fuzz: $(VENV)/.dev ## random input against the WebSocket codec and the commands; FUZZ_SECONDS=60
+fuzz: $(VENV)/.dev ## random input against the codec, the commands and a running cluster; FUZZ_SECONDS=60
 	@$(VENV)/bin/python -m tests.fuzz
 
 clean-data: | $(if $(wildcard $(CLUSTER_HOME)),$(SEANCE)) ## remove the data and logs of the stopped cluster

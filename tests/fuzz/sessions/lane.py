@@ -1,0 +1,160 @@
+"""The part of `make fuzz` that needs running gateways: conversations against the model, and HTTP requests."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Final, Protocol
+
+import httpx
+import uvloop
+
+from tests.fuzz.sessions.game import Game
+from tests.fuzz.sessions.plan import Plan, plan
+from tests.fuzz.sessions.requests import Known, Requester, operations, request
+from tests.fuzz.sessions.shrinking import shrunk
+from tests.gateways import Gateway, running_gateways, running_workers
+from tests.services import Services, running_services
+
+GAMES_AT_ONCE: Final = 6
+_LOG_EVENTS: Final = 5000
+_GRACE_SECONDS: Final = 3600
+_ORIGIN: Final = "https://app.example"
+
+
+class Report(Protocol):
+    """Is told what was done so far."""
+
+    def __call__(self, done: Mapping[str, int], *, is_last: bool = False) -> None:
+        """Called often."""
+
+
+class FoundError(Exception):
+    """A conversation broke a promise; the message tells which, and has the smallest plan that was found."""
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path, services: Services | None = None) -> Iterator[list[Gateway]]:
+    """Two gateways and a worker; users keep their seats and sessions their logs, however long a client is away."""
+    with contextlib.ExitStack() as stack:
+        servers = services or stack.enter_context(running_services(folder))
+        gateways = running_gateways(
+            servers,
+            folder,
+            2,
+            auth_mode="open",
+            cors_origins=_ORIGIN,
+            resume_grace_seconds=_GRACE_SECONDS,
+            log_events=_LOG_EVENTS,
+        )
+        running = stack.enter_context(gateways)
+        stack.enter_context(running_workers(servers, folder, log_events=_LOG_EVENTS))
+        yield running
+
+
+class Lane:
+    """Plays and asks on gateways that run already, several things side by side."""
+
+    def __init__(self, seed: int, urls: list[str], report: Report) -> None:
+        self._seed = seed
+        self._urls = urls
+        self._report = report
+        self._done = {"conversations": 0, "frames": 0, "requests": 0}
+        self._conversations, self._requested = count(), count()
+
+    async def run(self, seconds: float) -> None:
+        """Conversations side by side."""
+        deadline = time.monotonic() + seconds
+        async with _client() as http:
+            known = await self._known(http)
+            tasks = [
+                *(asyncio.create_task(self._games(http, deadline)) for _ in range(GAMES_AT_ONCE)),
+                *(asyncio.create_task(self._requests(known, url, deadline)) for url in self._urls),
+            ]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            self._report(self._done, is_last=True)
+
+    async def repeat(self, name: str) -> None:
+        """One conversation."""
+        async with _client() as http:
+            await self._play(http, name)
+
+    async def _games(self, http: httpx.AsyncClient, deadline: float) -> None:
+        while time.monotonic() < deadline:
+            await self._play(http, f"conversation {self._seed} {next(self._conversations)}")
+            self._report(self._done)
+
+    async def _requests(self, known: Known, url: str, deadline: float) -> None:
+        requester = Requester(httpx.URL(url).port or 0)
+        try:
+            while time.monotonic() < deadline:
+                name = f"request {self._seed} {next(self._requested)}"
+                await requester.send(request(Random(name), known))  # noqa: S311 - repeatable, no secret
+                self._done["requests"] += 1
+        finally:
+            requester.close()
+
+    async def _known(self, http: httpx.AsyncClient) -> Known:
+        """What requests may name: two sessions of their own with their tokens."""
+        url = self._urls[0]
+        made = [(await http.post(f"{url}/api/sessions", json={"name": "fuzz"})).json()["data"] for _ in range(2)]
+        openapi = (await http.get(f"{url}/openapi.json")).json()
+        return Known(operations(openapi), [one["id"] for one in made], [one["host_token"] for one in made])
+
+    async def _play(self, http: httpx.AsyncClient, name: str) -> None:
+        planned = plan(Random(name), len(self._urls))  # noqa: S311 - repeatable, no secret
+        try:
+            await Game(http, self._urls).play(planned)
+        except Exception as error:
+            smallest = await shrunk(planned, lambda smaller: self._fails(http, smaller))
+            raise FoundError(
+                f"{error}\nagain: make fuzz FUZZ_CONVERSATION={name!r}\nsmallest plan:\n{smallest}"
+            ) from error
+        self._done["conversations"] += 1
+        self._done["frames"] += planned.frames()
+
+    async def _fails(self, http: httpx.AsyncClient, smaller: Plan) -> bool:
+        try:
+            await Game(http, self._urls).play(smaller)
+        except Exception:  # noqa: BLE001 - whatever is wrong is what is looked for
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def _lane(seed: int, report: Report) -> Iterator[tuple[Lane, asyncio.Runner]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="seance-fuzz-") as folder,
+        running_cluster(Path(folder)) as gateways,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        yield Lane(seed, [gateway.url for gateway in gateways], report), runner
+
+
+def run(seed: int, seconds: float, report: Report) -> None:
+    """Play conversations and send requests for this time. Raises FoundError, FailedRequestError."""
+    with _lane(seed, report) as (lane, runner):
+        runner.run(lane.run(seconds))
+
+
+def repeat(name: str) -> None:
+    """Play one conversation, by its name. Raises FoundError."""
+    with _lane(0, _say_nothing) as (lane, runner):
+        runner.run(lane.repeat(name))
+
+
+def _say_nothing(done: Mapping[str, int], *, is_last: bool = False) -> None:
+    del done, is_last
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=30, trust_env=False)
