@@ -44,7 +44,7 @@ class Outcome(msgspec.Struct, frozen=True):
 @click.option("--attack", "names", multiple=True, envvar="ATTACK", help="Only this one; may be repeated.")
 @click.option("--sockets", type=click.IntRange(1, 1000), help="From so many sockets.  [default: from 1, and from 100]")
 @click.option("--list", "shows_list", is_flag=True, help="List the attacks and do nothing.")
-@click.option("--quick", is_flag=True, envvar="QUICK", help="The short form: from 1 socket, 2 seconds each.")
+@click.option("--quick", is_flag=True, envvar="QUICK", help="The short form: from 1 socket, 3 seconds each.")
 @click.option(
     "--report/--no-report", default=None, help="Write docs/security.md.  [default: after the whole long form]"
 )

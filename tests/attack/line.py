@@ -11,6 +11,7 @@ import msgspec
 from tests.frames import close, text
 from tests.raw_client import KEY
 
+LEAVE: Final = text('{"type":"leave"}')
 _CLOSE: Final = b"\x88"
 _TAIL_BYTES: Final = 127
 _HEARD_BYTES: Final = 1 << 20
@@ -91,6 +92,7 @@ class Line(asyncio.Protocol):
     async def write(self, data: bytes) -> None:
         """Send bytes, and wait until the system has taken nearly all of those before. Raises OverError."""
         await self._may_write.wait()
+        await asyncio.sleep(0)  # as long as the system takes everything, nothing else would let the other sockets go on
         if self.is_over:
             raise OverError(self._ending())
         self._transport.write(data)
@@ -106,6 +108,14 @@ class Line(asyncio.Protocol):
             self._wakes = self._loop.create_future()
             await self._wakes
         raise OverError(self._ending())
+
+    async def closed(self, code: int) -> None:
+        """Wait for the close that is expected; raises OverError for any other end."""
+        try:
+            await self.over()
+        except OverError as over:
+            if over.what != f"closed {code}":
+                raise
 
     def cut(self) -> None:
         """End without a word."""

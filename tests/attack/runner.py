@@ -36,7 +36,7 @@ class Form(msgspec.Struct, frozen=True):
 
 
 LONG_FORM: Final = Form(3.0, 15.0, 1.0, 3.0, LONG)
-SHORT_FORM: Final = Form(0.5, 2.0, 0.2, 0.5, SHORT)
+SHORT_FORM: Final = Form(0.5, 3.0, 0.2, 0.5, SHORT)
 
 
 class Runner:

@@ -7,11 +7,10 @@ import msgspec
 
 from tests.attack.attack import Arena, Attack
 from tests.attack.http import Requests
-from tests.attack.line import Line, OverError
+from tests.attack.line import LEAVE
 from tests.frames import text
 
 PASSWORD: Final = "the right password"
-_LEAVE: Final = text('{"type":"leave"}')
 _HISTORY_MESSAGES: Final = 40
 _SMALL: Final = text('{"type":"message","text":"history"}')
 
@@ -20,8 +19,8 @@ async def _joins_and_leaves(arena: Arena, number: int) -> None:
     """A new user each time: a seat, `user_joined` and `user_left` for everybody."""
     async with arena.line(number) as line:
         await line.join(name=f"attacker {number} {arena.tally['joins']}")
-        line.say(_LEAVE)
-        await _ended(line, 1000)
+        line.say(LEAVE)
+        await line.closed(1000)
 
 
 async def _resumes(arena: Arena, number: int) -> None:
@@ -39,17 +38,8 @@ async def _password_guesses(arena: Arena, number: int) -> None:
     async with arena.line(number) as line:
         guess = f"guess {number} {arena.tally['connections']}"
         line.say(text(msgspec.json.encode({"type": "join", "name": f"attacker {number}", "password": guess})))
-        await _ended(line, 4501)
+        await line.closed(4501)
         arena.tally["guesses"] += 1
-
-
-async def _ended(line: Line, code: int) -> None:
-    """Wait for the close that the attacker expects. Raises OverError for any other."""
-    try:
-        await line.over()
-    except OverError as over:
-        if over.what != f"closed {code}":
-            raise
 
 
 async def _password_sessions(arena: Arena, number: int) -> None:

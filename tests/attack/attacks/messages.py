@@ -7,6 +7,7 @@ import msgspec
 
 from tests.attack.attack import Arena, Attack
 from tests.attack.attacks.floods import flood
+from tests.attack.line import LEAVE
 from tests.frames import text
 
 _KEYS: Final = count()
@@ -14,6 +15,7 @@ _AT_ONCE: Final = 64
 _ROOMS: Final = 60
 _LARGEST: Final = "\U0001f56f" * 500  # 2 kB: the limit counts characters
 _FILLED_AT_ONCE: Final = 16
+_WRITES: Final = 20
 
 
 def _message(**fields: object) -> bytes:
@@ -34,9 +36,11 @@ async def _room_fills(arena: Arena, number: int) -> None:
     many = _message(text=_LARGEST) * _FILLED_AT_ONCE
     async with arena.line(number, arena.session(number + visited)) as line:
         await line.join(name=f"attacker {number} {visited}")
-        for _ in range(_ROOMS):
+        for _ in range(_WRITES):
             await line.write(many)
             arena.tally["messages"] += _FILLED_AT_ONCE
+        line.say(LEAVE)  # the answer comes when the gateway has taken all of them
+        await line.closed(1000)
 
 
 ATTACKS: Final = (
