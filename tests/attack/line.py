@@ -132,7 +132,9 @@ class Line(asyncio.Protocol):
         self._tally["rate_limited"] += data.count(b"rate_limited")
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
         code = self._close_code()
-        if code is not None:
+        if code is not None and self._transport.get_write_buffer_size():
+            self._transport.abort()  # the gateway will not read what waits here
+        elif code is not None:
             self._transport.write(close(code))
             self._transport.close()
         if self._heard is not None and len(self._heard) < _HEARD_BYTES:
