@@ -14,6 +14,7 @@ from tests.frames import close, text
 from tests.fuzz.sessions.client import Client
 from tests.fuzz.sessions.model import BrokenError, Model
 from tests.fuzz.sessions.plan import CLIENTS, Again, Come, Plan, Remove, Said, Serve, Talk, Turn
+from tests.fuzz.sessions.together import together
 
 ANSWER_SECONDS: Final = 30.0
 _BAD_TOKEN: Final = "a.b.c"
@@ -29,7 +30,8 @@ class HungError(AssertionError):
 class Game:
     """One session, and everybody in it; an observer who stays hears every event."""
 
-    def __init__(self, http: httpx.AsyncClient, urls: Sequence[str]) -> None:
+    def __init__(self, http: httpx.AsyncClient, urls: Sequence[str], patience: float = ANSWER_SECONDS) -> None:
+        self._patience = patience
         self._http = http
         self._urls = urls
         self._model = Model()
@@ -45,7 +47,7 @@ class Game:
         try:
             for turns in plan.rounds:
                 self._acting = {turn.client for turn in turns}
-                await asyncio.gather(*(self._turn(turn) for turn in turns))
+                await together(self._turn(turn) for turn in turns)
                 await self._settle()
             await self._end()
         finally:
@@ -238,7 +240,7 @@ class Game:
     async def _until(self, look: Callable[[], bool], what: str) -> None:
         everybody = (*self._clients, self._observer)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._patience):
                 while True:
                     for client in everybody:
                         if client.problem is not None:

@@ -17,10 +17,13 @@ from tests.fuzz.sessions.game import Game
 from tests.fuzz.sessions.plan import Plan, plan
 from tests.fuzz.sessions.requests import Known, Requester, operations, request
 from tests.fuzz.sessions.shrinking import shrunk
+from tests.fuzz.sessions.together import together
 from tests.gateways import Gateway, running_gateways, running_workers
 from tests.services import Services, running_services
 
 GAMES_AT_ONCE: Final = 6
+_HURRIED_SECONDS: Final = 5.0
+"""While a plan is made small, what does not come within this time counts as never."""
 _LOG_EVENTS: Final = 5000
 _GRACE_SECONDS: Final = 3600
 _ORIGIN: Final = "https://app.example"
@@ -56,6 +59,16 @@ def running_cluster(folder: Path, services: Services | None = None) -> Iterator[
         yield running
 
 
+class BrokenPlanError(Exception):
+    """A conversation broke a promise; its plan is not made small yet."""
+
+    def __init__(self, name: str, broken: Plan, error: Exception) -> None:
+        super().__init__(name)
+        self.name = name
+        self.plan = broken
+        self.error = error
+
+
 class Lane:
     """Plays and asks on gateways that run already, several things side by side."""
 
@@ -71,22 +84,20 @@ class Lane:
         deadline = time.monotonic() + seconds
         async with _client() as http:
             known = await self._known(http)
-            tasks = [
-                *(asyncio.create_task(self._games(http, deadline)) for _ in range(GAMES_AT_ONCE)),
-                *(asyncio.create_task(self._requests(known, url, deadline)) for url in self._urls),
-            ]
+            games = [self._games(http, deadline) for _ in range(GAMES_AT_ONCE)]
             try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await together([*games, *(self._requests(known, url, deadline) for url in self._urls)])
+            except BrokenPlanError as broken:
+                raise await self._found(http, broken) from broken
             self._report(self._done, is_last=True)
 
     async def repeat(self, name: str) -> None:
         """One conversation."""
         async with _client() as http:
-            await self._play(http, name)
+            try:
+                await self._play(http, name)
+            except BrokenPlanError as broken:
+                raise await self._found(http, broken) from broken
 
     async def _games(self, http: httpx.AsyncClient, deadline: float) -> None:
         while time.monotonic() < deadline:
@@ -115,16 +126,19 @@ class Lane:
         try:
             await Game(http, self._urls).play(planned)
         except Exception as error:
-            smallest = await shrunk(planned, lambda smaller: self._fails(http, smaller))
-            raise FoundError(
-                f"{error}\nagain: make fuzz FUZZ_CONVERSATION={name!r}\nsmallest plan:\n{smallest}"
-            ) from error
+            raise BrokenPlanError(name, planned, error) from error
         self._done["conversations"] += 1
         self._done["frames"] += planned.frames()
 
+    async def _found(self, http: httpx.AsyncClient, broken: BrokenPlanError) -> FoundError:
+        """Make the plan small; nothing else runs meanwhile."""
+        smallest = await shrunk(broken.plan, lambda smaller: self._fails(http, smaller))
+        again = f"again: make fuzz FUZZ_CONVERSATION={broken.name!r}"
+        return FoundError(f"{broken.error}\n{again}\nsmallest plan:\n{smallest}")
+
     async def _fails(self, http: httpx.AsyncClient, smaller: Plan) -> bool:
         try:
-            await Game(http, self._urls).play(smaller)
+            await Game(http, self._urls, _HURRIED_SECONDS).play(smaller)
         except Exception:  # noqa: BLE001 - whatever is wrong is what is looked for
             return True
         return False
