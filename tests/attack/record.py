@@ -28,6 +28,10 @@ class Record(msgspec.Struct):
     """Connections that ended, by close code; 0: without a close frame."""
     refused: list[float] = []
     """Attempts to come back that failed."""
+    newcomers: list[tuple[float, float]] = []
+    """Joins of new users, with the seconds from connecting to the welcome."""
+    turned_away: list[tuple[float, str]] = []
+    """New users who were not let in, with the reason."""
     ended_at: float = 0.0
 
 
@@ -49,6 +53,14 @@ class Troubles(msgspec.Struct, frozen=True):
     errors: dict[str, int] = {}
     closes: dict[str, int] = {}
     refused: int = 0
+    turned_away: dict[str, int] = {}
+
+
+class Newcomers(msgspec.Struct, frozen=True):
+    """New users who were let in during a phase, and the longest that one waited, in milliseconds."""
+
+    joined: int
+    most: float
 
 
 def figures(record: Record, begin: float, end: float) -> Figures:
@@ -76,7 +88,14 @@ def troubles(record: Record, begin: float, end: float) -> Troubles:
         errors=_counted(code for at, code in record.errors if begin <= at < end),
         closes=_counted(str(code) for at, code in record.closes if begin <= at < end),
         refused=sum(begin <= at < end for at in record.refused),
+        turned_away=_counted(what for at, what in record.turned_away if begin <= at < end),
     )
+
+
+def newcomers(record: Record, begin: float, end: float) -> Newcomers:
+    """Those who came from `begin` to `end`."""
+    waits = [seconds for at, seconds in record.newcomers if begin <= at < end]
+    return Newcomers(len(waits), _milliseconds(0.0, max(waits, default=0.0)))
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:

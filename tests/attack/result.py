@@ -5,13 +5,13 @@ from typing import Final
 
 import msgspec
 
-from tests.attack.record import Figures, Troubles
+from tests.attack.record import Figures, Newcomers, Troubles
 
 MIB: Final = 1 << 20
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """What must hold during an attack; errors, closes and lost leases of the witness are never allowed."""
+    """What must hold during an attack; errors, closes, lost leases and users who are turned away never are."""
 
     p99_milliseconds: float
     memory_bytes: int
@@ -41,6 +41,7 @@ class Result(msgspec.Struct, frozen=True):
     during: Figures
     after: Figures
     troubles: Troubles
+    newcomers: Newcomers
     lost_leases: int
     memory: Memory
     loop_lag: float
@@ -61,6 +62,7 @@ class Result(msgspec.Struct, frozen=True):
             f"errors {self.troubles.errors}": bool(self.troubles.errors),
             f"closes {self.troubles.closes}": bool(self.troubles.closes),
             f"{self.troubles.refused} refused reconnects": bool(self.troubles.refused),
+            f"newcomers turned away {self.troubles.turned_away}": bool(self.troubles.turned_away),
             f"{self.during.unanswered} messages without an answer": bool(self.during.unanswered),
             f"{self.lost_leases} lost leases": bool(self.lost_leases),
             f"memory +{grown / MIB:.0f} MiB": grown > bar.memory_bytes,

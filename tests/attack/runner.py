@@ -15,7 +15,7 @@ import msgspec
 from tests.attack import attacker, witness
 from tests.attack.attack import Attack, Order
 from tests.attack.observer import Observer, redis_bytes
-from tests.attack.record import Record, figures, troubles
+from tests.attack.record import Record, figures, newcomers, troubles
 from tests.attack.result import LONG, SHORT, Bar, Memory, Result
 from tests.attack.stack import Stack, running_stack, witness_order
 from tests.services import Services
@@ -110,6 +110,7 @@ def _play(stack: Stack, attack: Attack, sockets: int, source: str, form: Form) -
         during=figures(record, attacked, ceased),
         after=figures(record, settled, end),
         troubles=troubles(record, attacked, record.ended_at),
+        newcomers=newcomers(record, attacked, ceased),
         lost_leases=lost_leases,
         memory=Memory(
             before=observer.most_memory(begin, attacked),

@@ -62,5 +62,6 @@ def running_stack(folder: Path, services: Services | None = None) -> Iterator[St
 
 
 def witness_order(stack: Stack) -> witness.Order:
-    """A new session for the witness."""
-    return witness.Order(stack.create_sessions(1, {})[0], stack.ports)
+    """New sessions for the witness."""
+    talked_in, other = stack.create_sessions(2, {})
+    return witness.Order(talked_in, stack.ports, other)

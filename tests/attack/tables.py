@@ -20,6 +20,7 @@ _HEADS: Final = (
     "`unavailable`",
     "closes",
     "lost leases",
+    "newcomers in/away, max ms",
     "gateway MiB before/during/after",
     "loop lag ms",
     "holds",
@@ -38,8 +39,9 @@ def terminal_table(results: Iterable[Result], bar: Bar) -> Table:
 
 def page_table(results: Iterable[Result], bar: Bar) -> str:
     """Markdown: one line for each attack."""
-    lines = [_row(*_HEADS), _row(*("---" for _ in _HEADS))]
-    return "\n".join([*lines, *(_row(*_cells(result, bar)) for result in results)])
+    heads = (*_HEADS, "the attacker")
+    rows = (_row(*_cells(result, bar), told(result.tally)) for result in results)
+    return "\n".join([_row(*heads), _row(*("---" for _ in heads)), *rows])
 
 
 def told(tally: Mapping[str, int]) -> str:
@@ -61,6 +63,7 @@ def _cells(one: Result, bar: Bar) -> list[str]:
         str(one.troubles.errors.get("unavailable", 0)),
         _counts(one.troubles.closes),
         str(one.lost_leases),
+        f"{one.newcomers.joined}/{sum(one.troubles.turned_away.values())}, {one.newcomers.most:,.0f}",
         "/".join(f"{value / MIB:,.0f}" for value in (memory.before, memory.during, memory.after)),
         f"{1000 * one.loop_lag:,.0f}",
         "✗" if misses else "✓",

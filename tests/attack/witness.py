@@ -1,15 +1,21 @@
-"""Two users on two gateways of one session, a message each way every 50 ms, in a process of its own."""
+"""Two users on two gateways of one session, a message each way every 50 ms, in a process of its own.
+
+Beside them a new user comes every half second, to the one gateway and to the other in turn.
+"""
 
 import asyncio
 import contextlib
 import os
 import time
+from collections import Counter
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import msgspec
 import uvloop
 
+from tests.attack.line import LEAVE, Line, OverError
 from tests.attack.record import Record, Send
 from tests.chaos.wire import Wire
 
@@ -18,6 +24,7 @@ SOURCE: Final = "127.0.1.1"
 _INTERVAL_SECONDS: Final = 0.05
 _LAST_ANSWERS_SECONDS: Final = 2.0
 _RETURN_SECONDS: Final = 0.2
+_NEWCOMER_SECONDS: Final = 0.5
 _JOIN_SECONDS: Final = 30.0
 # The witness must be on time although attacker and gateways keep both cores busy; only root may ask for that.
 _PRIORITY: Final = -10
@@ -29,6 +36,8 @@ class Order(msgspec.Struct, frozen=True):
 
     session_id: str
     ports: tuple[int, int]
+    other_session_id: str
+    """Where newcomers join and leave."""
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -127,6 +136,30 @@ class _User:
             self._over.set_result(None)
 
 
+async def _let_in(order: Order, record: Record) -> None:
+    """New users come and go, until cancelled."""
+    for number in count():
+        begun = time.monotonic()
+        try:
+            await _visit(order, record, number, begun)
+        except OverError as over:
+            record.turned_away.append((begun, over.what))
+        await asyncio.sleep(_NEWCOMER_SECONDS)
+
+
+async def _visit(order: Order, record: Record, number: int, begun: float) -> None:
+    """One new user. Raises OverError."""
+    line = Line(Counter())
+    await line.upgrade(order.ports[number % 2], SOURCE, order.other_session_id)
+    try:
+        await line.join(name=f"newcomer {number}")
+        record.newcomers.append((begun, time.monotonic() - begun))
+        line.say(LEAVE)
+        await line.closed(1000)
+    finally:
+        line.cut()
+
+
 async def _watch(control: Connection, order: Order) -> Record:
     """Talk until the runner asks for the record."""
     record = Record()
@@ -141,7 +174,8 @@ async def _watch(control: Connection, order: Order) -> Record:
     for user in users:
         await user.is_joined.wait()
     control.send(None)
-    talks = [asyncio.create_task(user.talk()) for user in users]
+    works = (*(user.talk() for user in users), _let_in(order, record))
+    talks = [asyncio.create_task(work) for work in works]
     await is_asked.wait()
     loop.remove_reader(control.fileno())
     await _ended(talks)

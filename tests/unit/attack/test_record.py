@@ -2,7 +2,7 @@
 
 import math
 
-from tests.attack.record import Record, Send, figures, quantile, troubles
+from tests.attack.record import Newcomers, Record, Send, figures, newcomers, quantile, troubles
 
 
 def test_a_message_that_never_arrives_counts_as_late_as_the_record_is_long() -> None:
@@ -29,11 +29,15 @@ def test_troubles_are_counted_by_code_in_their_phase() -> None:
         errors=[(1.0, "unavailable"), (5.0, "unavailable"), (6.0, "rate_limited"), (7.0, "unavailable")],
         closes=[(5.0, 4003), (6.0, 0), (6.5, 4003), (50.0, 4000)],
         refused=[0.5, 5.0],
+        newcomers=[(0.5, 9.0), (5.0, 0.010), (6.0, 0.020)],
+        turned_away=[(5.0, "HTTP 503"), (50.0, "HTTP 503")],
     )
     found = troubles(record, 4.0, 10.0)
     assert found.errors == {"rate_limited": 1, "unavailable": 2}
     assert found.closes == {"0": 1, "4003": 2}
     assert found.refused == 1
+    assert found.turned_away == {"HTTP 503": 1}
+    assert newcomers(record, 4.0, 10.0) == Newcomers(joined=2, most=20.0)
 
 
 def test_quantiles_are_values_that_were_measured() -> None:

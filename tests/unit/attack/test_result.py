@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.attack import tables
-from tests.attack.record import Figures, Troubles
+from tests.attack.record import Figures, Newcomers, Troubles
 from tests.attack.result import LONG, MIB, Memory, Result
 
 CALM = Figures(messages=60, p50=1.0, p99=4.0, most=6.0, ack_p99=3.0, unanswered=0)
@@ -17,6 +17,7 @@ GOOD = Result(
     during=replace(CALM, p99=50.0),
     after=CALM,
     troubles=Troubles(),
+    newcomers=Newcomers(joined=30, most=12.0),
     lost_leases=0,
     memory=Memory(before=90 * MIB, during=154 * MIB, after=95 * MIB, redis_before=2 * MIB, redis_after=3 * MIB),
     loop_lag=0.004,
@@ -38,6 +39,7 @@ def test_an_attack_at_the_bar_holds() -> None:
         (replace(GOOD, troubles=Troubles(errors={"unavailable": 1})), "unavailable"),
         (replace(GOOD, troubles=Troubles(closes={"4003": 1})), "4003"),
         (replace(GOOD, troubles=Troubles(refused=1)), "refused"),
+        (replace(GOOD, troubles=Troubles(turned_away={"HTTP 503": 1})), "turned away"),
         (replace(GOOD, lost_leases=1), "leases"),
         (replace(GOOD, memory=replace(GOOD.memory, during=155 * MIB)), "memory"),
     ],
@@ -53,9 +55,9 @@ def test_the_page_marks_what_is_missed() -> None:
     missed = replace(GOOD, troubles=Troubles(closes={"4003": 2, "4000": 1}))
     _, _, good, bad = tables.page_table([GOOD, missed], LONG).splitlines()
     assert good.startswith("| pings | 100 | 1.0/4.0 | 1.0/50.0/6 |")
-    assert good.endswith("| 90/154/95 | 4 | ✓ |")
+    assert good.endswith("| 90/154/95 | 4 | ✓ | 3 MiB, 2 closed 4509 |")
     assert "| 2 of 4003, 1 of 4000 |" in bad
-    assert bad.endswith("✗ |")
+    assert "| ✗ |" in bad
 
 
 def test_the_attackers_tally_is_told_in_words() -> None:
