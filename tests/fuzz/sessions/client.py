@@ -21,7 +21,10 @@ _RETRYABLE_CLOSES: Final = range(4000, 4500)
 class Client:
     """`on_change` is called after everything that it hears; what is wrong is kept in `problem`."""
 
-    def __init__(self, name: str, model: Model, on_change: Callable[[], None]) -> None:
+    def __init__(self, name: str, model: Model, on_change: Callable[[], None], *, is_limited: bool = False) -> None:
+        self.limited = 0
+        """Messages that were refused because there were too many."""
+        self._is_limited = is_limited
         self.name = name
         self.user_id = ""
         self.token: str | None = None
@@ -94,7 +97,7 @@ class Client:
     def check(self) -> None:
         """Every ack named the seq of its message, and no error came unasked. Raises BrokenError."""
         acked = Counter((command_id, level, self._model.text_at(seq)) for command_id, level, seq in self._acked)
-        if acked != self._asked:
+        if acked != +self._asked:
             raise BrokenError(f"{self.name}: too many acks {acked - self._asked}, too few {self._asked - acked}")
         if self.is_connected and self._error:
             raise BrokenError(f"{self.name} got an error {self._error} and no close")
@@ -160,6 +163,9 @@ class Client:
 
     def _answer(self, event: Event) -> None:
         code = str(event.data.get("code", ""))
+        if code == "rate_limited" and self._is_limited:
+            self._withdraw(event)
+            return
         for place, one in enumerate(self.expected):
             if one.answer != event.type or one.id != event.id or type(one.id) is not type(event.id):
                 continue
@@ -177,6 +183,15 @@ class Client:
             self._error = code  # before a close
             return
         raise BrokenError(f"{self.name} did not ask for {event}; waits for {self.expected[:3]}")
+
+    def _withdraw(self, event: Event) -> None:
+        refused = next((one for one in self.expected if one.answer == "ack" and one.id == event.id), None)
+        if refused is None or not event.data["retryable"] or "retry_after_ms" not in event.data:
+            raise BrokenError(f"{self.name} did not ask for {event}; waits for {self.expected[:3]}")
+        self.limited += 1
+        self.expected.remove(refused)
+        self._asked[refused.id, refused.level, refused.text] -= 1
+        self._model.withdraw(self.user_id, refused.text)
 
 
 class _User(msgspec.Struct):

@@ -98,6 +98,13 @@ class Model:
             voice.certain.append(said.text)
         return expected
 
+    def withdraw(self, user_id: str, text: str) -> None:
+        """The gateway refused this message."""
+        certain = self.voice(user_id).certain
+        certain.reverse()
+        certain.remove(text)
+        certain.reverse()
+
     def say_and_go(self, user_id: str, said: Said) -> None:
         """A client says this and does not wait for an answer."""
         if said.answer == "ack":

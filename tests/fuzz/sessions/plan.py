@@ -5,7 +5,7 @@ not fit any more, because another step was taken out, is passed over when the pl
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import Final, Literal
 
@@ -115,8 +115,8 @@ def _shown(action: Action) -> str:
     return "".join((f"Talk, then {action.ending} {action.violation if action.ending == 'violation' else ''}", *said))
 
 
-def plan(random: Random, gateways: int) -> Plan:
-    """A random plan for so many gateways."""
+def plan(random: Random, gateways: int, *, is_limited: bool = False) -> Plan:
+    """A random plan for so many gateways; `is_limited`: for gateways that refuse messages when there are too many."""
     is_connected = [False] * CLIENTS
     rounds = []
     for number in range(ROUNDS):
@@ -124,7 +124,7 @@ def plan(random: Random, gateways: int) -> Plan:
         for client in range(CLIENTS):
             if number and random.random() < 0.2:
                 continue
-            action = _action(random, gateways, is_connected=is_connected[client])
+            action = _action(random, gateways, is_connected=is_connected[client], is_limited=is_limited)
             match action:
                 case Come(way="name" | "token" | "resume"):
                     is_connected[client] = True
@@ -139,7 +139,7 @@ def plan(random: Random, gateways: int) -> Plan:
     return Plan(rounds)
 
 
-def _action(random: Random, gateways: int, *, is_connected: bool) -> Action:
+def _action(random: Random, gateways: int, *, is_connected: bool, is_limited: bool) -> Action:
     gateway = random.randrange(gateways)
     dice = random.random()
     if dice < 0.03:
@@ -153,16 +153,29 @@ def _action(random: Random, gateways: int, *, is_connected: bool) -> Action:
         return Again(gateway)
     if dice < 0.09:
         return Remove(gateway)
-    return _talk(random)
+    return _talk(random, is_limited=is_limited)
 
 
-def _talk(random: Random) -> Talk:
+def _talk(random: Random, *, is_limited: bool) -> Talk:
     ending: Ending = random.choice(("stay",) * 16 + ("leave", "close", "cut", "violation"))
     said = [_said(random) for _ in range(random.randint(1, _MOST_FRAMES))]
     if ending != "stay":
         # Whether such a message arrived is not known, so nobody could know what its key brings later.
         said = [each for each in said if each.key is None]
+    if is_limited:
+        said = list(_distinct(said))
     return Talk([each for each in said if each.answer != "none" or each.data], ending, random.choice(list(BROKEN)))
+
+
+def _distinct(said: Iterable[Said]) -> Iterator[Said]:
+    """Only messages of which a refusal tells which one is meant, and whose refusal changes nothing for later ones."""
+    ids: set[CommandId] = set()
+    for each in said:
+        if each.answer == "ack" and (each.key is not None or each.id in ids):
+            continue
+        if each.answer == "ack":
+            ids.add(each.id)
+        yield each
 
 
 def _said(random: Random) -> Said:
