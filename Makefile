@@ -14,7 +14,7 @@ PYTEST_FLAGS ?= -n 5 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up down status scale restart migrate check audit test bench chaos conformance fuzz clean-data help
+.PHONY: up down status scale restart migrate check audit test bench chaos attack conformance fuzz clean-data help
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -62,10 +62,13 @@ bench: $(VENV)/.bench ## measure beside the peers, 12 minutes; SCENARIO=fan-out 
 chaos: $(VENV)/.dev ## faults under load, 8 minutes; SEED=7 SCENARIO=jitter QUICK=1; `--list`: docs/reliability.md
 	@exec $(VENV)/bin/python -m tests.chaos
 
+attack: $(VENV)/.dev ## floods, guesses and fills beside two users who talk, 12 minutes; ATTACK=typing QUICK=1; `--list`: docs/security.md
+	@exec $(VENV)/bin/python -m tests.attack
+
 conformance: $(VENV)/.dev ## the Autobahn test suite against the WebSocket codec; needs Python 2.7
 	@$(VENV)/bin/python -m tests.conformance
 
-fuzz: $(VENV)/.dev ## random input against the WebSocket codec and the commands; FUZZ_SECONDS=60
+fuzz: $(VENV)/.dev ## random input against the codec, the commands and a running cluster; FUZZ_SECONDS=60
 	@$(VENV)/bin/python -m tests.fuzz
 
 clean-data: | $(if $(wildcard $(CLUSTER_HOME)),$(SEANCE)) ## remove the data and logs of the stopped cluster

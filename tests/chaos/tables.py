@@ -98,14 +98,13 @@ def short_table(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def put_between(page: Path, text: str) -> bool:
+def put_between(page: Path, text: str, begin: str = BEGIN, end: str = END) -> bool:
     """Replace what stands between the marks of a page; whether it has them."""
-    content = page.read_text(encoding="utf-8")
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
+    before, has_begin, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not (has_begin and has_end):
         return False
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
     return True
 
 

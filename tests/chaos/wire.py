@@ -61,7 +61,11 @@ class Wire(asyncio.Protocol):
 
     def say(self, payload: bytes) -> None:
         """Send a text."""
-        self._transport.write(text(payload))
+        self.send(text(payload))
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._transport.write(data)
 
     def finish(self) -> None:
         """Close as one should."""

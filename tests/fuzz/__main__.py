@@ -2,6 +2,9 @@
 
 FUZZ_SEED repeats a run: it is printed first. Mutated bytes come fast and in masses; hypothesis adds structure, and
 makes what it finds small. A history of a room that breaks a promise is named by its own seed, which plays it alone.
+Half of the time goes to running gateways: conversations of many clients, held against a model of the session, and HTTP
+requests. FUZZ_PART=core or FUZZ_PART=cluster takes one half only; FUZZ_CONVERSATION repeats one conversation and makes
+it small.
 """
 
 import os
@@ -9,7 +12,7 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from hypothesis import HealthCheck, given, seed, settings
@@ -18,12 +21,14 @@ from hypothesis import strategies as st
 from tests.frame_streams import streams
 from tests.fuzz import mutations
 from tests.fuzz.properties import check_command, check_stream
+from tests.fuzz.sessions import lane
 from tests.fuzz.values import commands
 from tests.unit.gateway.rooms.histories import play
 
 ROUND = 500
 STEPS = 60
 REPORT_SECONDS = 5.0
+PARTS = ("core", "cluster")
 
 
 class Fuzzer:
@@ -31,20 +36,19 @@ class Fuzzer:
 
     def __init__(self, number: int, seconds: float) -> None:
         self._seed = number
-        self._begun = self._reported = time.monotonic()
-        self._ends = self._begun + seconds
+        self._ends = time.monotonic() + seconds
+        self._report = Reports()
         self._done = {"streams": 0, "commands": 0, "hypothesis": 0, "histories": 0}
 
-    def run(self) -> int:
-        """The exit code; what was found is printed."""
+    def run(self) -> None:
+        """Raises FoundError, and what hypothesis found."""
         for number in range(sys.maxsize):
             for part in (self._streams, self._commands, self._examples, self._histories):
                 part(number)
                 if time.monotonic() >= self._ends:
-                    self._report()
-                    return 0
-                if time.monotonic() - self._reported >= REPORT_SECONDS:
-                    self._report()
+                    self._report(self._done, is_last=True)
+                    return
+                self._report(self._done)
         raise AssertionError("there is always another round")
 
     def _streams(self, number: int) -> None:
@@ -89,10 +93,20 @@ class Fuzzer:
             _try(lambda: play(Random(name), STEPS), f"play(Random({name!r}), {STEPS})")  # noqa: B023, S311 - as above
             self._done["histories"] += 1
 
-    def _report(self) -> None:
-        self._reported = time.monotonic()
-        counts = ", ".join(f"{count} {name}" for name, count in self._done.items())
-        _say(f"fuzz: {self._reported - self._begun:4.0f} s: {counts}")
+
+class Reports:
+    """Says what was done, now and then."""
+
+    def __init__(self) -> None:
+        self._begun = self._reported = time.monotonic()
+
+    def __call__(self, done: Mapping[str, int], *, is_last: bool = False) -> None:
+        """Say so, if the last report is a while ago."""
+        now = time.monotonic()
+        if is_last or now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            counts = ", ".join(f"{count} {name}" for name, count in done.items())
+            _say(f"fuzz: {now - self._begun:4.0f} s: {counts}")
 
 
 class FoundError(Exception):
@@ -112,16 +126,32 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Run for as long as the environment says."""
+    """Run for as long as the environment says; the exit code."""
     number = int(os.environ.get("FUZZ_SEED") or secrets.randbelow(2**32))
     seconds = float(os.environ.get("FUZZ_SECONDS") or 60)
+    conversation, part = os.environ.get("FUZZ_CONVERSATION"), os.environ.get("FUZZ_PART")
+    if part not in {None, "", *PARTS}:
+        _say(f"fuzz: FUZZ_PART must be one of {', '.join(PARTS)}, not {part!r}")
+        return 2
+    parts = [part] if part else PARTS
     _say(f"fuzz: FUZZ_SEED={number} FUZZ_SECONDS={seconds:g}")
     try:
-        return Fuzzer(number, seconds).run()
+        if conversation:
+            lane.repeat(conversation)
+        else:
+            _run(number, seconds / len(parts), parts)
     except Exception:  # noqa: BLE001 - whatever was found is the result
         traceback.print_exc()
         _say(f"fuzz: found with FUZZ_SEED={number}")
         return 1
+    return 0
+
+
+def _run(number: int, seconds: float, parts: Sequence[str]) -> None:
+    if "core" in parts:
+        Fuzzer(number, seconds).run()
+    if "cluster" in parts:
+        lane.run(number, seconds, Reports())
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def stream(random: Random) -> bytes:
     """Some frames of a client, wrong in a few places at most."""
     data = bytearray(b"".join(_frame(random) for _ in range(random.randint(1, 5))))
     for _ in range(random.choice((0, 1, 1, 2, 3, 8))):
-        _mutate(random, data)
+        mutate(random, data)
     return bytes(data)
 
 
@@ -71,7 +71,7 @@ def command(random: Random) -> bytes:
             place = random.randint(0, len(data))
             data[place : place + random.choice((0, 0, 1, 4))] = random.choice(_TOKENS)
         else:
-            _mutate(random, data)
+            mutate(random, data)
     return bytes(data)
 
 
@@ -90,7 +90,7 @@ def _frame(random: Random) -> bytes:
     return client_frame(opcode, payload, final=opcode > 8 or random.random() < 0.6, mask=random.randbytes(4))
 
 
-def _mutate(random: Random, data: bytearray) -> None:
+def mutate(random: Random, data: bytearray) -> None:
     """One random change somewhere."""
     if not data:
         data += random.randbytes(3)

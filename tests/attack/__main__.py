@@ -1,0 +1,5 @@
+"""`python -m tests.attack`."""
+
+from tests.attack.cli import main
+
+main()

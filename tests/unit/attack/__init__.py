@@ -1,0 +1,1 @@
+"""Tests of what `make attack` computes from its measurements."""
