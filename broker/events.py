@@ -18,7 +18,7 @@ LeftReason = Literal["left", "lost", "removed"]
 
 
 class User(msgspec.Struct, frozen=True):
-    """A person (or spirit) in a session: `id` is a UUID, `name` is unique in the session without regard to case."""
+    """A person (or spirit) in a session: `id` is a UUID, `name` is unique in the session, also by its looks."""
 
     id: str | None
     name: str

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -167,6 +167,7 @@ class SessionState:
         user: str,
         *,
         name: str | None = None,
+        keys: Sequence[str] = (),
         gateway: str = "gw-1",
         connection: str = "c-1",
         link: int = 1,
@@ -175,11 +176,22 @@ class SessionState:
         address: str = "",
         is_exempt: bool = False,
     ) -> Reply:
-        """Take a seat through a gateway; `link` is the number of its connection, `is_granted` gives it a lease."""
+        """Take a seat through a gateway; `link` is the number of its connection, `is_granted` gives it a lease.
+
+        `keys` are those of the name; without them its small letters are its key.
+        """
         if is_granted:
             await grant(self._link, PARTITION, gateway)
         name = name or NAMES[user]
-        decided = (user_json(user, name), name.casefold(), gateway, connection, TS, link, max_backlog)
+        decided = (
+            user_json(user, name),
+            json.dumps(keys or [name.casefold()]),
+            gateway,
+            connection,
+            TS,
+            link,
+            max_backlog,
+        )
         return await self._seats("join", user, *decided, address, int(is_exempt))
 
     async def leave(self, user: str, reason: str = "left", *, connection: str = "c-1", grace: int = GRACE) -> Reply:

@@ -2,7 +2,7 @@
 -- is replaced, or stays beside the new connection when the session allows several: then the oldest beyond
 -- MAX_CONNECTIONS is replaced.
 -- KEYS  1 session hash  2 prefix of the partition's keys
--- ARGV  1 user id  2 user JSON  3 folded name  4 gateway lease  5 connection id  6 instant
+-- ARGV  1 user id  2 user JSON  3 keys of the name, a JSON array  4 gateway lease  5 connection id  6 instant
 --       7 number of the gateway's connection to Redis  8 max backlog
 --       9 hash of the client's address, or ""  10 "1" when no ban applies to the user, as for the host
 -- Returns {"unleased"} when the gateway has no lease, so that nobody would free the seat if the gateway died, or has
@@ -15,7 +15,7 @@ local MAX_CONNECTIONS = 16
 local MAX_ADDRESSES = 16
 
 local session, part = KEYS[1], KEYS[2]
-local uid, user, name, gateway, connection, ts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local uid, user, keys, gateway, connection, ts = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 local address = ARGV[9]
 local users, names = session .. ':users', session .. ':names'
 
@@ -54,11 +54,18 @@ if seat then
   connections[#connections + 1] = {connection, gateway}
   connect(seat, connections)
 else
-  if ARGV[10] ~= '1' and (is_banned('name ' .. name) or is_banned('address ' .. address)) then
+  if ARGV[10] ~= '1' and is_banned('address ' .. address) then
     return {'banned'}
   end
-  if redis.call('HEXISTS', names, name) == 1 then
-    return {'taken'}
+  for _, key in ipairs(keys) do
+    if ARGV[10] ~= '1' and is_banned('name ' .. key) then
+      return {'banned'}
+    end
+    local holder = redis.call('HGET', names, key)
+    -- A gateway of an older version frees a seat without the other keys of its name.
+    if holder and redis.call('HEXISTS', users, holder) == 1 then
+      return {'taken'}
+    end
   end
   local count = redis.call('HLEN', users)
   if count >= tonumber(state[3]) then
@@ -72,8 +79,11 @@ else
       redis.call('PERSIST', session .. suffix)
     end
   end
-  redis.call('HSET', names, name, uid)
-  seat = {n = name, u = user, g = gateway, c = connection}
+  for _, key in ipairs(keys) do
+    redis.call('HSET', names, key, uid)
+  end
+  seat = {n = table.remove(keys, 1), u = user, g = gateway, c = connection}
+  seat.k = #keys > 0 and keys or nil
   outcome = 'joined'
 end
 seat.s, seat.t = 'here', nil

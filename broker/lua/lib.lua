@@ -4,15 +4,15 @@
 -- `session` is the key of the session's hash, and also its channel. The session's other keys are made from it, so all
 -- of them carry the hash tag of its partition:
 --   :log      stream   entry `<seq>-0`, field `p` = the payload as published
---   :users    hash     user id → seat, none once the session is closed; JSON {n: folded name, u: user JSON,
---                      g: gateway lease, c: connection, s: here|away};
+--   :users    hash     user id → seat, none once the session is closed; JSON {n: first key of the name, k: other keys of
+--                      the name, u: user JSON, g: gateway lease, c: connection, s: here|away};
 --                      with several connections g and c are the newest one's, and m has the others, oldest first:
 --                      [[connection, lease], …], and t, if it is there, is until when (ms) one that broke has grace;
 --                      a has the hashed addresses that the user has connected from, the newest last
---   :names    hash     folded name → user id
+--   :names    hash     key of a name (broker/names/comparison.py) → user id
 --   :removed  set      user ids that the host removed
 --   :buckets  hash     user id → when the user's token bucket is full (see spend.lua), as long as the user has a seat
---   :bans     zset     "name <folded name>" or "address <keyed hash>" → until when (ms) nobody gets a new seat by it
+--   :bans     zset     "name <key of the name>" or "address <keyed hash>" → until when (ms) nobody gets a new seat by it
 --   :left:<u> string   the hashed addresses of user <u>, who left a short time ago, separated by spaces; it expires
 --   :key:<k>  string   "<seq> <message id>" of a message published with idempotency key <k>
 --   :refused:<seq>     string, there while keys of that time are remembered, when Postgres refused the message for good

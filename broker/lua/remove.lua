@@ -2,7 +2,7 @@
 -- the host wants that, their addresses get no new seat.
 -- KEYS  1 session hash  2 prefix of the partition's keys
 -- ARGV  1 user id  2 instant  3 JSON of a user who was in the session before, and may have no seat now; else ""
---       4 folded name of that user; else ""  5 length of the ban in ms, 0 for none  6 "1" to ban addresses too
+--       4 keys of that user's name, a JSON array; else ""  5 length of the ban in ms, 0 for none  6 "1" to ban addresses too
 -- Returns {"unknown"} | {"closed"} | {"absent"} when the user has no seat and argument 3 is ""
 --         | {"removed", user JSON, ban, …}
 local session, part = KEYS[1], KEYS[2]
@@ -22,7 +22,9 @@ local reply = {'removed', seat and seat.u or ARGV[3]}
 local is_new = redis.call('SADD', session .. ':removed', uid) == 1
 local ban_ms = tonumber(ARGV[5])
 if ban_ms > 0 then
-  reply[3] = 'name ' .. (seat and seat.n or ARGV[4])
+  for _, key in ipairs(seat and {seat.n, unpack(seat.k or {})} or cjson.decode(ARGV[4])) do
+    reply[#reply + 1] = 'name ' .. key
+  end
   if ARGV[6] == '1' then
     local left = not seat and redis.call('GET', session .. ':left:' .. uid) or ''
     for address in string.gmatch(seat and table.concat(seat.a or {}, ' ') or left, '%S+') do

@@ -90,7 +90,7 @@ end
 local function vacate(part, session, uid, seat, reason, ts)
   local member = session_id_of(session) .. ' ' .. uid
   redis.call('HDEL', session .. ':users', uid)
-  redis.call('HDEL', session .. ':names', seat.n)
+  redis.call('HDEL', session .. ':names', seat.n, unpack(seat.k or {}))
   redis.call('HDEL', session .. ':buckets', uid)
   let_go(part, member, seat)
   local count = redis.call('HLEN', session .. ':users')

@@ -1,7 +1,6 @@
 """The hot state of sessions: open, seats, close. Everything that decides about a seat happens inside one script."""
 
 import asyncio
-import unicodedata
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Literal
@@ -22,6 +21,7 @@ from broker.errors import (
 )
 from broker.events import User, instant
 from broker.keys import Keys
+from broker.names.comparison import keys_of
 from broker.redis.connection import Reply
 from broker.redis.link import Link
 from broker.redis.scripts import Scripts
@@ -126,11 +126,6 @@ _REFUSALS: dict[bytes, type[Exception]] = {
 }
 _INFO_FIELDS = ("name", "created_at", "max_users", "presence", "spirit", "password_hash")
 _OPTION_FIELDS = ("slow_consumers", "multiple_connections")
-
-
-def fold(name: str) -> str:
-    """The form in which names are compared: compatibility-normalised, without case (Unicode UAX #15 and 3.13)."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 class LiveSessions:
@@ -243,7 +238,7 @@ class LiveSessions:
             self._keys_of(session_id),
             user.id,
             _encode(user),
-            fold(user.name),
+            _encode(keys_of(user.name)),
             gateway,
             connection,
             instant(),
@@ -318,7 +313,7 @@ class LiveSessions:
         knows it, who may have no seat now. Raises SessionUnknownError or SessionClosedError, and NotSeatedError when
         the user has no seat and `earlier` is None.
         """
-        known = (b"", "") if earlier is None else (_encode(earlier), fold(earlier.name))
+        known = (b"", b"") if earlier is None else (_encode(earlier), _encode(keys_of(earlier.name)))
         reply = await self._scripts.call(
             "remove",
             self._keys_of(session_id),

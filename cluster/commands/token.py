@@ -41,6 +41,7 @@ def token(
 
     from gateway.access.claims import Claims
     from gateway.access.tokens import Tokens
+    from gateway.names.validator import InvalidNameError, normalized_user
 
     session = None if session_id is None else str(session_id)
     given = {option for option, value in (("--session", session), ("--name", name)) if value is not None}
@@ -50,6 +51,10 @@ def token(
         raise click.UsageError(f"a token with scope `{scope}` takes no {' and no '.join(idle)}")
     if scope == "user" and subject is None:
         subject = str(uuid.uuid4())
+    try:
+        name = None if name is None else normalized_user(name)
+    except InvalidNameError as error:
+        raise click.BadParameter(str(error), param_hint="--name") from error
     stated = {"scope": scope, "sid": session, "sub": subject, "name": name}
     try:
         claims = msgspec.convert({claim: value for claim, value in stated.items() if value is not None}, Claims)

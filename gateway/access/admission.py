@@ -38,9 +38,10 @@ from gateway.access.token_errors import (
 from gateway.access.tokens import Tokens
 from gateway.limits.addresses import subject_of
 from gateway.limits.limiter import Limiter
+from gateway.names.validator import InvalidNameError, normalized_user
 from gateway.protocol import close_codes
 from gateway.protocol.close_codes import Ending
-from gateway.protocol.commands import Join, valid_name
+from gateway.protocol.commands import Join
 from gateway.recovery.reader import NotCommittedError, Plan, RecoveryReader
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
@@ -109,6 +110,14 @@ def refusals() -> Iterator[None]:
         if type(error) not in _ENDINGS:  # such as a DataError: a fault of ours
             raise
         raise RefusedError(_ENDINGS[type(error)]) from error
+
+
+def _name_in_token(name: str) -> str:
+    """The name in its one form: an application signs tokens with any name. Raises RefusedError."""
+    try:
+        return normalized_user(name)
+    except InvalidNameError as error:
+        raise RefusedError(close_codes.UNAUTHORIZED.saying(f"the token's `name` {error}")) from error
 
 
 class Admission:
@@ -257,9 +266,9 @@ def _user(session_id: str, join: Join, claims: Claims | None) -> User:
     name = join.name
     if claims is not None and claims.name is not None:
         try:
-            name = valid_name(claims.name)
-        except ValueError as error:
-            raise RefusedError(close_codes.UNAUTHORIZED.saying(f"the token's {error}")) from error
+            name = normalized_user(claims.name)
+        except InvalidNameError as error:
+            raise RefusedError(close_codes.UNAUTHORIZED.saying(f"the token's `name` {error}")) from error
     if name is None:
         raise RefusedError(close_codes.BAD_JOIN.saying("join needs a name"))
     user_id = None if claims is None else claims.user_id_in(session_id)

@@ -2,27 +2,24 @@
 
 import json
 import re
-import unicodedata
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from broker.secrecy import concealed
+from gateway.names.validator import MAX_USER_NAME, InvalidNameError, normalized_user
 from gateway.violations import choices_of, in_words
 
-MAX_NAME = 50
 MAX_TEXT = 500
 MAX_KEY = 64
 MAX_TOKEN = 4096
-# Unicode's explicit directional formatting (UAX #9): in a name it would reorder the text around the name.
-DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Many clients lose precision above 2^53; the decoder can check bounds of 64 bits.
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 CommandId = Integer | Annotated[str, Meta(max_length=64)] | None
-# For the schemas only: `decode` trims the text and then checks its length.
+# For the schemas only: `decode` trims the text and the name, and then checks their lengths.
 _TEXT = {"minLength": 1, "maxLength": MAX_TEXT}
-_NAME = {"minLength": 1, "maxLength": MAX_NAME}
+_NAME = {"minLength": 1, "maxLength": MAX_USER_NAME}
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -38,7 +35,7 @@ class Join(msgspec.Struct, frozen=True, tag="join"):
     id: CommandId = None
     name: Annotated[
         Annotated[str, Meta(extra_json_schema=_NAME)] | None,
-        Meta(description="Unique in the session without regard to case; ignored with a token that gives a name."),
+        Meta(description="Unique in the session, also by its looks; ignored with a token that gives a name."),
     ] = None
     token: Annotated[
         Annotated[str, Meta(max_length=MAX_TOKEN)] | None,
@@ -126,7 +123,10 @@ _MISSING = re.compile(r"^Object missing required field `(?P<field>\w+)`")
 
 
 def decode(payload: bytes) -> Command:
-    """Decode a text frame to a command, with text and name trimmed and all limits checked. Raises CommandError."""
+    """Decode a text frame to a command, with the text trimmed, the name in its one form, and all limits checked.
+
+    Raises CommandError.
+    """
     try:
         command: Command = _decode(payload)
     except msgspec.ValidationError as error:
@@ -161,23 +161,9 @@ def _checked_message(command: Message) -> Message:
 
 def _checked_name(name: str, command_id: CommandId) -> str:
     try:
-        return valid_name(name)
-    except ValueError as error:
-        raise CommandError("validation_error", str(error), field="name", command_id=command_id) from error
-
-
-def valid_name(name: str) -> str:
-    """The name of a user, trimmed. Raises ValueError with the reason, whose first word is `name`."""
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME:
-        problem = f"name must have 1 to {MAX_NAME} characters after trimming; this one has {len(name)}"
-    elif any(unicodedata.category(character) == "Cc" or character in DIRECTIONS for character in name):
-        problem = "name must not contain control characters or direction overrides"
-    elif all(unicodedata.category(character)[0] in "CZ" for character in name):
-        problem = "name must contain a visible character"
-    else:
-        return name
-    raise ValueError(problem)
+        return normalized_user(name)
+    except InvalidNameError as error:
+        raise CommandError("validation_error", f"name {error}", field="name", command_id=command_id) from error
 
 
 def _readable_id(payload: bytes) -> CommandId:

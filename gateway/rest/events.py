@@ -12,7 +12,7 @@ from broker.events import User
 from gateway.access.authority import PUBLISH
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
-from gateway.rest.fields import TRIMMED, TRIMMED_SCHEMA
+from gateway.rest.fields import SERVER_NAME
 from gateway.rest.operation import Operation
 from gateway.rest.request import NoQuery, path_id, read_query, when_hot
 from gateway.rest.services import Services
@@ -27,7 +27,7 @@ class SendEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     type: EventType
     user_name: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED, extra_json_schema=TRIMMED_SCHEMA)] | None,
+        SERVER_NAME | None,
         Meta(description="Who is typing (`user_typing` only). Default: `Server`."),
     ] = None
 

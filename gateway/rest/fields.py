@@ -3,24 +3,43 @@
 import functools
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from gateway.errors import ApiError, Detail
+from gateway.names.validator import MAX_SESSION_NAME, MAX_USER_NAME, normalized
 from gateway.violations import choices_of, in_words, parts_of
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-# For a field's Meta: the text is stripped of white space before its length is checked.
-TRIMMED = {"trimmed": True}
+# For a field's Meta: what is done with the text before its length is checked. It raises ValueError with words that
+# follow the field's name.
+_PREPARE = "prepare"
+# The text is stripped of white space.
+TRIMMED = {_PREPARE: str.strip}
 # Patterns for the schemas: no U+0000, and in a trimmed text a character that is not white space. Spelled out, because
 # `\s` differs between regular-expression engines, and from the white space of `str.strip`.
 _SPACE = r"\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 TEXT_SCHEMA = {"pattern": r"^[^\u0000]*$"}
 TRIMMED_SCHEMA = {"pattern": rf"^[^\u0000]*[^\u0000{_SPACE}][^\u0000]*$"}
-
+# The names under which sessions are shown and servers speak.
+SESSION_NAME = Annotated[
+    str,
+    Meta(
+        extra={_PREPARE: functools.partial(normalized, longest=MAX_SESSION_NAME)},
+        extra_json_schema={"minLength": 1, "maxLength": MAX_SESSION_NAME, **TRIMMED_SCHEMA},
+    ),
+]
+SERVER_NAME = Annotated[
+    str,
+    Meta(
+        extra={_PREPARE: normalized},
+        extra_json_schema={"minLength": 1, "maxLength": MAX_USER_NAME, **TRIMMED_SCHEMA},
+    ),
+]
 
 _is_whole_number = re.compile(r"-?[0-9]{1,19}", re.ASCII).fullmatch
 
@@ -29,7 +48,7 @@ class _Field(NamedTuple):
     name: str
     type: Any
     is_required: bool
-    is_trimmed: bool
+    prepare: Callable[[str], str] | None
     choices: tuple[str, ...]
 
 
@@ -79,8 +98,8 @@ def _value(raw: object, field: _Field) -> object:
         if "\0" in raw:
             # Postgres can't store it.
             raise ValueError("must not contain NUL characters")
-        if field.is_trimmed:
-            raw = raw.strip()
+        if field.prepare is not None:
+            raw = field.prepare(raw)
     if isinstance(raw, float) and raw.is_integer():
         # In JSON Schema 6.0 is an integer.
         raw = int(raw)
@@ -97,12 +116,13 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
             field.name,
             field.type,
             field.required,
-            _is_trimmed(field.type),
+            _prepare_of(field.type),
             tuple(f"`{value}`" for value in choices_of(field.type)),
         )
         for field in msgspec.structs.fields(kind)
     )
 
 
-def _is_trimmed(annotation: Any) -> bool:
-    return any(isinstance(part, msgspec.Meta) and part.extra == TRIMMED for part in parts_of(annotation))
+def _prepare_of(annotation: Any) -> Callable[[str], str] | None:
+    extras = (part.extra for part in parts_of(annotation) if isinstance(part, Meta) and part.extra is not None)
+    return next((extra[_PREPARE] for extra in extras if _PREPARE in extra), None)

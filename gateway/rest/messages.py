@@ -17,7 +17,7 @@ from gateway.errors import ApiError, Detail
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
 from gateway.rest.failures import unavailable
-from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA, invalid
+from gateway.rest.fields import SERVER_NAME, TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA, invalid
 from gateway.rest.operation import Operation
 from gateway.rest.request import path_id, read_query, session_not_found, when_hot
 from gateway.rest.services import Services
@@ -80,7 +80,7 @@ class PublishMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ),
     ]
     user_name: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=50, extra=TRIMMED, extra_json_schema=TRIMMED_SCHEMA)] | None,
+        SERVER_NAME | None,
         Meta(description="The sender's name. Default: `Spirit` when `is_spirit`, else `Server`."),
     ] = None
     is_spirit: Annotated[bool, Meta(description="Whether the message is from the session's AI participant.")] = False

@@ -16,7 +16,7 @@ from gateway.access.authority import CREATE, LOOK, MODERATE, Caller
 from gateway.access.claims import Claims
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
-from gateway.rest.fields import TEXT_SCHEMA, TRIMMED, TRIMMED_SCHEMA
+from gateway.rest.fields import SESSION_NAME, TEXT_SCHEMA
 from gateway.rest.idempotency import claim, read_key, release
 from gateway.rest.limits import bucket_owner, spend
 from gateway.rest.operation import Operation
@@ -38,16 +38,7 @@ class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     # `omit_defaults`: the fingerprint of a body with an Idempotency-Key stays the same when a version adds a field.
 
-    name: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=100,
-            extra=TRIMMED,
-            extra_json_schema=TRIMMED_SCHEMA,
-            description="Length counts after trimming.",
-        ),
-    ]
+    name: Annotated[SESSION_NAME, Meta(description="Kept in Unicode NFC; length counts after trimming.")]
     max_users: Annotated[int, Meta(ge=1, le=10_000, description="Seats.")] = 6
     password: Annotated[
         Annotated[str, Meta(min_length=8, max_length=128, extra_json_schema=TEXT_SCHEMA)] | None,

@@ -275,15 +275,19 @@ BAD_FIRST: dict[str, tuple[bytes, Json]] = {
     "name of 51 emoji": (say(type="join", name=EMOJI * 51), bad_join(NAME_LENGTH.format(51), field="name")),
     "NUL in a name": (
         say(type="join", name="E\0ve"),
-        bad_join("name must not contain control characters or direction overrides", field="name"),
+        bad_join("name must not contain U+0000, which is a control character: remove it", field="name"),
     ),
     "line break in a name": (
         say(type="join", name="E\nve"),
-        bad_join("name must not contain control characters or direction overrides", field="name"),
+        bad_join("name must not contain U+000A, which is a control character: remove it", field="name"),
     ),
     "invisible name": (
-        say(type="join", name="\u200b\u2060"),
-        bad_join("name must contain a visible character", field="name"),
+        say(type="join", name="\u3164"),
+        bad_join("name must not contain U+3164 (HANGUL FILLER), which is invisible: remove it", field="name"),
+    ),
+    "name of servers": (
+        say(type="join", id=1, name="\N{CYRILLIC CAPITAL LETTER DZE}erver"),
+        bad_join("name is reserved for servers: choose another name", field="name", id=1),
     ),
     "bad id": (
         say(type="join", id=1.5, name="Eve"),

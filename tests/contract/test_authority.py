@@ -165,7 +165,7 @@ async def test_a_name_in_a_token_must_be_a_name(gateway_url: str) -> None:
     for name in ("x" * 51, "A\u202eB", "A\0B", " \u00a0"):
         async with connected(gateway_url, session["id"]) as client:
             await client.say({"type": "join", "token": token("sessions:join", name=name)})
-            assert "the token's name must" in await refused(client, 4501, "unauthorized")
+            assert "the token's `name` must" in await refused(client, 4501, "unauthorized")
 
 
 # With `AUTH_MODE=token`

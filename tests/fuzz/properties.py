@@ -4,10 +4,10 @@ import json
 
 import msgspec
 
+from gateway.names.validator import MAX_USER_NAME, normalized_user
 from gateway.protocol import server_events
 from gateway.protocol.commands import (
     MAX_KEY,
-    MAX_NAME,
     MAX_TEXT,
     Command,
     CommandError,
@@ -115,8 +115,7 @@ def _check_limits(command: Command) -> None:
             assert "\0" not in command.text + (command.key or "")
             assert command.key is None or 1 <= len(command.key) <= MAX_KEY
         case Join(name=str(name)):
-            assert 1 <= len(name) <= MAX_NAME
-            assert name == name.strip()
-            assert not any(character < " " for character in name)
+            assert 1 <= len(name) <= MAX_USER_NAME
+            assert normalized_user(name) == name
         case _:
             pass

@@ -88,7 +88,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"protocol"}),
         frozenset({"configuration"}),
         frozenset({"settings", "errors", "tasks", "counters"}),
-        frozenset({"limits", "env_file", "violations"}),
+        frozenset({"limits", "names", "env_file", "violations"}),
     ),
     # The supervisor prints to console/ and starts the servers of embedded/ as processes. control/ lies below the
     # supervisor: a command that asks a running supervisor must not import the code that runs one.
@@ -107,7 +107,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"limits"}),
         frozenset({"sessions"}),
         frozenset({"redis"}),
-        frozenset({"keys", "events", "errors", "secrecy"}),
+        frozenset({"keys", "names", "events", "errors", "secrecy"}),
     ),
 }
 

@@ -100,6 +100,25 @@ async def test_a_taken_name_is_refused(session: SessionState) -> None:
     assert (await session.held_by("gw-1"), await session.heard()) == ({session.member(ANA)}, [])
 
 
+async def test_a_name_is_taken_while_one_of_its_keys_is(session: SessionState) -> None:
+    """One key in common is enough; a seat that is freed frees every key of its name."""
+    await session.open()
+    await session.join(ANA, keys=("1lan", "2Ian", "3ian"))
+    assert await session.names() == {"1lan": ANA, "2Ian": ANA, "3ian": ANA}
+    assert await session.join(BEN, keys=("1other", "2Ian", "3other")) == [b"taken"]
+    await session.leave(ANA)
+    assert await session.names() == {}
+
+
+async def test_a_key_without_a_seat_is_free(session: SessionState) -> None:
+    """A gateway of an older version frees a seat with the first key only: the other keys block nobody."""
+    await session.open()
+    await session.join(ANA, keys=("1ana", "2Ana"))
+    await session.redis("HDEL", f"{session.key}:users", ANA)
+    assert (await session.join(BEN, keys=("1ana", "2Ana")))[0] == b"joined"
+    assert await session.names() == {"1ana": BEN, "2Ana": BEN}
+
+
 async def test_a_full_session_is_refused(session: SessionState) -> None:
     """Beyond `max_users` a join is refused; the name stays free."""
     await session.open(max_users=2)

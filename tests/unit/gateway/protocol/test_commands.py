@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.names.validator import normalized_user
 from gateway.protocol.commands import (
     Command,
     CommandError,
@@ -47,7 +48,10 @@ def wrong(payload: bytes) -> tuple[str, str, str | None, CommandId]:
         (encoded(type="join", name="A", resume={"epoch": "e", "seq": 41}), Join(name="A", resume=Resume("e", 41))),
         (encoded(type="join", name="A", resume={"epoch": "", "seq": -1}), Join(name="A", resume=Resume("", -1))),
         (encoded(type="join", name="\N{GHOST}" * 50), Join(name="\N{GHOST}" * 50)),
-        (encoded(type="join", name="a\N{ZERO WIDTH JOINER}b"), Join(name="a\N{ZERO WIDTH JOINER}b")),
+        (
+            encoded(type="join", name="A\N{COMBINING DIAERESIS}  B"),
+            Join(name="\N{LATIN CAPITAL LETTER A WITH DIAERESIS} B"),
+        ),
         (encoded(type="message", text="hi"), Message("hi")),
         (encoded(type="message", text="  hi  there "), Message("hi  there")),
         (encoded(type="message", text="\N{GHOST}" * 500), Message("\N{GHOST}" * 500)),
@@ -177,18 +181,12 @@ def test_an_object_without_a_type_is_an_unknown_command() -> None:
             "name",
             "name must have 1 to 50 characters after trimming; this one has 51",
         ),
-        *(
-            (
-                {"type": "join", "name": name},
-                "name",
-                "name must not contain control characters or direction overrides",
-            )
-            for name in ("a\nb", "a\0b", "a\x7fb", "a\x85b", "a\u202eb", "a\u2066b")
+        (
+            {"type": "join", "name": "a\u202eb"},
+            "name",
+            "name must not contain U+202E (RIGHT-TO-LEFT OVERRIDE), which is a format character: remove it",
         ),
-        *(
-            ({"type": "join", "name": name}, "name", "name must contain a visible character")
-            for name in ("\N{ZERO WIDTH SPACE}", "\N{ZERO WIDTH JOINER}\N{WORD JOINER}")
-        ),
+        ({"type": "join", "name": "Server"}, "name", "name is reserved for servers: choose another name"),
     ],
 )
 def test_an_error_names_the_wrong_field(fields: dict[str, Any], field: str, message: str) -> None:
@@ -240,5 +238,4 @@ def test_any_bytes_give_a_command_or_a_contract_error(payload: bytes) -> None:
             assert text == text.strip()
             assert 1 <= len(text) <= 500
         case Join(name=str(name)):
-            assert name == name.strip()
-            assert 1 <= len(name) <= 50
+            assert normalized_user(name) == name

@@ -1,0 +1,1 @@
+"""How names are compared: UTS #39 skeletons and case folding, and the tables of Unicode for them."""

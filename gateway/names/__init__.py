@@ -1,0 +1,1 @@
+"""Which names of users, sessions and servers are allowed."""
