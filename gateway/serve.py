@@ -27,6 +27,7 @@ from broker.sessions.live_sessions import LiveSessions
 from broker.sessions.revocations import RevocationHash
 from gateway.access.address_sockets import AddressSockets
 from gateway.access.admission import Admission
+from gateway.access.attempts import Attempts
 from gateway.access.authority import Authority
 from gateway.access.directory import Directory
 from gateway.access.door import Door
@@ -224,7 +225,7 @@ class Gateway:
             directory=directory,
             reader=reader,
             tokens=tokens,
-            passwords=self._passwords,
+            attempts=Attempts(self._passwords, limiter),
             leave_queue=leave_queue,
             leases=leases,
             limiter=limiter,

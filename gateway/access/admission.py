@@ -23,11 +23,12 @@ from broker.errors import (
 from broker.events import User
 from broker.sessions.gateway_leases import GatewayLeases
 from broker.sessions.live_sessions import LiveSessions, Seat, SessionInfo
+from gateway.access.attempts import Attempts
 from gateway.access.authority import JOIN
 from gateway.access.claims import Claims
 from gateway.access.directory import Directory
 from gateway.access.hashed_addresses import HashedAddresses
-from gateway.access.passwords import Passwords, PasswordsBusyError
+from gateway.access.passwords import PasswordsBusyError
 from gateway.access.token_errors import (
     KeysUnavailableError,
     TokenError,
@@ -131,7 +132,7 @@ class Admission:
         directory: Directory,
         reader: RecoveryReader,
         tokens: Tokens,
-        passwords: Passwords,
+        attempts: Attempts,
         leave_queue: LeaveQueue,
         leases: GatewayLeases,
         limiter: Limiter,
@@ -143,7 +144,7 @@ class Admission:
         self._directory = directory
         self._reader = reader
         self._tokens = tokens
-        self._passwords = passwords
+        self._attempts = attempts
         self._leave_queue = leave_queue
         self._leases = leases
         self._limiter = limiter
@@ -170,7 +171,7 @@ class Admission:
             if self._needs_tokens:
                 raise RefusedError(close_codes.UNAUTHORIZED.saying("this server admits only with a token"))
             if info.password_hash is not None:
-                await self._check_password(join.password, info.password_hash)
+                await self._check_password(info.id, join.password, info.password_hash, address)
         elif (user_id := claims.user_id_in(info.id)) is not None:
             await self._limiter.spend(user_id, {"resumes": user_id})
         return Identified(info, _user(info.id, join, claims), claims)
@@ -254,10 +255,10 @@ class Admission:
         except TokenError as error:
             raise RefusedError(close_codes.UNAUTHORIZED.saying(str(error))) from error
 
-    async def _check_password(self, password: str | None, password_hash: str) -> None:
+    async def _check_password(self, session_id: str, password: str | None, password_hash: str, address: str) -> None:
         if password is None:
             raise RefusedError(close_codes.UNAUTHORIZED.saying("this session needs a password"))
-        if not await self._passwords.verify(password, password_hash):
+        if not await self._attempts.verify(password, password_hash, session_id=session_id, address=address):
             raise RefusedError(close_codes.UNAUTHORIZED.saying("the password is wrong"))
 
 

@@ -1,76 +1,104 @@
-"""Session passwords: kept only as argon2id hashes, which a few threads compute so that the event loop never waits."""
+"""Session passwords: hashed and verified in threads, in bounded queues that are fair by session and by client."""
 
 import asyncio
-import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
-from argon2.low_level import Type
+from gateway.access.fair_queue import FairQueue, QueueFullError
+from gateway.access.password_hashes import get_password_hash, verify_password
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
-class PasswordHashError(Exception):
-    """The stored hash is damaged (or memory ran out), so that no password can be checked against the hash."""
+# A hash takes 15 ms, and a join has 10 s: what waits behind more than 512 would be too late anyway. A session's burst
+# of attempts (LIMIT_ATTEMPTS_SESSION) fits in its share.
+WAITING = 512
+WAITING_EACH = 128
 
 
 class PasswordsBusyError(Exception):
-    """Too many passwords wait to be hashed. Nothing was done; retry later."""
-
-
-def _hasher() -> PasswordHasher:
-    """OWASP's parameters for argon2id: 19 MiB, 2 passes, 1 lane; 15 ms a hash on one core of the reference machine."""
-    return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
-
-
-def get_password_hash(password: str) -> str:
-    """The argon2id hash of the password with a new salt, in PHC format. Takes 15 ms of CPU and 19 MiB."""
-    return _hasher().hash(_normal(password))
-
-
-def verify_password(password: str, password_hash: str) -> bool:
-    """Whether the password is the one that was hashed. Takes 15 ms of CPU. Raises PasswordHashError."""
-    try:
-        return _hasher().verify(password_hash, _normal(password))
-    except VerifyMismatchError:
-        return False
-    except (InvalidHashError, VerificationError) as exc:
-        raise PasswordHashError(f"the stored password hash can't be verified: {exc}") from exc
-
-
-def _normal(password: str) -> bytes:
-    """The password's bytes in NFC: keyboards differ in how they compose an accented letter (RFC 8265)."""
-    return unicodedata.normalize("NFC", password).encode(errors="surrogatepass")
+    """Too many passwords of this session or client wait. Nothing was done; retry later."""
 
 
 class Passwords:
-    """Hashes and verifies on `threads` threads; at most `waiting` calls are under way or wait."""
+    """One thread verifies, another one hashes: many new sessions keep nobody from joining, nor the other way round.
 
-    def __init__(self, *, threads: int = 2, waiting: int = 256) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
-        self._free = waiting
+    One thread each, because each computes in 19 MiB, and the event loop needs a core, too.
+    """
 
-    async def hash(self, password: str) -> str:
-        """Like `get_password_hash`. Raises PasswordsBusyError."""
-        return await self._run(get_password_hash, password)
+    def __init__(
+        self, *, per_session: int = WAITING_EACH, per_client: int = WAITING_EACH, total: int = WAITING
+    ) -> None:
+        self._verifying = _Lane[bool]("verify", FairQueue(per_key=per_session, total=total))
+        self._hashing = _Lane[str]("hash", FairQueue(per_key=per_client, total=total))
 
-    async def verify(self, password: str, password_hash: str) -> bool:
-        """Like `verify_password`. Raises PasswordHashError, PasswordsBusyError."""
-        return await self._run(verify_password, password, password_hash)
+    async def hash(self, password: str, *, client: str) -> str:
+        """Like `get_password_hash`; the clients' requests take turns. Raises PasswordsBusyError."""
+        return await self._hashing.run(client, get_password_hash, password)
+
+    async def verify(self, password: str, password_hash: str, *, session_id: str) -> bool:
+        """Like `verify_password`; the sessions take turns. Raises PasswordHashError, PasswordsBusyError."""
+        return await self._verifying.run(session_id, verify_password, password, password_hash)
 
     def close(self) -> None:
-        """Drop the waiting calls and end the threads."""
+        """Cancel the waiting calls, and end the threads."""
+        self._verifying.close()
+        self._hashing.close()
+
+
+class _Job(NamedTuple, Generic[T]):
+    answer: asyncio.Future[T]
+    compute: Callable[[], T]
+
+
+class _Lane(Generic[T]):
+    """A thread and its queue."""
+
+    def __init__(self, name: str, queue: "FairQueue[_Job[T]]") -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"passwords-{name}")
+        self._queue = queue
+        self._is_busy = False
+
+    async def run(self, key: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function in the thread when it is the key's turn. Raises PasswordsBusyError."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            displaced = self._queue.push(key, _Job(answer, partial(function, *args, **kwargs)))
+        except QueueFullError as error:
+            raise _busy() from error
+        if displaced is not None and not displaced.answer.done():
+            displaced.answer.set_exception(_busy())
+        self._start_next()
+        return await answer
+
+    def close(self) -> None:
+        self._is_busy = True  # nothing is started any more
+        for job in self._queue.drain():
+            job.answer.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, function: Callable[P, T], *args: P.args, **_kwargs: P.kwargs) -> T:
-        if self._free == 0:
-            raise PasswordsBusyError("too many passwords wait to be checked")
-        self._free -= 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
-        finally:
-            self._free += 1
+    def _start_next(self) -> None:
+        while not self._is_busy and (job := self._queue.pop()) is not None:
+            if job.answer.done():  # its client is gone
+                continue
+            self._is_busy = True
+            running = asyncio.get_running_loop().run_in_executor(self._pool, job.compute)
+            running.add_done_callback(partial(self._finished, job.answer))
+
+    def _finished(self, answer: "asyncio.Future[T]", running: "asyncio.Future[Any]") -> None:
+        error = None if running.cancelled() else running.exception()
+        if not answer.done():
+            if running.cancelled():
+                answer.cancel()
+            elif error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(running.result())
+        self._is_busy = False
+        self._start_next()
+
+
+def _busy() -> PasswordsBusyError:
+    return PasswordsBusyError("too many passwords wait to be checked")

@@ -14,6 +14,8 @@ from broker.secrecy import concealed
 from broker.sessions.live_sessions import SessionInfo, SessionState
 from gateway.access.authority import CREATE, LOOK, MODERATE, Caller
 from gateway.access.claims import Claims
+from gateway.access.door import address_of
+from gateway.limits.addresses import subject_of
 from gateway.rest.body import read_body
 from gateway.rest.envelope import success
 from gateway.rest.fields import SESSION_NAME, TEXT_SCHEMA
@@ -105,14 +107,15 @@ async def create(request: Request, services: Services) -> Response:
     body = await read_body(request, CreateSession)
     if body.password is not None:
         await spend(services, bucket_owner(request), "password_creates")
+    client = subject_of(address_of(request))
     if key is None:
-        return _created(request, services, await _store(services, body, None), caller)
+        return _created(request, services, await _store(services, body, None, client), caller)
     claimed = await claim(services, key, body)
     record = await services.stored_sessions.get(claimed.session_id) if claimed.is_replayed else None
     if record is None:
         # The first request may have failed after it claimed the key, before it stored the session.
         try:
-            record = await _store(services, body, claimed.session_id)
+            record = await _store(services, body, claimed.session_id, client)
         except Exception:
             if caller.claims is None and not claimed.is_replayed:
                 # A repetition would count as replayed, and get no host token.
@@ -148,8 +151,8 @@ async def close(request: Request, services: Services) -> Response:
     return success(request, ClosedSession(session_id, is_active=False, seq=seq))
 
 
-async def _store(services: Services, body: CreateSession, session_id: str | None) -> SessionRecord:
-    password_hash = None if body.password is None else await services.passwords.hash(body.password)
+async def _store(services: Services, body: CreateSession, session_id: str | None, client: str) -> SessionRecord:
+    password_hash = None if body.password is None else await services.passwords.hash(body.password, client=client)
     record = await services.stored_sessions.create(
         name=body.name,
         max_users=body.max_users,

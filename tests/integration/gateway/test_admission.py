@@ -9,6 +9,7 @@ from broker.events import User
 from broker.sessions.event_log import EventLog
 from broker.sessions.gateway_leases import GatewayLeases
 from gateway.access.admission import Admission, Identified, RefusedError
+from gateway.access.attempts import Attempts
 from gateway.access.directory import Directory
 from gateway.access.hashed_addresses import HashedAddresses
 from gateway.access.passwords import Passwords
@@ -32,7 +33,7 @@ def admission_of(core: GatewayCore, leases: GatewayLeases, engine: AsyncEngine) 
         directory=Directory(core.sessions, StoredSessions(engine)),
         reader=RecoveryReader(EventLog(core.link, keys=KEYS), core.sessions, Messages(engine)),
         tokens=Tokens(SECRET, 60),
-        passwords=Passwords(),
+        attempts=Attempts(Passwords(), limiter_without_limits(core.scripts, KEYS)),
         leave_queue=core.leave_queue,
         leases=leases,
         limiter=limiter_without_limits(core.scripts, KEYS),

@@ -1,80 +1,110 @@
-"""Password hashes: memory-hard, salted, verified off the event loop and in bounded numbers."""
+"""Passwords are hashed and verified off the event loop, in fair turns and in bounded numbers."""
 
 import asyncio
-import unicodedata
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.access.passwords import (
-    PasswordHashError,
-    Passwords,
-    PasswordsBusyError,
-    get_password_hash,
-    verify_password,
-)
+from gateway.access.password_hashes import PasswordHashError, get_password_hash
+from gateway.access.passwords import Passwords, PasswordsBusyError
+
+STORED = get_password_hash("open sesame")
 
 
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:
-    pool = Passwords(threads=1, waiting=2)
-    yield pool
-    pool.close()
+    made = Passwords(per_session=600, per_client=2, total=1000)
+    yield made
+    made.close()
 
 
-def test_hash_is_argon2id_and_salted() -> None:
-    """Two hashes of one password differ, are argon2id with 19 MiB, and do not contain the password."""
-    first, second = get_password_hash("open sesame"), get_password_hash("open sesame")
-    assert first != second
-    assert first.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert "open sesame" not in first
+def guesses(passwords: Passwords, count: int, *, session_id: str = "a") -> list[asyncio.Task[bool]]:
+    """Attempts with a wrong password."""
+    verify = passwords.verify
+    return [asyncio.create_task(verify(f"guess {n}", STORED, session_id=session_id)) for n in range(count)]
 
 
-@pytest.mark.parametrize(
-    "password", ["open sesame", "пароль🔮пароль", "  spaces matter  ", "nul\0inside", "\ud800 lone"]
-)
-def test_the_same_password_verifies(password: str) -> None:
-    """A password verifies against its own hash and no other does."""
-    stored = get_password_hash(password)
-    assert verify_password(password, stored)
-    assert not verify_password(password + "x", stored)
+def finished(tasks: list[asyncio.Task[bool]]) -> int:
+    """How many of the attempts have an answer."""
+    return sum(task.done() for task in tasks)
 
 
-def test_a_password_verifies_in_any_unicode_composition() -> None:
-    """An accented letter verifies in every Unicode composition."""
-    stored = get_password_hash(unicodedata.normalize("NFD", "séance-séance"))
-    assert verify_password(unicodedata.normalize("NFC", "séance-séance"), stored)
-
-
-@pytest.mark.parametrize("stored", ["", "plain text", "$argon2id$v=19$m=19456"])
-def test_a_damaged_hash_raises_its_own_error(stored: str) -> None:
-    """A damaged hash raises PasswordHashError, and does not count as a wrong password."""
-    with pytest.raises(PasswordHashError, match="can't be verified"):
-        verify_password("open sesame", stored)
-
-
-async def test_pool_hashes_and_verifies(passwords: Passwords) -> None:
-    """The thread pool gives the results of the plain functions."""
-    stored = await passwords.hash("open sesame")
-    assert await passwords.verify("open sesame", stored)
-    assert not await passwords.verify("open barley", stored)
+async def test_passwords_are_hashed_and_verified(passwords: Passwords) -> None:
+    """The threads give the results of the plain functions."""
+    stored = await passwords.hash("open sesame", client="c")
+    assert await passwords.verify("open sesame", stored, session_id="a")
+    assert not await passwords.verify("open barley", stored, session_id="a")
     with pytest.raises(PasswordHashError):
-        await passwords.verify("open sesame", "damaged")
+        await passwords.verify("open sesame", "damaged", session_id="a")
 
 
-async def test_calls_beyond_the_pools_bound_are_refused(passwords: Passwords) -> None:
-    """Calls beyond the bound are refused at once; a finished call makes room for another."""
-    calls = [asyncio.create_task(passwords.hash(f"password {n}")) for n in range(5)]
+async def test_600_guesses_at_one_session_delay_no_other(passwords: Passwords) -> None:
+    """A user of another session has an answer after the guess that is being computed and one more at most."""
+    attack = guesses(passwords, 600)
+    await asyncio.sleep(0)  # all 600 wait
+    for _ in range(3):
+        before = finished(attack)
+        assert await passwords.verify("open sesame", STORED, session_id="b")
+        assert finished(attack) - before <= 2
+    assert finished(attack) < 10
+
+
+async def test_guesses_do_not_delay_new_sessions(passwords: Passwords) -> None:
+    """Hashing has a thread and a queue of its own."""
+    attack = guesses(passwords, 600)
+    await asyncio.sleep(0)
+    assert await passwords.hash("open sesame", client="c")
+    assert finished(attack) < 300
+
+
+async def test_calls_beyond_the_bounds_are_refused(passwords: Passwords) -> None:
+    """Calls beyond a client's bound are refused at once; a finished call makes room, and other clients have theirs."""
+    calls = [asyncio.create_task(passwords.hash(f"password {n}", client="c")) for n in range(6)]
+    other = asyncio.create_task(passwords.hash("password", client="d"))
     results = await asyncio.gather(*calls, return_exceptions=True)
-    assert sum(isinstance(result, str) for result in results) == 2
-    assert sum(isinstance(result, PasswordsBusyError) for result in results) == 3
-    assert await passwords.hash("afterwards")
+    # One is being computed, and two wait.
+    assert [isinstance(result, PasswordsBusyError) for result in results] == [False] * 3 + [True] * 3
+    assert await other
+    assert await passwords.hash("afterwards", client="c")
+
+
+async def test_a_displaced_call_is_told_that_all_are_busy() -> None:
+    """When the queue is full, the call that makes room fails; the one for which it did gets its answer."""
+    passwords = Passwords(per_session=3, total=3)
+    attack = guesses(passwords, 4)
+    await asyncio.sleep(0)
+    assert await passwords.verify("open sesame", STORED, session_id="b")
+    results = await asyncio.gather(*attack, return_exceptions=True)
+    assert [isinstance(result, PasswordsBusyError) for result in results] == [False, False, False, True]
+    passwords.close()
+
+
+async def test_a_client_that_is_gone_costs_no_hash(passwords: Passwords) -> None:
+    """Waiting calls that are cancelled are passed over."""
+    attack = guesses(passwords, 600)
+    await asyncio.sleep(0)
+    for task in attack:
+        task.cancel()
+    await asyncio.gather(*attack, return_exceptions=True)
+    last = guesses(passwords, 1)[0]
+    assert await last is False
+    assert all(task.cancelled() for task in attack)
+
+
+async def test_closing_cancels_what_waits() -> None:
+    """Nobody waits for an answer that will not come."""
+    passwords = Passwords()
+    attack = guesses(passwords, 5)
+    await asyncio.sleep(0)
+    passwords.close()
+    results = await asyncio.gather(*attack, return_exceptions=True)
+    assert sum(isinstance(result, asyncio.CancelledError) for result in results) >= 4
 
 
 async def test_the_loop_runs_while_a_password_is_hashed(passwords: Passwords) -> None:
     """The event loop runs other tasks while a password is hashed."""
     turns = 0
-    task = asyncio.create_task(passwords.hash("open sesame"))
+    task = asyncio.create_task(passwords.hash("open sesame", client="c"))
     while not task.done():
         turns += 1
         await asyncio.sleep(0)
