@@ -1,7 +1,7 @@
 """Reads the settings from the environment and `.env`, once at the start; nothing else reads the environment."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import msgspec
 from broker.secrecy import concealed
 from gateway import env_file as env_files
 from gateway.limits.rate import UNLIMITED, Rate
+from gateway.secret_strength import REMEDY, flaw_of
 from gateway.settings import DEFAULT_SECRET, MIN_SECRET, SECRETS, Settings
 from gateway.violations import choices_of, in_words
 from persistence.address import AddressError, parse
@@ -62,13 +63,10 @@ def load(environ: Mapping[str, str], env_file: Path | None = None) -> tuple[Sett
             f"REDIS_PREFIX: {values['redis_prefix']!r} is wrong: write 1 to 64 letters, digits, dots, colons, hyphens "
             "and underscores, with a letter or a digit first and last"
         )
-    if values["environment"] == "production" and values["jwt_secret"] == DEFAULT_SECRET:
-        problems.append(
-            "JWT_SECRET: the default is public; production needs its own (for example `openssl rand -hex 32`)"
-        )
     if values["admin_port"] and values["admin_port"] == values["port"]:
         problems.append(f"ADMIN_PORT: {values['admin_port']} is PORT too; choose another port for one of them")
     problems += _problems_with_keys(values)
+    problems += _flaws_of_secrets(values)
     if problems:
         raise SettingsError(problems)
     if values["limits"] == "off":
@@ -93,6 +91,15 @@ def _problems_with_keys(values: Mapping[str, Any]) -> list[str]:
     if values["jwks_file"] and not Path(values["jwks_file"]).is_file():
         problems.append(f"JWKS_FILE: there is no file {values['jwks_file']!r}")
     return problems
+
+
+def _flaws_of_secrets(values: Mapping[str, Any]) -> Iterator[str]:
+    """A problem for each secret that can't be used. Old secrets still admit, so they must be as good as the new one."""
+    old = [secret.strip() for secret in values["jwt_secrets_old"].split(",") if secret.strip()]
+    for variable, secret in (("JWT_SECRET", values["jwt_secret"]), *(("JWT_SECRETS_OLD", secret) for secret in old)):
+        flaw = flaw_of(secret, default=DEFAULT_SECRET, environment=values["environment"], host=values["host"])
+        if flaw is not None:
+            yield f"{variable}: {flaw}; {REMEDY if variable == 'JWT_SECRET' else 'remove that one'}"
 
 
 def _given(field: msgspec.structs.FieldInfo, environ: Mapping[str, str], from_file: Mapping[str, str]) -> Source | None:

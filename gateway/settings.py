@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     environment: Annotated[
         Literal["development", "test", "production"],
-        Meta(description="Production refuses the default JWT_SECRET and logs JSON."),
+        Meta(description="Production refuses a JWT_SECRET that is public or weak, and logs JSON."),
     ] = "development"
     database_url: Annotated[
         str,
@@ -95,7 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "auto"
     jwt_secret: Annotated[
         str,
-        Meta(min_length=MIN_SECRET, description="Signs tokens (HS256); the same on every replica, at least 32 bytes."),
+        Meta(
+            min_length=MIN_SECRET,
+            description="Signs tokens (HS256); the same on every replica, such as the output of "
+            "`openssl rand -hex 32`. The default is for loopback addresses in HOST only.",
+        ),
     ] = DEFAULT_SECRET
     jwt_secrets_old: Annotated[
         str, Meta(description="Former values of JWT_SECRET, comma-separated; their tokens are still verified.")

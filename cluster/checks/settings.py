@@ -13,6 +13,7 @@ from gateway.access.door import FILES_RESERVED
 from gateway.access.hosts import is_entry
 from gateway.access.origins import parse_origin
 from gateway.lifecycle.drain import RESERVE_SECONDS
+from gateway.secret_strength import LEAST_BITS, REMEDY, entropy_bits, flaw_of
 from gateway.settings import DEFAULT_SECRET, Settings, is_loopback
 
 _LIVE_SECONDS = 2.0
@@ -36,9 +37,15 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 def secret(settings: Settings) -> Finding:
-    """Whether the secret that signs tokens is known to others."""
+    """Whether the secret that signs tokens is known to others, or can be guessed."""
+    flaw = flaw_of(settings.jwt_secret, default=DEFAULT_SECRET, environment=settings.environment, host=settings.host)
+    if flaw is not None:
+        return Finding("JWT_SECRET", flaw, REMEDY)
     if settings.jwt_secret == DEFAULT_SECRET:
-        return Finding("JWT_SECRET", "the public default; production refuses it")
+        return Finding("JWT_SECRET", "the public default; production refuses it, and so does HOST off loopback")
+    bits = entropy_bits(settings.jwt_secret)
+    if bits < LEAST_BITS:
+        return Finding("JWT_SECRET", f"about {bits:.0f} bits of entropy; production refuses it")
     return Finding("JWT_SECRET", f"{len(settings.jwt_secret)} characters of your own; the same on every replica?")
 
 

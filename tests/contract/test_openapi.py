@@ -52,6 +52,19 @@ headers = {{ Authorization = "Bearer {creator}" }}
 [[operations]]
 include-name = "GET /api/sessions/{{id}}/messages"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 422, "5xx"]
+
+# No schema says which characters a name may have.
+[[operations]]
+include-name = "POST /api/sessions"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 409, 422, "5xx"]
+
+[[operations]]
+include-name = "POST /api/sessions/{{id}}/messages"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422, "5xx"]
+
+[[operations]]
+include-name = "POST /api/sessions/{{id}}/events"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422, "5xx"]
 """
 
 

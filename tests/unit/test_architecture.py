@@ -87,6 +87,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"rooms"}),
         frozenset({"protocol"}),
         frozenset({"configuration"}),
+        frozenset({"secret_strength"}),
         frozenset({"settings", "errors", "tasks", "counters"}),
         frozenset({"limits", "names", "env_file", "violations"}),
     ),

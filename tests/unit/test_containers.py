@@ -23,7 +23,7 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-SECRETS = {"JWT_SECRET": "s" * 32, "POSTGRES_PASSWORD": "p" * 32, "REDIS_PASSWORD": "r" * 32}
+SECRETS = {"JWT_SECRET": "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "POSTGRES_PASSWORD": "p" * 32, "REDIS_PASSWORD": "r" * 32}
 ROLES = ("gateway", "worker", "migrate")
 # What `seance up` starts; in containers `--scale` says how many.
 NOT_IN_CONTAINERS = {"GATEWAYS", "WORKERS"}

@@ -15,6 +15,7 @@ from cluster.state.home import Home
 from cluster.supervisor.plan import Plan
 from gateway.configuration import load
 from gateway.connection.upgrade import MAX_HEAD_BYTES
+from tests.gateways import SECRET
 from tests.haproxy import started
 
 
@@ -106,7 +107,7 @@ async def test_on_every_address_ipv4_and_ipv6_are_served_with_their_own_addresse
 ) -> None:
     """HOST=:: means all addresses of both families, and the gateway gets an IPv4 client's address as IPv4."""
     monkeypatch.chdir(tmp_path)
-    settings, sources = load({"HOST": "::"})
+    settings, sources = load({"HOST": "::", "JWT_SECRET": SECRET})
     plan = Plan.of(Home(tmp_path), settings, sources, {}, port=8100)
     running = Balanced(tmp_path, plan.bind.replace("8100", "{port}"))
     await running.start(tmp_path / "log")

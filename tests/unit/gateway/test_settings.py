@@ -230,6 +230,35 @@ def test_production_needs_a_secret_of_its_own(tmp_path: Path) -> None:
     assert load({"ENVIRONMENT": "test"})[0].jwt_secret == DEFAULT_SECRET
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gateway.example"])  # noqa: S104 - only values
+def test_other_machines_need_a_secret_of_its_own(host: str) -> None:
+    """Off loopback the default secret is refused in every environment, and the message says what to do."""
+    (problem,) = problems({"HOST": host})
+    assert problem == (
+        f"JWT_SECRET: the default is public, and HOST={host} lets other machines in; only loopback addresses may have "
+        "it; set JWT_SECRET, in `.env` or the environment, to the output of `openssl rand -hex 32`"
+    )
+    assert load({"HOST": host, "JWT_SECRET": SECRET})[0].host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_the_default_secret_is_good_on_loopback(host: str) -> None:
+    """A developer needs no secret."""
+    assert load({"HOST": host})[0].jwt_secret == DEFAULT_SECRET
+
+
+def test_production_needs_a_secret_with_entropy() -> None:
+    """Repeated characters are refused in production only; the same goes for old secrets, which still admit."""
+    (problem,) = problems({"ENVIRONMENT": "production", "JWT_SECRET": "a" * 32})
+    assert problem.startswith("JWT_SECRET: about 0 bits of entropy, and production needs 128: repetitions count once")
+    assert "aaa" not in problem
+    assert load({"JWT_SECRET": "a" * 32})[0].jwt_secret == "a" * 32
+    good = {"ENVIRONMENT": "production", "JWT_SECRET": SECRET}
+    old = problems({**good, "JWT_SECRETS_OLD": f"{SECRET[::-1]}, {DEFAULT_SECRET}, {'ab' * 16}"})
+    assert [problem.split(":")[0] for problem in old] == ["JWT_SECRETS_OLD"] * 2
+    assert all(problem.endswith("; remove that one") for problem in old)
+
+
 @pytest.mark.parametrize(
     ("text", "origins"),
     [

@@ -11,6 +11,7 @@ from cluster.checks import settings as checks
 from cluster.checks.finding import Finding
 from cluster.process.ports import free_port
 from gateway.settings import Settings
+from tests.gateways import SECRET
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,9 @@ from gateway.settings import Settings
         (checks.sockets(Settings(max_connections=1000), 1024), "1128 open files"),
         (checks.sockets(Settings(max_connections=1000), 1024), "MAX_CONNECTIONS=896"),
         (checks.drain(Settings(drain_window_seconds=60)), "raise it to 66"),
+        (checks.secret(Settings(host="0.0.0.0")), "openssl rand -hex 32"),  # noqa: S104 - only a value
+        (checks.secret(Settings(environment="production")), "openssl rand -hex 32"),
+        (checks.secret(Settings(environment="production", jwt_secret="s" * 40)), "openssl rand -hex 32"),
         (checks.commits(Settings(commit_timeout_seconds=1, worker_batch_milliseconds=1000)), "WORKER_BATCH"),
         (checks.metrics(Settings(port=8000, worker_metrics_port=8000)), "another port"),
         (checks.admin(Settings(admin_port=9100, worker_metrics_port=9100)), "another port"),
@@ -43,6 +47,7 @@ def test_each_problem_with_a_setting_has_a_remedy(finding: Finding, word: str) -
     [
         checks.secret(Settings()),
         checks.secret(Settings(jwt_secret="s" * 40)),
+        checks.secret(Settings(jwt_secret=SECRET, environment="production", host="0.0.0.0")),  # noqa: S104 - a value
         checks.origins(Settings()),
         checks.origins(Settings(cors_origins="https://chat.example/, http://[::1]:3000")),
         checks.origins(Settings(cors_origins="capacitor://localhost,null,tauri://localhost")),
