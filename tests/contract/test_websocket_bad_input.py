@@ -134,15 +134,15 @@ async def test_join_with_a_name_twice(gateway_url: str, session_id: str) -> None
         assert (await client.event())["data"]["you"]["name"] == "Ana"
 
 
-@pytest.mark.parametrize("name", ["ana", "ANA", " Ana "])
+@pytest.mark.parametrize("name", ["ana", "ANA", " Ana ", "\N{CYRILLIC CAPITAL LETTER A}na"], ids=ascii)
 async def test_name_taken(gateway_url: str, session_id: str, name: str) -> None:
-    """A name that somebody has, in whatever case, gets the error name_taken, then the close 4506."""
+    """A name that somebody has, in any case or alphabet, gets the error name_taken, then the close 4506."""
     async with (
         members(gateway_url, session_id, "Zoe", "Ana") as (witness, holder),
         connected(gateway_url, session_id) as late,
     ):
         await late.say({"type": "join", "id": 1, "name": name})
-        told = "somebody in the session has this name; choose another one"
+        told = "somebody here has this name, or one that looks like it; choose another"
         assert await late.event() == error("name_taken", told, field="name", id=1)
         assert await late.closed() == (4506, "name_taken")
         await exchange(witness, holder)

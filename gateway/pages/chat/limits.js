@@ -1,29 +1,27 @@
 // The limits of what people type, counted as the gateway counts: in characters (code points), not in UTF-16 units.
 
-import { lengthOf, trimmed } from "./client/index.js";
+import { lengthOf } from "./client/index.js";
 
 const MAX_TITLE = 100;
 const MAX_NAME = 50;
 const MIN_PASSWORD = 8;
 const MAX_PASSWORD = 128;
 const MAX_SEATS = 10_000;
-const UNPRINTABLE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u;
 
 const tooLong = (what, most, length) => `${what} can have at most ${most} characters. This one has ${length}.`;
 
 /** What is wrong with the name of a session, in words; null: nothing. */
 export function ofTitle(title) {
-  const length = lengthOf(title);
+  const length = lengthOf(title.normalize("NFC"));
   if (length === 0) return "Say what the session is about.";
   return length > MAX_TITLE ? tooLong("The name of a session", MAX_TITLE, length) : null;
 }
 
-/** What is wrong with the name of a person. */
+/** What is wrong with the length of the name of a person; the gateway says which characters it may not have. */
 export function ofName(name) {
-  const length = lengthOf(name);
+  const length = lengthOf(name.normalize("NFC"));
   if (length === 0) return "Say your name, so that the others know you.";
-  if (length > MAX_NAME) return tooLong("Your name", MAX_NAME, length);
-  return UNPRINTABLE.test(trimmed(name)) ? "Your name contains an invisible control character. Type the name again." : null;
+  return length > MAX_NAME ? tooLong("Your name", MAX_NAME, length) : null;
 }
 
 /** What is wrong with the password of a new session; it may be empty. */

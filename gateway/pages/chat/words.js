@@ -27,7 +27,7 @@ const ENDS = [
   [errors.RemovedError, "The host has removed you from this session."],
   [errors.AbuseError, "This page sent too much, so the server ended the connection. Join again in a minute."],
   [errors.ReplacedError, "You have joined from another tab or device."],
-  [errors.NameTakenError, "Somebody in this session has that name already. Choose another one."],
+  [errors.NameTakenError, "Somebody in this session has that name already, or one that looks like it. Choose another one."],
   [errors.SessionFullError, "Every seat is taken. Try again when somebody has left."],
   [errors.SessionNotFoundError, "There is no such session. Is the link complete?"],
   [errors.ForbiddenError, "This page may not join that session."],
