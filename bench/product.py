@@ -45,7 +45,9 @@ class Backend(msgspec.Struct, frozen=True):
             "LIMITS": "off",
             "MAX_CONNECTIONS_PER_ADDRESS": "0",
             "HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
-            "MAX_BACKLOG": "100000000",  # no worker drains the streams while gateways are measured
+            # No worker drains the streams while gateways are measured.
+            "MAX_BACKLOG": "100000000",
+            "MAX_SESSION_BACKLOG_BYTES": "1000000000000",
             "PYTHONPATH": str(ROOT),
             **{name.upper(): str(value) for name, value in settings.items()},
         }

@@ -64,13 +64,17 @@ class RedisAdmin:
         return positions[-1]
 
     async def trim(self) -> int:
-        """Publish until the log has lost most of what is committed now; returns its first seq."""
+        """Publish until the log has lost most of what is committed now; returns its first seq.
+
+        A commit of many events trims the log too: the last one must be over.
+        """
         committed = await self.committed()
         await self.publish(_NODE + _TRIM_EVERY)
         # One trim drops 10 000 entries at most.
-        while (first := await self.log_first()) <= committed - 2 * _NODE - _TRIM_EVERY:
+        while await self.log_first() <= committed - 2 * _NODE - _TRIM_EVERY:
             await self.publish(_TRIM_EVERY)
-        return first
+        await self.committed()
+        return await self.log_first()
 
     async def log_first(self) -> int:
         """The seq of the log's first event."""

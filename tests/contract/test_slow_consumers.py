@@ -56,7 +56,12 @@ async def read_to_the_end(client: RawClient) -> tuple[list[int], Json]:
 async def test_a_client_that_reads_on_gets_everything_from_the_log(services: Services, tmp_path: Path) -> None:
     """A client that falls behind gets everything from the log when it reads on, and is live again, without a close."""
     with running_gateways(
-        services, tmp_path, max_buffer_bytes=16_384, log_events=100_000, slow_consumer_seconds=60
+        services,
+        tmp_path,
+        max_buffer_bytes=16_384,
+        log_events=100_000,
+        max_log_bytes=1 << 30,
+        slow_consumer_seconds=60,
     ) as [gateway]:
         async with slow_client(services, gateway) as (slow, welcome, behind):
             await flood(behind, gateway, "seance_slow_consumers_total")
