@@ -200,7 +200,7 @@ class SessionState:
 
     async def remove(self, user: str, *, earlier: str = "", ban_ms: int = 0, with_addresses: bool = False) -> list[Any]:
         """Remove a user; `earlier` is the JSON of one who may have no seat now."""
-        name = NAMES[user].casefold() if earlier else ""
+        name = json.dumps([NAMES[user].casefold()]) if earlier else ""
         reply: list[Any] = await self._seats("remove", user, TS, earlier, name, ban_ms, int(with_addresses))
         return reply
 

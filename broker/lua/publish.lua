@@ -14,7 +14,8 @@
 --       | "limited messages_session <ms>" | "limited messages_user <ms>": nothing was done, retry after so many ms
 --       | "<seq> <message id> <persisted watermark>" of the first message with that key, also when the session is closed
 --         now; "refused" instead of the watermark when Postgres has refused that message.
-local FEW = 16
+-- No event takes more in the log, so that a log with few events need not be measured.
+local MOST_EVENT_BYTES = 4096
 
 local session, part = KEYS[1], KEYS[2]
 local call = redis.call
@@ -64,7 +65,7 @@ if call('XLEN', events) >= tonumber(ARGV[5]) then
 end
 if state then
   local waiting = state[2] - state[3]
-  if waiting > FEW then
+  if waiting * MOST_EVENT_BYTES >= tonumber(ARGV[9]) then
     -- The log is never trimmed past what Postgres has: of its bytes, those of the entries above the watermark wait.
     local entries = call('XLEN', session .. ':log')
     local bytes = call('MEMORY', 'USAGE', session .. ':log') or 0

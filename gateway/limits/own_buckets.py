@@ -32,8 +32,8 @@ class OwnBuckets:
     def hold(self, subject: str, seconds: float, now: float) -> None:
         """Leave the subject without a token for that long, because the bucket that all gateways share is empty."""
         if self._rate.is_limit:
-            empty_until = now + seconds + (self._rate.burst - 1) / self._rate.per_second
-            self._keep(subject, max(self._arrivals.pop(subject, 0.0), empty_until), now)
+            arrival = now + seconds + self._rate.span - self._rate.interval
+            self._keep(subject, max(self._arrivals.pop(subject, 0.0), arrival), now)
 
     def _keep(self, subject: str, arrival: float, now: float) -> None:
         self._arrivals[subject] = arrival

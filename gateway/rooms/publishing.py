@@ -182,7 +182,8 @@ class Publishing:
     def _say_limited(self, member: Membership, command_id: CommandId, error: RateLimitedError) -> None:
         whose = "your messages" if error.what == "messages_user" else "the messages of this session"
         message = f"{whose} come too often; nothing was stored: repeat it after `retry_after_ms`"
-        data = ErrorData("rate_limited", message, retryable=True, retry_after_ms=error.retry_after_ms)
+        retry_after_ms = max(RETRY_MS, error.retry_after_ms)
+        data = ErrorData("rate_limited", message, retryable=True, retry_after_ms=retry_after_ms)
         self._say(member, server_events.error(command_id, data))
         wait = error.retry_after_ms / 1000
         member.room.hold_messages(member, self._user_rate, wait, self._now())

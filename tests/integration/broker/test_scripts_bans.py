@@ -33,6 +33,15 @@ async def test_a_removed_address_gets_no_new_seat(session: SessionState) -> None
     assert (await session.join(CAT, address="elsewhere"))[0] == b"joined"
 
 
+async def test_a_name_that_looks_like_a_banned_one_is_banned(session: SessionState) -> None:
+    """Each key of the removed person's name is banned, so one common key is enough."""
+    await session.open()
+    await session.join(ANA, keys=["1ana", "2Ana"])
+    assert (await session.remove(ANA, ban_ms=HOUR_MS))[2:] == [b"name 1ana", b"name 2Ana"]
+    assert await session.join(BEN, keys=["1\u0430na", "2Ana"]) == [b"banned"]
+    assert (await session.join(BEN, keys=["1ben", "2Ben"]))[0] == b"joined"
+
+
 async def test_who_has_just_left_is_banned_too(session: SessionState) -> None:
     """The name comes from Postgres; the addresses are kept for a minute after the user has left."""
     await session.open()

@@ -316,7 +316,7 @@ def test_proxies_are_networks(text: str, proxies: tuple[str, ...]) -> None:
 )
 def test_only_a_developers_gateway_serves_this_machine_alone(environ: dict[str, str], *, expected: bool) -> None:
     """Loopback behind a proxy of production serves the world."""
-    assert load(environ)[0].serves_only_this_machine is expected
+    assert load({"JWT_SECRET": SECRET, **environ})[0].serves_only_this_machine is expected
 
 
 def test_the_operators_port_is_another_port() -> None:
