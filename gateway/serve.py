@@ -146,7 +146,7 @@ class Gateway:
             "installation": self._installation.run(),
             "fencing": self._once_passed(self._fencing.run),
             "gateway_lease": self._once_passed(self._gateway_lease.run),
-            "revocations": self._once_passed(self._revocation_watch.run),
+            "revocations": self._revocation_watch.run(self._installation.passed),
             "relay_probe": self._once_passed(self._relay_probe.run),
             "address_sockets": self._addresses.run(),
             "loop_lag": self._lag.run(),

@@ -107,6 +107,11 @@ class Revocations:
             log.info("revocations.not_kept", reason=str(error))
         log.info("revocations.loaded", known=self.count, redis=len(kept), postgres=len(stored))
 
+    async def load_stored(self) -> None:
+        """Read what Postgres holds. Raises PersistenceError."""
+        self._learn(await self._stored.in_force())
+        self.is_known = True
+
     def do_without_postgres(self) -> None:
         """Postgres has not answered for too long: what Redis held has to be enough."""
         self.is_known = True

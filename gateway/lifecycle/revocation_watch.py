@@ -45,14 +45,29 @@ class RevocationWatch:
         """A revocation may have been missed, or Redis may have lost some: read all."""
         self._is_due.set()
 
-    async def run(self) -> None:
-        """Subscribe, then read whenever it is due, until cancelled."""
-        await self._subscribe()
-        self._is_due.set()
-        while True:
-            await self._is_due.wait()
-            self._is_due.clear()
-            await self._load()
+    async def run(self, passed: asyncio.Event) -> None:
+        """Subscribe, then read whenever it is due, until cancelled.
+
+        Redis is asked once it is known that Redis belongs to this installation (`passed`). Until then, also while Redis
+        is away, what Postgres has is known: history can be read with a token.
+        """
+        stored = asyncio.create_task(self._read_stored(), name="stored revocations")
+        try:
+            await passed.wait()
+            await self._subscribe()
+            self._is_due.set()
+            while True:
+                await self._is_due.wait()
+                self._is_due.clear()
+                await self._load()
+        finally:
+            stored.cancel()
+
+    async def _read_stored(self) -> None:
+        try:
+            await self._revocations.load_stored()
+        except PersistenceError as error:  # `_load` tries again
+            log.warning("revocations.wait", reason=str(error))
 
     async def _subscribe(self) -> None:
         while True:

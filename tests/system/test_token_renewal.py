@@ -2,11 +2,13 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from gateway.access.claims import Claims
+from gateway.access.signatures import LEEWAY_SECONDS
 from gateway.access.tokens import Tokens
 from tests.gateways import SECRET, Gateway, running_gateways
 from tests.raw_client import connected
@@ -43,15 +45,12 @@ async def lose(gateway: Gateway, guests: Sequence[ReconnectingClient], *, by_kil
     )
 
 
-async def test_nobody_is_thrown_out_by_a_restart_after_the_end_of_a_token(
-    redis_url: str, database_url: str, tmp_path: Path
-) -> None:
+async def test_nobody_is_thrown_out_by_a_restart_after_the_end_of_a_token(services: Services, tmp_path: Path) -> None:
     """Over three lost gateways two users keep their seats, by renewed tokens; a witness sees nobody come or go.
 
     The tokens of one user are renewed by the gateways, those of the other by an application. At the end the first token
     of either is no longer valid.
     """
-    services = Services(redis_url, database_url)
     with running_gateways(services, tmp_path, 2, auth_mode="token") as gateways:
         host = TOKENS.create_access_token(Claims(scope="admin"))
         created = await call(gateways[0].url, "POST", "/api/sessions", token=host, body={"name": "Nights"})
@@ -65,6 +64,7 @@ async def test_nobody_is_thrown_out_by_a_restart_after_the_end_of_a_token(
 
         user = Claims.user(session["id"], str(uuid4()), "Ana")
         first_tokens = [minted(user), of_application()]
+        ended_at = time.time() + TOKEN_SECONDS + LEEWAY_SECONDS
         guests = [
             ReconnectingClient(gateways[0].url, session["id"], "Ana", token=first_tokens[0]),
             ReconnectingClient(gateways[0].url, session["id"], "Ben", token=first_tokens[1], provide=of_application),
@@ -88,6 +88,7 @@ async def test_nobody_is_thrown_out_by_a_restart_after_the_end_of_a_token(
             assert sorted(witness.came_and_went()) == ["Ana", "Ben"]
             assert [guest.faults for guest in (*guests, witness)] == [[], [], []]
             assert sorted(await users(gateways[0].url, session["id"], token=host)) == ["Ana", "Ben", "Witness"]
+            await eventually(lambda: time.time() > ended_at, what="the end of the first tokens")
             for token in first_tokens:
                 async with connected(gateways[0].url, session["id"]) as late:
                     await late.say({"type": "join", "token": token})

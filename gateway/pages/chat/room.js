@@ -334,7 +334,10 @@ export class Room {
       this.#transcript.fill(items);
       this.#transcript.read(nextBefore === null);
       const last = items.at(-1)?.seq ?? 0;
-      if (last < seq - 1) setTimeout(() => this.#catchUp(last, seq), LOOK_AGAIN_MS);
+      if (last < seq - 1) {
+        this.#unfetched.push({ after: last, upTo: seq });
+        setTimeout(() => this.#catchUpAgain(), LOOK_AGAIN_MS);
+      }
     } catch {
       this.#transcript.failed(() => this.#readBack(seq));
     }

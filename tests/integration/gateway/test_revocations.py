@@ -60,7 +60,9 @@ async def one_gateway(
         one = OneGateway(core, engine, patience_seconds)
         with pytest.raises(KeysUnavailableError):
             one.revocations.cover(TOKEN)
-        watch = asyncio.create_task(one.watch.run())
+        passed = asyncio.Event()
+        passed.set()
+        watch = asyncio.create_task(one.watch.run(passed))
         try:
             await eventually(lambda: watch.done() or one.revocations.is_known, what="the revocations")
             yield one
