@@ -113,14 +113,6 @@ def refusals() -> Iterator[None]:
         raise RefusedError(_ENDINGS[type(error)]) from error
 
 
-def _name_in_token(name: str) -> str:
-    """The name in its one form: an application signs tokens with any name. Raises RefusedError."""
-    try:
-        return normalized_user(name)
-    except InvalidNameError as error:
-        raise RefusedError(close_codes.UNAUTHORIZED.saying(f"the token's `name` {error}")) from error
-
-
 class Admission:
     """Admits users to sessions; the gateway's `leases` hold their seats."""
 

@@ -8,10 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.rest import asyncapi, chat, docs, events, health, messages, openapi, sessions, tokens, users
-from gateway.rest.limits import limited
+from gateway.rest.limits import guarded
 from gateway.rest.operation import Handler, Operation
 from gateway.rest.operators import only_operators
-from gateway.rest.request import authorize
 from gateway.rest.services import Services
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -28,26 +27,13 @@ def routes(prefix: str = "") -> list[Route]:
     """The routes, for an application whose `state.services` holds the Services. `prefix`: what ROOT_PATH says."""
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
-        by_path.setdefault(operation.path, {})[operation.method] = limited(operation, _guarded(operation))
+        by_path.setdefault(operation.path, {})[operation.method] = guarded(operation)
     documents = {"/openapi.json": openapi.document(OPERATIONS), "/asyncapi.json": asyncapi.document(prefix)}
     references = {**docs.REFERENCES, **{path: docs.serve(one) for path, one in documents.items()}}
     shown = {path: only_operators(handler) for path, handler in references.items()}
     for path, handler in {"/": docs.root, **shown, **chat.pages()}.items():
         by_path[path] = {"GET": handler}
     return [_Path(path, handlers) for path, handlers in by_path.items()]
-
-
-def _guarded(operation: Operation) -> Handler:
-    """The operation's handler, which runs only for callers who may do this."""
-    handler, permission = operation.handler, operation.permission
-    if permission is None:
-        return handler
-
-    async def guarded(request: Request, services: Services) -> Response:
-        await authorize(request, services.authority, permission)
-        return await handler(request, services)
-
-    return guarded
 
 
 class _Path(Route):

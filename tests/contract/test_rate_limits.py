@@ -221,6 +221,22 @@ async def test_rest_requests_with_a_token_are_limited_by_token(
     assert await requested(limited, "GET", path, 0, headers={"X-Forwarded-For": next(_addresses), **token}) == 0
 
 
+async def test_tokens_that_everybody_can_get_count_for_their_address(
+    limited: list[Gateway], gateway_url: str, address: str
+) -> None:
+    """Neither another session's host token nor the token of a user gives buckets of its own."""
+    session = await create_session(gateway_url)
+    async with seated(limited[0], session["id"], address, "Ana") as ana:
+        user = {"Authorization": f"Bearer {ana.heard[0]['data']['token']}"}
+    host = {"Authorization": f"Bearer {session['host_token']}"}
+    headers = {"X-Forwarded-For": address}
+    path, body = f"/api/sessions/{session['id']}", {"name": "test"}
+    assert await requested(limited, "GET", path, 4, headers={**headers, **user}) == 4
+    assert await requested(limited, "GET", path, 0, headers=headers) == 0
+    assert await requested(limited, "POST", "/api/sessions", 3, headers={**headers, **host}, body=body) == 3
+    assert await requested(limited, "POST", "/api/sessions", 0, headers=headers, body=body) == 0
+
+
 async def test_invented_tokens_count_for_their_address(limited: list[Gateway], gateway_url: str, address: str) -> None:
     """Nobody gets more by sending another wrong token with each request."""
     session = await create_session(gateway_url)
