@@ -64,6 +64,7 @@ from gateway.rooms.driver import RoomDriver
 from gateway.rooms.flush_scheduler import FlushScheduler
 from gateway.rooms.hub import Hub
 from gateway.rooms.leave_queue import LeaveQueue
+from gateway.rooms.link_share import LinkShare
 from gateway.rooms.member import Member
 from gateway.rooms.membership import Membership
 from gateway.rooms.publishing import Publishing
@@ -302,7 +303,7 @@ class Gateway:
                 publisher,
                 driver,
                 counters,
-                max_in_flight=settings.max_in_flight_per_socket,
+                link_share=LinkShare(settings.max_in_flight_per_socket),
                 tolls=Tolls(settings.limit_messages_session, settings.limit_messages_user),
                 user_rate=settings.limit_messages_user,
                 now=now,

@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Carry out what the client's bytes ask for, as far as one turn allows."""
         membership = self._membership
-        room = self._context.publishing.max_in_flight - (0 if membership is None else membership.in_flight)
+        room = sys.maxsize if membership is None else self._context.publishing.link_share.room(membership)
         for effect in self._machine.receive(data, self._context.now(), room):
             self._perform(effect)
 
@@ -228,8 +228,7 @@ class Connection(asyncio.Protocol):
     @property
     def _is_held(self) -> bool:
         """Whether the client's commands must wait until Redis has answered earlier ones."""
-        member, most = self._membership, self._context.publishing.max_in_flight
-        return member is not None and member.in_flight >= most and self._machine.is_open
+        return self._membership is not None and self._membership.is_held and self._machine.is_open
 
     def _wait(self, seconds: float) -> None:
         """Stop reading until the next turn."""

@@ -27,14 +27,16 @@ class Membership(Member):
     """A member with its room, its recovery and its unanswered messages.
 
     `recovery` is set while the member is behind. `in_flight` counts the member's messages and `typing` that Redis has
-    not answered (`is_typing`: a `typing` is among them), `uncommitted` the messages whose `ack` waits for the commit in
-    Postgres, `unpaid` those that the limit of the user's messages has not counted yet (gateway/rooms/tolls.py). The
-    token's data are those of the grant (gateway/access/grants.py) that admits the member now.
+    not answered (`is_typing`: a `typing` is among them; `is_held`: as many as there may be), `uncommitted` the messages
+    whose `ack` waits for the commit in Postgres, `unpaid` those that the limit of the user's messages has not counted
+    yet (gateway/rooms/tolls.py). The token's data are those of the grant (gateway/access/grants.py) that admits the
+    member now.
     """
 
     __slots__ = (
         "application_subject",
         "in_flight",
+        "is_held",
         "is_typing",
         "recovery",
         "room",
@@ -54,6 +56,7 @@ class Membership(Member):
         self.application_subject: str | None = None
         self.token_seconds = 0
         self.in_flight = 0
+        self.is_held = False
         self.is_typing = False
         self.uncommitted = 0
         self.unpaid = -1

@@ -24,6 +24,7 @@ from gateway.protocol.server_events import RETRY_MS, ErrorData
 from gateway.protocol.state_machine import Publish
 from gateway.rooms.driver import RoomDriver
 from gateway.rooms.effects import CommitOutcome
+from gateway.rooms.link_share import LinkShare
 from gateway.rooms.membership import Membership
 from gateway.rooms.tolls import Tolls
 
@@ -33,8 +34,8 @@ MAX_UNCOMMITTED = 1024
 class Publishing:
     """Publishes the messages of all members of a gateway, at most at the rate `user_rate` for one user.
 
-    With `max_in_flight` unanswered commands a member's socket is not read until Redis has answered one. `now` is the
-    time for the rate, in seconds.
+    `link_share` says when a member's socket is not read until Redis has answered. `now` is the time for the rate, in
+    seconds.
     """
 
     def __init__(
@@ -44,11 +45,11 @@ class Publishing:
         counters: Counters,
         *,
         tolls: Tolls,
-        max_in_flight: int,
+        link_share: LinkShare,
         user_rate: Rate,
         now: Callable[[], float],
     ) -> None:
-        self.max_in_flight = max_in_flight
+        self.link_share = link_share
         self._publisher = publisher
         self._tolls = tolls
         self._driver = driver
@@ -100,13 +101,11 @@ class Publishing:
         self._answered(member)
 
     def _sent(self, member: Membership) -> None:
-        member.in_flight += 1
-        if member.in_flight == self.max_in_flight:
+        if self.link_share.sent(member):
             member.carrier.pause_reading()
 
     def _answered(self, member: Membership) -> None:
-        member.in_flight -= 1
-        if member.in_flight == self.max_in_flight - 1:
+        if self.link_share.answered(member):
             member.carrier.resume_reading()
 
     def _published(

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.limits.rate import UNLIMITED, Rate
 from gateway.protocol.state_machine import Publish
+from gateway.rooms.link_share import LinkShare
 from gateway.rooms.publishing import Publishing
 from gateway.rooms.tolls import Tolls
 from tests.gateway_core import GatewayCore, gateway_core
@@ -26,7 +27,7 @@ def publishing(core: GatewayCore, *, max_in_flight: int = 64, user_rate: Rate = 
         core.driver,
         core.counters,
         tolls=Tolls(UNLIMITED, UNLIMITED),
-        max_in_flight=max_in_flight,
+        link_share=LinkShare(max_in_flight),
         user_rate=user_rate,
         now=lambda: 100.0,
     )

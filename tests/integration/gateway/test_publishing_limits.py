@@ -8,6 +8,7 @@ from broker.limits.buckets import Pace
 from broker.pubsub.publisher import Publisher
 from gateway.limits.rate import UNLIMITED, Rate
 from gateway.protocol.state_machine import Publish
+from gateway.rooms.link_share import LinkShare
 from gateway.rooms.publishing import Publishing
 from gateway.rooms.tolls import Tolls
 from tests.gateway_core import KEYS, GatewayCore, Recorder, gateway_core
@@ -33,7 +34,7 @@ def publishing_of(core: GatewayCore, *, user: Rate = UNLIMITED) -> Publishing:
         core.driver,
         core.counters,
         tolls=Tolls(UNLIMITED, user),
-        max_in_flight=64,
+        link_share=LinkShare(64),
         user_rate=UNLIMITED,
         now=lambda: 100.0,
     )
