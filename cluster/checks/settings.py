@@ -28,6 +28,7 @@ async def examine(settings: Settings) -> list[Finding]:
         hosts(settings),
         proxies(settings),
         sockets(settings, open_files),
+        limits(settings),
         drain(settings),
         commits(settings),
         metrics(settings),
@@ -100,6 +101,20 @@ def sockets(settings: Settings, open_files: int) -> Finding:
     return Finding(
         "MAX_CONNECTIONS", f"{counted(wanted or allowed, 'socket')} on each gateway ({open_files} open files)"
     )
+
+
+def limits(settings: Settings) -> Finding:
+    """Whether clients are held to rates."""
+    subject = "LIMITS"
+    if settings.limits == "off":
+        if settings.is_production:
+            return Finding(subject, "off: one client may stop the service", "set LIMITS=on, and raise single limits")
+        return Finding(subject, "off: no rate holds, as for a load test on your own cluster")
+    rates = {name: getattr(settings, name) for name in settings.__struct_fields__ if name.startswith("limit_")}
+    without = [name.upper() for name, rate in rates.items() if not rate.is_limit]
+    if without:
+        return Finding(subject, f"on, but {', '.join(without)} {'is' if len(without) == 1 else 'are'} 0: no limit")
+    return Finding(subject, f"{counted(len(rates), 'rate')} hold for sockets, users, sessions and addresses")
 
 
 def drain(settings: Settings) -> Finding:

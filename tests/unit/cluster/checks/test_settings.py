@@ -10,6 +10,7 @@ import pytest
 from cluster.checks import settings as checks
 from cluster.checks.finding import Finding
 from cluster.process.ports import free_port
+from gateway.limits.rate import UNLIMITED
 from gateway.settings import Settings
 from tests.gateways import SECRET
 
@@ -33,6 +34,7 @@ from tests.gateways import SECRET
         (checks.commits(Settings(commit_timeout_seconds=1, worker_batch_milliseconds=1000)), "WORKER_BATCH"),
         (checks.metrics(Settings(port=8000, worker_metrics_port=8000)), "another port"),
         (checks.admin(Settings(admin_port=9100, worker_metrics_port=9100)), "another port"),
+        (checks.limits(Settings(environment="production", limits="off")), "LIMITS=on"),
     ],
     ids=str,
 )
@@ -65,6 +67,9 @@ def test_each_problem_with_a_setting_has_a_remedy(finding: Finding, word: str) -
         checks.commits(Settings()),
         checks.metrics(Settings()),
         checks.metrics(Settings(worker_metrics_port=9100)),
+        checks.limits(Settings()),
+        checks.limits(Settings(limits="off")),
+        checks.limits(Settings(limit_typing=UNLIMITED)),
     ],
     ids=str,
 )
