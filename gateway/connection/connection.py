@@ -217,9 +217,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def limited(self, what: str, wait_seconds: float) -> None:
-        """The client was over the limit `what`, and was told how long to wait: end a client that goes on for long."""
+        """A message was over the limit `what`, and the client was told to wait: end a client that goes on for long."""
         self._context.counters.limited[what] += 1
-        failure = self._machine.limited(self._context.now(), wait_seconds)
+        failure = self._machine.message_limited(self._context.now(), wait_seconds)
         if failure is not None:
             self._perform(failure)
 

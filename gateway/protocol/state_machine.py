@@ -137,6 +137,7 @@ class StateMachine:
         "_calm_at",
         "_decoder",
         "_frames_arrival",
+        "_held_until",
         "_is_alive",
         "_is_refreshing",
         "_is_renewed_here",
@@ -164,6 +165,8 @@ class StateMachine:
         self._is_alive = True
         # Theoretical arrival times of the rates (gateway/limits/rate.py).
         self._frames_arrival = self._messages_arrival = self._typing_arrival = 0.0
+        # Until then no message is taken, so that a later one does not pass one that has to be repeated.
+        self._held_until = 0.0
         # Since when the client is over a limit, and when that time is over if the client keeps to its limits.
         self._limited_since = self._calm_at = 0.0
         # When something has to be done about the token; its end is `_token_lead` later, 0.0 once the client was told.
@@ -257,6 +260,15 @@ class StateMachine:
             return None
         self._drop_rest()
         return _TOO_MUCH
+
+    def message_limited(self, now: float, wait_seconds: float) -> Fail | None:
+        """A message was refused by a limit that others look at; as `limited`, and later messages are held back too."""
+        self._hold_messages(now, wait_seconds)
+        return self.limited(now, wait_seconds)
+
+    def _hold_messages(self, now: float, wait_seconds: float) -> None:
+        if now >= self._held_until:
+            self._held_until = now + max(wait_seconds, RETRY_MS / 1000)
 
     def tick(self) -> Effect | None:
         """One heartbeat interval is over: ping a silent client; end after PINGS_UNANSWERED pings without an answer."""
@@ -354,7 +366,7 @@ class StateMachine:
 
     # Commands
 
-    def _command(self, payload: bytes, now: float, wait: float) -> Effect:  # noqa: C901, PLR0911 - one branch for each
+    def _command(self, payload: bytes, now: float, wait: float) -> Effect:  # noqa: PLR0911 - one branch for each
         try:
             command = decode(payload)
         except CommandError as error:
@@ -364,12 +376,7 @@ class StateMachine:
             return Reply(self._too_fast(command.id, self._limits.frames, wait, "frames"))
         match command:
             case Message() if self.state is ConnectionState.JOINED:
-                rate, arrival = self._limits.messages, self._messages_arrival
-                arrival = (arrival if arrival > now else now) + rate.interval  # noqa: FURB136 - as in `receive`
-                if arrival > now + rate.span:
-                    return self._hold_back(command, rate.wait(arrival, now), now)
-                self._messages_arrival = arrival
-                return Publish(command.id, command.text, command.key, command.ack == "persisted")
+                return self._message(command, now)
             case Typing() if self.state is ConnectionState.JOINED:
                 return self._typing(now)
             case Refresh() if self.state is ConnectionState.JOINED:
@@ -385,8 +392,19 @@ class StateMachine:
             case _:
                 return self._refuse(command.id, ErrorData("not_joined", "wait for `welcome` first", retryable=True))
 
+    def _message(self, command: Message, now: float) -> Effect:
+        if now < self._held_until:
+            return self._hold_back(command, self._held_until - now, now)
+        rate, arrival = self._limits.messages, self._messages_arrival
+        arrival = (arrival if arrival > now else now) + rate.interval  # noqa: FURB136 - as in `receive`
+        if arrival > now + rate.span:
+            return self._hold_back(command, rate.wait(arrival, now), now)
+        self._messages_arrival = arrival
+        return Publish(command.id, command.text, command.key, command.ack == "persisted")
+
     def _hold_back(self, command: Message, wait: float, now: float) -> Effect:
         """Refuse a message that is over the rate."""
+        self._hold_messages(now, wait)
         answer = self._too_fast(command.id, self._limits.messages, wait, "messages")
         return self.limited(now, wait) or Limited("messages_connection", answer)
 

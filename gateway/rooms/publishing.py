@@ -184,9 +184,7 @@ class Publishing:
         retry_after_ms = max(RETRY_MS, error.retry_after_ms)
         data = ErrorData("rate_limited", message, retryable=True, retry_after_ms=retry_after_ms)
         self._say(member, server_events.error(command_id, data))
-        wait = error.retry_after_ms / 1000
-        member.room.hold_messages(member, self._user_rate, wait, self._now())
-        member.carrier.limited(error.what, wait)
+        member.carrier.limited(error.what, error.retry_after_ms / 1000)
 
     def _say_unavailable(self, member: Membership, command_id: CommandId, message: str) -> None:
         data = ErrorData("unavailable", message, retryable=True, retry_after_ms=RETRY_MS)

@@ -165,19 +165,11 @@ class Room:
         wait = rate.wait(arrival, now)
         if wait > 0:
             return wait
-        self._spent(member, arrival)
-        return 0.0
-
-    def hold_messages(self, member: Member, rate: Rate, wait: float, now: float) -> None:
-        """Let the member's user wait for so many seconds: Redis has refused a message, and later ones must not pass."""
-        if rate.is_limit:
-            self._spent(member, max(member.messages_arrival, now + wait + rate.span - rate.interval))
-
-    def _spent(self, member: Member, arrival: float) -> None:
         member.messages_arrival = arrival
         if self.info.multiple_connections:
             for other in self.members.of(member.user_id):
                 other.messages_arrival = arrival
+        return 0.0
 
     def leave(self, member: Member) -> None:
         """Remove the member from the room."""

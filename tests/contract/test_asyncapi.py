@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
+from redis import Redis
 
 from gateway.protocol import close_codes, server_events
 from tests.contract.traffic import WRONG, Talk
 from tests.gateways import running_gateways, running_workers
 from tests.services import Services
+from tests.waiting import until
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -40,12 +42,20 @@ def talk(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             auth_mode="token",
         ) as [strict],
     ):
+        with running_workers(services, folder):  # what other tests left behind would count for the backlog, too
+            until(lambda: _waiting(services) == 0, what="empty streams")
         document: Json = httpx.get(f"{gateway.url}/asyncapi.json").json()
         talk = Talk(services, gateway, strict)
         asyncio.run(talk.backlog())
         with running_workers(services, folder):
             asyncio.run(talk.all())
         yield talk, document
+
+
+def _waiting(services: Services) -> int:
+    """How many entries wait for Postgres."""
+    with Redis.from_url(services.redis_url) as redis:
+        return sum(redis.xlen(key) for key in redis.keys("*:events"))
 
 
 def validator(document: Json, message: str) -> Draft202012Validator:

@@ -382,3 +382,24 @@ def test_a_client_that_waits_as_it_was_told_is_never_closed(spread: float) -> No
 def test_calm_is_shorter_than_the_wait_that_clients_are_told() -> None:
     """Otherwise a client that waits as told would be closed."""
     assert CALM_SECONDS < 1
+
+
+def test_after_a_refused_message_later_ones_are_refused_until_it_may_be_repeated() -> None:
+    """Otherwise a later message would pass the refused one, which comes again after the time that the error tells."""
+    client = Client(messages=Rate(20, 1))
+    taken = [kind for number in (1, 2) for kind in map(type, client.send(message(number)))]
+    client.now += 0.9
+    taken += map(type, client.send(message(3)))
+    client.now += 0.1
+    taken += map(type, client.send(message(2)))
+    assert taken == [Publish, Limited, Limited, Publish]
+
+
+def test_a_message_that_redis_refused_holds_back_later_ones() -> None:
+    """They would pass that message too."""
+    client = Client()
+    assert client.machine.message_limited(client.now, 3.0) is None
+    client.now += 2.9
+    assert [type(effect) for effect in client.send(message(1))] == [Limited]
+    client.now += 0.1
+    assert [type(effect) for effect in client.send(message(1))] == [Publish]

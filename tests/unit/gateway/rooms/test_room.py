@@ -382,14 +382,3 @@ def test_a_new_connection_does_not_bring_a_new_burst() -> None:
     rate = Rate(20, 1)
     assert room.spend_message(live(room, "ana"), rate, 100.0) == 0
     assert room.spend_message(live(room, "ana"), rate, 100.0) > 0
-
-
-def test_after_a_refusal_of_redis_the_later_messages_of_the_user_wait_too() -> None:
-    """Otherwise a message under way could pass the refused one when that is repeated."""
-    room, rate = Room(INFO), Rate(20, 40)
-    ana, ben = live(room, "ana"), live(room, "ben")
-    room.hold_messages(ana, rate, 3.0, 100.0)
-    assert room.spend_message(ana, rate, 100.0) == pytest.approx(3.0)
-    assert room.spend_message(ana, rate, 102.9) > 0
-    assert room.spend_message(ana, rate, 103.0) == 0
-    assert room.spend_message(ben, rate, 100.0) == 0
