@@ -1,6 +1,7 @@
 """Real gateways and workers as processes of their own, for tests."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ DEADLINE_SECONDS = 30.0
 # Three at once, measured for coverage, on a machine that does other things too.
 START_SECONDS = 60.0
 PYTEST_PROCESSES = 8
+_WORKERS = itertools.count(1)
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
 
@@ -167,16 +169,20 @@ def running_gateways(
 def running_workers(
     services: Services, folder: Path, count: int = 1, *, is_measured: bool = False, **settings: object
 ) -> Iterator[list[Process]]:
-    """`count` workers with these settings; stopped at the end."""
+    """`count` workers with these settings; stopped at the end.
+
+    Each has an id of its own: two workers of one id would own the same partitions, and each would call committed what
+    the other one still has in its hands.
+    """
     workers = [
         Process(
-            name=f"worker-{number}",
-            arguments=("worker", "--id", f"worker-{number}"),
+            name=name,
+            arguments=("worker", "--id", name),
             environment=environment_of(services, settings),
-            log=folder / f"worker-{number}.log",
+            log=folder / f"{name}.log",
             is_measured=is_measured,
         )
-        for number in range(1, count + 1)
+        for name in (f"worker-{next(_WORKERS)}" for _ in range(count))
     ]
     with contextlib.ExitStack() as stack:
         for worker in workers:

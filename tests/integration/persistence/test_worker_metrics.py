@@ -29,7 +29,7 @@ async def test_the_metrics_count_the_work(
     await publish(redis, PROCESS_KEYS, session_id, *(message(session_id, seq) for seq in range(1, 101)))
     await put(redis, 3, session_id, b"no event", keys=PROCESS_KEYS)
     port = free_port()
-    with running_workers(Services(stream_url, database_url), tmp_path, worker_metrics_port=port):
+    with running_workers(Services(stream_url, database_url), tmp_path, worker_metrics_port=port) as [worker]:
 
         async def is_done() -> Scrape | None:
             try:
@@ -48,7 +48,7 @@ async def test_the_metrics_count_the_work(
     assert now["seance_worker_takeovers_total"] == PARTITIONS
     assert (now["seance_redis_up"], now["seance_postgres_up"], now["seance_worker_outages_total"]) == (1, 1, 0)
     assert now["seance_worker_lag_entries"] >= 0
-    assert now.of("seance_build_info", process="worker", id="worker-1") == 1
+    assert now.of("seance_build_info", process="worker", id=worker.name) == 1
 
 
 def test_a_port_that_is_taken_is_named(redis_url: str, database_url: str) -> None:
