@@ -61,7 +61,7 @@ def origins(settings: Settings) -> Finding:
         return Finding(subject, f"no origins: {' '.join(wrong)}", remedy)
     more = f", and of {counted(len(settings.origins), 'other site')}" if settings.origins else ""
     if "null" in settings.origins:
-        more += "; `null` stands for every sandboxed page and local file, whoever made it"
+        more += "; `null` stands for every sandboxed page and local file, wherever it comes from"
     return Finding(subject, f"pages of the gateway's own host and port may come{more}")
 
 
