@@ -5,14 +5,12 @@ import functools
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access.authority import Permission
+from gateway.access.authority import ADMINISTER
 from gateway.access.origin_policy import is_admin_port
 from gateway.errors import ApiError
 from gateway.rest.operation import Handler
 from gateway.rest.request import authorize
 from gateway.rest.services import Services
-
-_OPERATE = Permission(("admin",))
 
 
 async def is_operator(request: Request, services: Services) -> bool:
@@ -21,7 +19,7 @@ async def is_operator(request: Request, services: Services) -> bool:
     if not settings.is_production or is_admin_port(request.scope, settings.admin_port):
         return True
     try:
-        await authorize(request, services.authority, _OPERATE)
+        await authorize(request, services.authority, ADMINISTER)
     except ApiError:
         return False
     return True
